@@ -1,0 +1,25 @@
+// Bundles the bins, the scheduler library and the Worker into dist/. Runs after `npm install` and before `npm start`.
+import { rm } from "node:fs/promises";
+import { build, type BuildOptions } from "esbuild";
+
+const common: BuildOptions = { bundle: true, format: "esm", target: "es2022", sourcemap: true, logLevel: "warning" };
+
+await rm("dist", { recursive: true, force: true });
+await Promise.all([
+  build({
+    ...common,
+    entryPoints: { mesoflare: "cli/main.ts", "mesoflare-agent": "agent-node/main.ts", scheduler: "src/scheduler/index.ts" },
+    outdir: "dist",
+    platform: "node",
+    packages: "external",
+  }),
+  build({
+    ...common,
+    entryPoints: { worker: "src/index.ts" },
+    outdir: "dist",
+    platform: "neutral",
+    mainFields: ["module", "main"],
+    conditions: ["workerd", "worker", "import"],
+    external: ["cloudflare:workers", "node:*"],
+  }),
+]);

@@ -1,0 +1,198 @@
+// What crosses the socket between an agent and its gateway: JSON text, one message a frame, both ways.
+//
+//   agent                              gateway
+//   authenticate (client-first)   →
+//                                 ←    authentication-step (server-first)
+//   authentication-step (final)   →
+//                                 ←    authenticated (server-final) | authentication-failed | authentication-error
+//   register                      →
+//                                 ←    registered | unavailable (keep trying) | refused (final)
+//   updates, acted, statistics,   →
+//   response                      ←    orders, acknowledge, request
+//
+// "failed" and "refused" are final; "error" and "unavailable" are retried with backoff (Mesos' rule for authentication).
+import * as v from "valibot";
+import {
+  agentIdText,
+  epochNumber,
+  frameworkIdText,
+  sessionIdText,
+  taskIdText,
+} from "./ids.ts";
+import { attributeSchema, RESOURCES_MAX, resourceSchema } from "./resource.ts";
+import { killPolicy, taskInfoSchema, taskStatusSchema } from "./task.ts";
+
+/** Longest frame either side takes, bytes. The platform's own bound is 1 MiB. */
+export const FRAME_BYTES_MAX = 1024 * 1024;
+/** Most updates, orders or tasks in one frame; more go into the next one. */
+export const FRAME_ITEMS_MAX = 500;
+/** The socket ping and its automatic answer: they wake no object. */
+export const PING = "ping";
+export const PONG = "pong";
+/** How often an agent pings, ms. Source: Mesos agent_ping_timeout. */
+export const PING_INTERVAL_MS = 15_000;
+/** Silence after which either side gives the socket up, ms: five pings. Source: Mesos max_agent_ping_timeouts. */
+export const SILENCE_MS = 75_000;
+/** Time for the whole authentication exchange, ms. Source: Mesos authentication timeout. */
+export const AUTHENTICATION_TIMEOUT_MS = 5_000;
+/** Path on the plane at which an agent opens its socket; the host key is the last part. */
+export const AGENT_SOCKET_PATH = "/agent/socket";
+
+export const MECHANISM = "SCRAM-SHA-256";
+
+const shortText = v.pipe(v.string(), v.maxLength(1024));
+const scramText = v.pipe(v.string(), v.maxLength(4096));
+
+export const agentInfoSchema = v.object({
+  hostname: v.pipe(v.string(), v.minLength(1), v.maxLength(255)),
+  /** Port of the agent's own loopback API. */
+  port: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65535)),
+  resources: v.pipe(v.array(resourceSchema), v.maxLength(RESOURCES_MAX)),
+  attributes: v.pipe(v.array(attributeSchema), v.maxLength(RESOURCES_MAX)),
+});
+export type AgentInfo = v.InferOutput<typeof agentInfoSchema>;
+
+/** What of a framework an agent must know to run its tasks. */
+export const frameworkSummarySchema = v.object({
+  id: frameworkIdText,
+  name: shortText,
+  user: v.pipe(v.string(), v.maxLength(64)),
+  partitionAware: v.boolean(),
+});
+export type FrameworkSummary = v.InferOutput<typeof frameworkSummarySchema>;
+
+const orderSchema = v.variant("type", [
+  v.object({ type: v.literal("launch"), framework: frameworkSummarySchema, task: taskInfoSchema }),
+  v.object({ type: v.literal("kill"), frameworkId: frameworkIdText, taskId: taskIdText, killPolicy }),
+  v.object({ type: v.literal("shutdown-framework"), frameworkId: frameworkIdText }),
+]);
+/** Asked of an agent once. The agent checkpoints its sequence before it acts, and drops a sequence it has seen. */
+export type Order = v.InferOutput<typeof orderSchema>;
+
+const sequence = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+const numberedOrder = v.object({ sequence, order: orderSchema });
+export type NumberedOrder = v.InferOutput<typeof numberedOrder>;
+
+export const systemStatisticsSchema = v.object({
+  cpus_total: v.number(),
+  load_1min: v.number(),
+  load_5min: v.number(),
+  load_15min: v.number(),
+  mem_total_bytes: v.number(),
+  mem_free_bytes: v.number(),
+});
+/** The host's own figures, summed over agents as `system/*`. */
+export type SystemStatistics = v.InferOutput<typeof systemStatisticsSchema>;
+
+/** A task as an agent reports it when it registers: `latest` is the newest state there, `status` the update still to be acknowledged. */
+const taskReport = v.object({
+  framework: frameworkSummarySchema,
+  task: taskInfoSchema,
+  latest: taskStatusSchema.entries.state,
+  statuses: v.pipe(v.array(taskStatusSchema), v.maxLength(16)),
+});
+export type TaskReport = v.InferOutput<typeof taskReport>;
+
+const update = v.object({ frameworkId: frameworkIdText, status: taskStatusSchema, latest: taskStatusSchema.entries.state });
+/** One status update: `status` is the head of the task's stream, `latest` the task's newest state, which frees resources. */
+export type Update = v.InferOutput<typeof update>;
+
+export const agentMessageSchema = v.variant("type", [
+  v.object({
+    type: v.literal("authenticate"),
+    protocolVersion: v.pipe(v.number(), v.integer(), v.minValue(1)),
+    agentVersion: shortText,
+    mechanism: shortText,
+    clientFirst: scramText,
+    /** Highest epoch this agent has obeyed: a plane that knows only a lower one looks for its leader first. */
+    epochSeen: epochNumber,
+  }),
+  v.object({ type: v.literal("authentication-step"), clientFinal: scramText }),
+  v.object({
+    type: v.literal("register"),
+    /** Absent for an agent that was never admitted. */
+    agentId: v.optional(agentIdText),
+    /** The last session it was given; an older one than the master's last is a clone of this agent. */
+    lastSession: v.optional(sessionIdText),
+    info: agentInfoSchema,
+    tasks: v.pipe(v.array(taskReport), v.maxLength(FRAME_ITEMS_MAX)),
+    /** More `register` messages with the rest of the tasks follow when true. */
+    more: v.boolean(),
+    system: systemStatisticsSchema,
+  }),
+  v.object({
+    type: v.literal("acted"),
+    session: sessionIdText,
+    /** Highest order that is checkpointed and acted upon. */
+    sequence: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+  }),
+  v.object({
+    type: v.literal("updates"),
+    session: sessionIdText,
+    updates: v.pipe(v.array(update), v.maxLength(FRAME_ITEMS_MAX)),
+  }),
+  v.object({ type: v.literal("statistics"), system: systemStatisticsSchema }),
+  v.object({
+    type: v.literal("response"),
+    requestId: v.pipe(v.string(), v.maxLength(64)),
+    status: v.pipe(v.number(), v.integer(), v.minValue(100), v.maxValue(599)),
+    headers: v.record(v.string(), v.string()),
+    /** base64 */
+    body: v.string(),
+  }),
+]);
+export type AgentMessage = v.InferOutput<typeof agentMessageSchema>;
+
+export const planeMessageSchema = v.variant("type", [
+  v.object({ type: v.literal("authentication-step"), serverFirst: scramText }),
+  v.object({ type: v.literal("authenticated"), serverFinal: scramText }),
+  v.object({ type: v.literal("authentication-failed"), reason: shortText }),
+  v.object({ type: v.literal("authentication-error"), reason: shortText }),
+  v.object({ type: v.literal("registered"), agentId: agentIdText, epoch: epochNumber, session: sessionIdText }),
+  /** Not now: no quorum, or no leader. Keep tasks and updates and send `register` again after a pause. */
+  v.object({ type: v.literal("unavailable"), reason: shortText }),
+  /** Never: this agent does not belong here as it is. */
+  v.object({ type: v.literal("refused"), reason: shortText }),
+  v.object({
+    type: v.literal("orders"),
+    epoch: epochNumber,
+    session: sessionIdText,
+    orders: v.pipe(v.array(numberedOrder), v.maxLength(FRAME_ITEMS_MAX)),
+  }),
+  /** The framework has the update: the agent may forget it. */
+  v.object({
+    type: v.literal("acknowledge"),
+    epoch: epochNumber,
+    session: sessionIdText,
+    acknowledgements: v.pipe(
+      v.array(v.object({ frameworkId: frameworkIdText, taskId: taskIdText, uuid: v.pipe(v.string(), v.maxLength(24)) })),
+      v.maxLength(FRAME_ITEMS_MAX),
+    ),
+  }),
+  /** A GET of the agent's own HTTP API, tunnelled: answered by `response`. */
+  v.object({
+    type: v.literal("request"),
+    requestId: v.pipe(v.string(), v.maxLength(64)),
+    /** Path and query, e.g. `/files/read?path=…`. */
+    path: v.pipe(v.string(), v.startsWith("/"), v.maxLength(8192)),
+    range: v.optional(v.pipe(v.string(), v.maxLength(128))),
+  }),
+]);
+export type PlaneMessage = v.InferOutput<typeof planeMessageSchema>;
+
+export type Parsed<T> = { readonly type: "parsed"; readonly value: T } | { readonly type: "refused"; readonly reason: string };
+
+/** Parses one frame; anything that is not exactly one known message is refused with a reason, and nothing throws. */
+export function parseFrame<const S extends v.GenericSchema>(schema: S, frame: string): Parsed<v.InferOutput<S>> {
+  if (frame.length > FRAME_BYTES_MAX) return { type: "refused", reason: `a frame may have at most ${FRAME_BYTES_MAX} bytes` };
+  let json: unknown;
+  try {
+    json = JSON.parse(frame);
+  } catch {
+    return { type: "refused", reason: "a frame is one JSON object" };
+  }
+  const result = v.safeParse(schema, json, { abortEarly: true });
+  if (result.success) return { type: "parsed", value: result.output };
+  const issue = result.issues[0];
+  return { type: "refused", reason: `${v.getDotPath(issue) ?? "message"}: ${issue.message}` };
+}

@@ -1,0 +1,77 @@
+import * as v from "valibot";
+import type { Brand } from "#base/brand.ts";
+
+export type AgentId = Brand<string, "AgentId">;
+export type FrameworkId = Brand<string, "FrameworkId">;
+export type TaskId = Brand<string, "TaskId">;
+export type ExecutorId = Brand<string, "ExecutorId">;
+export type OfferId = Brand<string, "OfferId">;
+export type ContainerId = Brand<string, "ContainerId">;
+export type MasterId = Brand<string, "MasterId">;
+/** The id of one v1 subscription, returned in `Mesos-Stream-Id`. */
+export type StreamId = Brand<string, "StreamId">;
+/** One registration of one agent: a fresh random text for each. Orders of any other session are void. */
+export type SessionId = Brand<string, "SessionId">;
+/** Log position of the leader entry under which an agent is registered. Higher is newer; 0 is before the first. */
+export type Epoch = Brand<number, "Epoch">;
+/** Made once on a host and kept there; it chooses the gateway and ties an agent id to its host. */
+export type HostKey = Brand<string, "HostKey">;
+export type Principal = Brand<string, "Principal">;
+
+/** Longest id that a client may choose, in UTF-8 bytes. Source: Mesos common/validation.cpp. */
+export const ID_BYTES_MAX = 255;
+
+// Control characters, both slashes, and the two names that mean a directory: ids become folder names on a host.
+// eslint-disable-next-line no-control-regex
+const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f/\\]/;
+
+/** Why a client's id may not be used, or undefined when it may. */
+export function idProblem(id: string): string | undefined {
+  if (id === "") return "an id may not be empty";
+  if (id === "." || id === "..") return `'${id}' may not be an id`;
+  if (FORBIDDEN.test(id)) return "an id may not contain '/', '\\' or control characters";
+  if (id.length > ID_BYTES_MAX || encodedLength(id) > ID_BYTES_MAX) return `an id may have at most ${ID_BYTES_MAX} bytes`;
+  return undefined;
+}
+
+function encodedLength(text: string): number {
+  let bytes = 0;
+  for (const letter of text) {
+    const point = letter.codePointAt(0) ?? 0;
+    bytes += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
+  }
+  return bytes;
+}
+
+const branded = <Id extends string>() =>
+  v.pipe(
+    v.string(),
+    v.maxLength(4 * ID_BYTES_MAX),
+    v.transform((text) => text as Id),
+  );
+
+/** Ids inside our own messages are bare strings. */
+export const agentIdText = branded<AgentId>();
+export const frameworkIdText = branded<FrameworkId>();
+export const taskIdText = branded<TaskId>();
+export const sessionIdText = branded<SessionId>();
+export const hostKeyText = v.pipe(
+  v.string(),
+  v.regex(/^[0-9a-f]{32}$/, "a host key is 32 lower-case hexadecimal digits"),
+  v.transform((text) => text as HostKey),
+);
+export const epochNumber = v.pipe(
+  v.number(),
+  v.safeInteger(),
+  v.minValue(0),
+  v.transform((position) => position as Epoch),
+);
+
+/** Ids in Mesos' JSON are objects: `{"value": "…"}`. */
+const wrapped = <Id extends string>() => v.object({ value: branded<Id>() });
+export const agentIdObject = wrapped<AgentId>();
+export const frameworkIdObject = wrapped<FrameworkId>();
+export const taskIdObject = wrapped<TaskId>();
+export const executorIdObject = wrapped<ExecutorId>();
+export const offerIdObject = wrapped<OfferId>();
+export const containerIdObject = wrapped<ContainerId>();
