@@ -1,14 +1,19 @@
 // Bundles the bins, the scheduler library and the Worker into dist/. Runs after `npm install` and before `npm start`.
-import { rm } from "node:fs/promises";
+import { chmod } from "node:fs/promises";
 import { build, type BuildOptions } from "esbuild";
 
 const common: BuildOptions = { bundle: true, format: "esm", target: "es2022", sourcemap: true, logLevel: "warning" };
+const EXECUTABLE = 0o755;
 
-await rm("dist", { recursive: true, force: true });
 await Promise.all([
   build({
     ...common,
-    entryPoints: { mesoflare: "cli/main.ts", "mesoflare-agent": "agent-node/main.ts", scheduler: "src/scheduler/index.ts" },
+    entryPoints: {
+      mesoflare: "cli/main.ts",
+      "plane-host": "cli/start/plane-host.ts",
+      "mesoflare-agent": "agent-node/main.ts",
+      scheduler: "src/scheduler/index.ts",
+    },
     outdir: "dist",
     platform: "node",
     packages: "external",
@@ -23,3 +28,4 @@ await Promise.all([
     external: ["cloudflare:workers", "node:*"],
   }),
 ]);
+for (const bin of ["dist/mesoflare.js", "dist/mesoflare-agent.js"]) await chmod(bin, EXECUTABLE);

@@ -19,8 +19,9 @@ export function optional<const S extends v.GenericSchema>(schema: S) {
 /** A repeated field of at most `max` items: absent, null and [] are the same; one bare value is a list of one. */
 export function list<const S extends v.GenericSchema>(schema: S, max: number) {
   return v.pipe(
-    v.unknown(),
-    v.transform((value) => (value === undefined || value === null ? [] : Array.isArray(value) ? value : [value])),
+    // With a default, so that the steps below also run for a missing key.
+    v.nullish(v.unknown(), []),
+    v.transform((value: unknown) => (Array.isArray(value) ? (value as unknown[]) : [value])),
     v.array(schema),
     v.maxLength(max, `at most ${max} items`),
   );

@@ -1,0 +1,155 @@
+// What an agent knows for certain: the fold of its journal. Decides what each record changes; the shell appends a record
+// durably, then applies it, so that memory never runs ahead of disk.
+//
+// A task leaves the state when its terminal update is acknowledged. A stream can be there without a task: the answer to a
+// kill of a task that this agent never had.
+import * as v from "valibot";
+import type { Brand } from "#base/brand.ts";
+import { unreachable } from "#base/assert.ts";
+import { type FrameworkSummary, frameworkSummarySchema } from "#protocol/agent.ts";
+import {
+  type AgentId,
+  agentIdText,
+  type ContainerId,
+  type Epoch,
+  epochNumber,
+  type FrameworkId,
+  frameworkIdText,
+  type SessionId,
+  sessionIdText,
+  type TaskId,
+  taskIdText,
+} from "#protocol/ids.ts";
+import { type TaskInfo, taskInfoSchema, type TaskState, taskStatusSchema } from "#protocol/task.ts";
+import { acknowledge, EMPTY_STREAM, enqueue, type UpdateStream } from "../status-updates/stream.ts";
+
+/** One task of one framework: task ids are unique within a framework only. */
+export type TaskKey = Brand<string, "TaskKey">;
+/** The separator cannot occur in an id. */
+export const taskKey = (frameworkId: FrameworkId, taskId: TaskId): TaskKey => `${frameworkId}/${taskId}` as TaskKey;
+
+const launchSchema = v.object({
+  framework: frameworkSummarySchema,
+  task: taskInfoSchema,
+  containerId: v.pipe(
+    v.string(),
+    v.transform((text) => text as ContainerId),
+  ),
+});
+const killSchema = v.object({ frameworkId: frameworkIdText, taskId: taskIdText, graceMs: v.number() });
+
+export const journalRecordSchema = v.variant("type", [
+  v.object({ type: v.literal("registered"), agentId: agentIdText, epoch: epochNumber, session: sessionIdText }),
+  v.object({
+    type: v.literal("orders"),
+    sequence: v.number(),
+    launches: v.array(launchSchema),
+    kills: v.array(killSchema),
+  }),
+  v.object({ type: v.literal("update"), frameworkId: frameworkIdText, status: taskStatusSchema }),
+  v.object({ type: v.literal("acknowledged"), frameworkId: frameworkIdText, taskId: taskIdText, uuid: v.string() }),
+]);
+export type JournalRecord = v.InferOutput<typeof journalRecordSchema>;
+
+export interface CheckpointedTask {
+  readonly framework: FrameworkSummary;
+  readonly task: TaskInfo;
+  readonly containerId: ContainerId;
+  /** Set once the task was told to end: it is told again when the agent restarts. */
+  readonly killGraceMs: number | undefined;
+}
+
+export interface AgentState {
+  readonly registration: Registration | undefined;
+  /** Highest order of the session that was acted upon. */
+  readonly sequence: number;
+  readonly tasks: ReadonlyMap<TaskKey, CheckpointedTask>;
+  readonly streams: ReadonlyMap<TaskKey, UpdateStream>;
+}
+export interface Registration {
+  readonly agentId: AgentId;
+  readonly epoch: Epoch;
+  readonly session: SessionId;
+}
+
+export const NEW_AGENT: AgentState = { registration: undefined, sequence: 0, tasks: new Map(), streams: new Map() };
+
+export function apply(state: AgentState, record: JournalRecord): AgentState {
+  switch (record.type) {
+    case "registered": {
+      const { agentId, epoch, session } = record;
+      return { ...state, registration: { agentId, epoch, session }, sequence: 0 };
+    }
+    case "orders":
+      return onOrders(state, record);
+    case "update": {
+      const { frameworkId, status } = record;
+      const key = taskKey(frameworkId, status.task_id.value);
+      const streams = new Map(state.streams);
+      streams.set(key, enqueue(streams.get(key) ?? EMPTY_STREAM, status));
+      return { ...state, streams };
+    }
+    case "acknowledged": {
+      const key = taskKey(record.frameworkId, record.taskId);
+      const verdict = acknowledge(state.streams.get(key) ?? EMPTY_STREAM, record.uuid);
+      if (verdict.type === "unexpected") return state;
+      const streams = new Map(state.streams);
+      if (verdict.type === "next") {
+        streams.set(key, verdict.stream);
+        return { ...state, streams };
+      }
+      const tasks = new Map(state.tasks);
+      streams.delete(key);
+      tasks.delete(key);
+      return { ...state, tasks, streams };
+    }
+    default:
+      return unreachable(record);
+  }
+}
+
+function onOrders(state: AgentState, record: Extract<JournalRecord, { readonly type: "orders" }>): AgentState {
+  const tasks = new Map(state.tasks);
+  for (const { framework, task, containerId } of record.launches)
+    tasks.set(taskKey(framework.id, task.task_id.value), { framework, task, containerId, killGraceMs: undefined });
+  for (const { frameworkId, taskId, graceMs } of record.kills) {
+    const task = tasks.get(taskKey(frameworkId, taskId));
+    // A repeated kill may only shorten the grace (reference §9.3).
+    if (task !== undefined)
+      tasks.set(taskKey(frameworkId, taskId), { ...task, killGraceMs: Math.min(graceMs, task.killGraceMs ?? graceMs) });
+  }
+  return { ...state, sequence: record.sequence, tasks };
+}
+
+/** The shortest journal that folds to `state`: what compaction writes. */
+export function snapshot(state: AgentState): JournalRecord[] {
+  const tasks = [...state.tasks.values()];
+  return [
+    ...(state.registration === undefined ? [] : [{ type: "registered" as const, ...state.registration }]),
+    {
+      type: "orders",
+      sequence: state.sequence,
+      launches: tasks.map(({ framework, task, containerId }) => ({ framework, task, containerId })),
+      kills: tasks.flatMap(({ framework, task, killGraceMs }) =>
+        killGraceMs === undefined ? [] : [{ frameworkId: framework.id, taskId: task.task_id.value, graceMs: killGraceMs }],
+      ),
+    },
+    ...[...state.streams].flatMap(([key, stream]) => snapshotStream(key.slice(0, key.indexOf("/")) as FrameworkId, stream)),
+  ];
+}
+
+function snapshotStream(frameworkId: FrameworkId, { acknowledged, pending }: UpdateStream): JournalRecord[] {
+  const records: JournalRecord[] = [];
+  if (acknowledged !== undefined) {
+    records.push({ type: "update", frameworkId, status: acknowledged });
+    const { task_id, uuid = "" } = acknowledged;
+    records.push({ type: "acknowledged", frameworkId, taskId: task_id.value, uuid });
+  }
+  return [...records, ...pending.map((status) => ({ type: "update" as const, frameworkId, status }))];
+}
+
+/** A task's newest state, acknowledged or not. */
+export function latestState(state: AgentState, key: TaskKey): TaskState {
+  const stream = state.streams.get(key);
+  return (stream?.pending.at(-1) ?? stream?.acknowledged)?.state ?? "TASK_STAGING";
+}

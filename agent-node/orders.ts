@@ -1,0 +1,127 @@
+// The fence: which orders this agent obeys, and what each of them comes to. Pure: the shell checkpoints `record` with one
+// fsync and only then does the actions.
+//
+// An agent obeys exactly the (epoch, session) under which it is registered, in sequence without a gap. What an older leader
+// or an older session still sends is void; what was seen is acknowledged again and not done again.
+import { unreachable } from "#base/assert.ts";
+import type { NumberedOrder, PlaneMessage } from "#protocol/agent.ts";
+import { type ContainerId, type FrameworkId, idProblem, type TaskId } from "#protocol/ids.ts";
+import type { KillPolicy } from "#protocol/task.ts";
+import { type AgentState, apply, type CheckpointedTask, type JournalRecord, type TaskKey, taskKey } from "./checkpoint/state.ts";
+import { hasEnded } from "./status-updates/stream.ts";
+
+/** Between SIGTERM and SIGKILL unless the kill or the task says otherwise, ms. Source: Mesos command executor. */
+export const KILL_GRACE_MS = 3_000;
+/** The longest grace, ms: a timer takes no more than 2^31, and nobody waits a day for a kill. */
+export const KILL_GRACE_MS_MAX = 24 * 3_600_000;
+
+export type OrdersMessage = Extract<PlaneMessage, { readonly type: "orders" }>;
+
+export type Action =
+  | { readonly type: "launch"; readonly key: TaskKey; readonly task: CheckpointedTask }
+  | { readonly type: "kill"; readonly key: TaskKey; readonly containerId: ContainerId; readonly graceMs: number }
+  /** A kill of a task that this agent does not have: somebody must hear that it is not running. */
+  | { readonly type: "report-unknown"; readonly frameworkId: FrameworkId; readonly taskId: TaskId; readonly partitionAware: boolean }
+  | { readonly type: "complain"; readonly problem: string };
+
+export type Plan =
+  /** Of another epoch or session: not even acknowledged. */
+  | { readonly type: "void"; readonly reason: string }
+  /** All of it was seen, or it begins after a gap: nothing is done, and the plane is told how far we are. */
+  | { readonly type: "nothing-new"; readonly gap: boolean }
+  | { readonly type: "take"; readonly record: Extract<JournalRecord, { readonly type: "orders" }>; readonly actions: readonly Action[] };
+
+export function planOrders(state: AgentState, message: OrdersMessage, makeContainerId: () => ContainerId): Plan {
+  const { registration } = state;
+  if (registration === undefined || message.epoch !== registration.epoch || message.session !== registration.session)
+    return { type: "void", reason: `orders of epoch ${message.epoch}, session ${message.session}` };
+  const fresh = inSequence(state.sequence, message.orders);
+  const last = fresh.at(-1);
+  if (last === undefined) return { type: "nothing-new", gap: message.orders.some(({ sequence }) => sequence > state.sequence) };
+
+  let next = state;
+  const kept: Pick<Extract<JournalRecord, { readonly type: "orders" }>, "launches" | "kills"> = { launches: [], kills: [] };
+  const actions: Action[] = [];
+  for (const numbered of fresh) {
+    const step = planOne(next, numbered, makeContainerId);
+    kept.launches.push(...step.launches);
+    kept.kills.push(...step.kills);
+    actions.push(...step.actions);
+    // The next order of the batch sees what this one did: a kill may follow its launch.
+    next = apply(next, { type: "orders", sequence: numbered.sequence, launches: step.launches, kills: step.kills });
+  }
+  return { type: "take", record: { type: "orders", sequence: last.sequence, ...kept }, actions };
+}
+
+/** The orders directly after `highest`, in order; those seen before are skipped, and whatever follows a gap is left. */
+function inSequence(highest: number, orders: readonly NumberedOrder[]): NumberedOrder[] {
+  const taken: NumberedOrder[] = [];
+  for (const numbered of orders.toSorted((a, b) => a.sequence - b.sequence))
+    if (numbered.sequence === highest + taken.length + 1) taken.push(numbered);
+  return taken;
+}
+
+interface Planned {
+  readonly launches: Extract<JournalRecord, { readonly type: "orders" }>["launches"];
+  readonly kills: Extract<JournalRecord, { readonly type: "orders" }>["kills"];
+  readonly actions: readonly Action[];
+}
+const NOTHING: Planned = { launches: [], kills: [], actions: [] };
+const complain = (problem: string): Planned => ({ ...NOTHING, actions: [{ type: "complain", problem }] });
+
+function planOne(state: AgentState, { order }: NumberedOrder, makeContainerId: () => ContainerId): Planned {
+  switch (order.type) {
+    case "launch": {
+      const { framework, task } = order;
+      // Ids become directories here, whatever the plane has checked already.
+      const problem = idProblem(framework.id) ?? idProblem(task.task_id.value);
+      if (problem !== undefined) return complain(`a launch cannot be taken: ${problem}`);
+      const key = taskKey(framework.id, task.task_id.value);
+      if (state.tasks.has(key)) return complain(`task ${key} is already here and is not started again`);
+      const launch = { framework, task, containerId: makeContainerId() };
+      return { launches: [launch], kills: [], actions: [{ type: "launch", key, task: { ...launch, killGraceMs: undefined } }] };
+    }
+    case "kill": {
+      const { frameworkId, taskId } = order;
+      const problem = idProblem(frameworkId) ?? idProblem(taskId);
+      if (problem !== undefined) return complain(`a kill cannot be taken: ${problem}`);
+      const task = state.tasks.get(taskKey(frameworkId, taskId));
+      if (task !== undefined) return planKill(state, task, graceMs(order.killPolicy ?? task.task.kill_policy));
+      if (state.streams.has(taskKey(frameworkId, taskId))) return NOTHING; // its last update is on its way already
+      return { ...NOTHING, actions: [{ type: "report-unknown", frameworkId, taskId, partitionAware: isPartitionAware(state, frameworkId) }] };
+    }
+    case "shutdown-framework": {
+      const planned = [...state.tasks.values()]
+        .filter(({ framework }) => framework.id === order.frameworkId)
+        .map((task) => planKill(state, task, graceMs(task.task.kill_policy)));
+      return { launches: [], kills: planned.flatMap(({ kills }) => kills), actions: planned.flatMap(({ actions }) => actions) };
+    }
+    default:
+      return unreachable(order);
+  }
+}
+
+function planKill(state: AgentState, task: CheckpointedTask, grace: number): Planned {
+  const { framework, containerId } = task;
+  const taskId = task.task.task_id.value;
+  const key = taskKey(framework.id, taskId);
+  const stream = state.streams.get(key);
+  if (stream !== undefined && hasEnded(stream)) return NOTHING;
+  return {
+    launches: [],
+    kills: [{ frameworkId: framework.id, taskId, graceMs: grace }],
+    actions: [{ type: "kill", key, containerId, graceMs: grace }],
+  };
+}
+
+export function graceMs(policy: KillPolicy | undefined): number {
+  const nanoseconds = policy?.grace_period?.nanoseconds;
+  if (nanoseconds === undefined) return KILL_GRACE_MS;
+  return Math.min(KILL_GRACE_MS_MAX, Math.max(0, nanoseconds / 1e6));
+}
+
+/** Known only while some other task of the framework is here; else the older word (TASK_LOST) is the safe one. */
+function isPartitionAware(state: AgentState, frameworkId: FrameworkId): boolean {
+  for (const { framework } of state.tasks.values()) if (framework.id === frameworkId) return framework.partitionAware;
+  return false;
+}

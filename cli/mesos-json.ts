@@ -1,0 +1,78 @@
+// The part of Mesos' operator JSON that the command line reads (endpoints.md §3). Unknown members are ignored.
+import type { AgentId, FrameworkId, TaskId } from "#protocol/ids.ts";
+import type { TaskState } from "#protocol/task.ts";
+import { Failure } from "./failure.ts";
+import type { Plane } from "./plane.ts";
+
+/** Scalars as numbers (mem and disk in MB), ranges and sets as text. */
+export type ResourcesJson = Readonly<Record<string, number | string>>;
+
+export interface AgentJson {
+  readonly id: AgentId;
+  readonly hostname: string;
+  readonly active: boolean;
+  readonly resources: ResourcesJson;
+  readonly used_resources?: ResourcesJson;
+  /** Seconds since the epoch. */
+  readonly registered_time: number;
+  readonly version?: string;
+}
+
+export interface TaskJson {
+  readonly id: TaskId;
+  readonly name: string;
+  readonly framework_id: FrameworkId;
+  /** Empty for a command task. */
+  readonly executor_id: string;
+  readonly slave_id: AgentId;
+  readonly state: TaskState;
+  readonly resources: ResourcesJson;
+  readonly statuses: readonly { readonly state: TaskState; readonly timestamp: number }[];
+}
+
+export interface FrameworkJson {
+  readonly id: FrameworkId;
+  readonly name: string;
+  readonly user: string;
+  readonly connected: boolean;
+  readonly failover_timeout: number;
+  readonly capabilities?: readonly string[];
+  readonly role?: string;
+  readonly roles?: readonly string[];
+  readonly principal?: string;
+  readonly tasks: readonly TaskJson[];
+}
+
+/** Tasks asked for at once. */
+const TASKS_PAGE = 1000;
+
+export async function listAgents(plane: Plane): Promise<readonly AgentJson[]> {
+  return (await plane.get<{ slaves: AgentJson[] }>("/slaves")).slaves;
+}
+
+/** All tasks that the plane knows, ended ones included, oldest first. */
+export async function listTasks(plane: Plane): Promise<readonly TaskJson[]> {
+  const tasks: TaskJson[] = [];
+  for (;;) {
+    const path = `/tasks?order=asc&limit=${TASKS_PAGE}&offset=${tasks.length}`;
+    const page = (await plane.get<{ tasks: TaskJson[] }>(path)).tasks;
+    tasks.push(...page);
+    if (page.length < TASKS_PAGE) return tasks;
+  }
+}
+
+/** The task with this id, or the only one with this name. Throws a {@link Failure} when there is none or more than one. */
+export async function findTask(plane: Plane, wanted: string): Promise<TaskJson> {
+  return chooseTask(await listTasks(plane), wanted);
+}
+
+export function chooseTask(tasks: readonly TaskJson[], wanted: string): TaskJson {
+  const byId = tasks.filter(({ id }) => id === wanted);
+  const matches = byId.length > 0 ? byId : tasks.filter(({ name }) => name === wanted);
+  const [first, ...others] = matches;
+  if (first === undefined) throw new Failure(`no task '${wanted}': 'mesoflare tasks' lists them`);
+  if (others.length > 0) {
+    throw new Failure(`'${wanted}' is more than one task: ${matches.map(({ id, framework_id }) => `${id} (framework ${framework_id})`).join(", ")}`);
+  }
+  return first;
+}

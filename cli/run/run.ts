@@ -1,0 +1,210 @@
+// The shell of `run`: subscribes, makes the calls that progress.ts decides on, and copies the task's output.
+//
+// How long the framework outlives its stream is the one decision here. Attached, it is a minute: a connection that breaks
+// must not cost the task, and a command line that was killed must not leave a task behind. On a regular end it is torn
+// down. Detached, nobody is there to come back, and the tasks of a removed framework are killed: so a year.
+import { millis, type Millis } from "#base/time.ts";
+import type { Context } from "#protocol/credentials.ts";
+import type { AgentId, FrameworkId, TaskId } from "#protocol/ids.ts";
+import type { TaskStatus } from "#protocol/task.ts";
+import { isWorthRetrying, scalar, SchedulerClient, staySubscribed, type FrameworkRequest, type TaskRequest } from "#scheduler/index.ts";
+import { EXIT } from "../exit-codes.ts";
+import { Failure, reasonOf } from "../failure.ts";
+import { followFile } from "../output-follower.ts";
+import { Plane } from "../plane.ts";
+import type { Ending, StopCause } from "./ending.ts";
+import type { RunOptions } from "./options.ts";
+import { initialProgress, step, type Effect, type Input, type Progress } from "./progress.ts";
+import type { Report } from "./report.ts";
+
+export const FAILOVER_SECONDS_ATTACHED = 60;
+export const FAILOVER_SECONDS_DETACHED = 31_536_000;
+/** A plane that takes no first subscription for this long is given up, ms. Later ones are waited for without end. */
+const FIRST_SUBSCRIPTION_MS_MAX = 10_000;
+/** How often the core is told the time, ms. */
+const TICK_MS = 1000;
+
+export const frameworkOf = ({ user, name, detach }: RunOptions): FrameworkRequest => ({
+  user,
+  name,
+  failover_timeout: detach ? FAILOVER_SECONDS_DETACHED : FAILOVER_SECONDS_ATTACHED,
+  capabilities: [{ type: "PARTITION_AWARE" }, { type: "TASK_KILLING_STATE" }],
+});
+
+export class TaskRun {
+  readonly #context: Context;
+  readonly #options: RunOptions;
+  readonly #taskId: TaskId;
+  readonly #report: Report;
+  readonly #client: SchedulerClient;
+  readonly #leaving = new AbortController();
+  readonly #taskEnded = new AbortController();
+  readonly #startedAt = now();
+  #progress: Progress;
+  /** Calls are made one after the other, in the order in which they were decided. */
+  #calls: Promise<void> = Promise.resolve();
+  #followers: readonly Promise<string | undefined>[] = [];
+  #launchedOn: AgentId | undefined;
+  #started = false;
+  #subscribedOnce = false;
+  /** An interruption is told once, not once for every attempt. */
+  #interrupted = false;
+  #failure: Error | undefined;
+
+  constructor(context: Context, options: RunOptions, taskId: TaskId, report: Report) {
+    this.#context = context;
+    this.#options = options;
+    this.#taskId = taskId;
+    this.#report = report;
+    this.#client = new SchedulerClient({ plane: context.plane, credential: context });
+    const { cpus, memMb, agentId } = options;
+    this.#progress = initialProgress({ cpus, memMb, agentId }, { detach: options.detach, now: this.#startedAt });
+  }
+
+  /** Runs to the end and returns the exit code. */
+  async run(): Promise<number> {
+    const ticking = setInterval(() => this.#take({ type: "tick" }), TICK_MS);
+    const { timeoutMs } = this.#options;
+    const timeout = timeoutMs === undefined ? undefined : setTimeout(() => this.stop({ type: "timeout" }), timeoutMs);
+    try {
+      const events = staySubscribed(this.#client, frameworkOf(this.#options), {
+        signal: this.#leaving.signal,
+        onInterruption: ({ error }) => this.#onInterruption(error),
+      });
+      for await (const event of events) {
+        this.#subscribedOnce = true;
+        this.#interrupted = false;
+        this.#take({ type: "event", event });
+      }
+      await this.#calls;
+    } catch (error) {
+      this.#failure ??= error instanceof Error ? error : new Error(String(error));
+    } finally {
+      clearInterval(ticking);
+      clearTimeout(timeout);
+      this.#taskEnded.abort();
+    }
+    const { exitCode, message } = this.#ending();
+    this.#report.ended(exitCode, message);
+    return exitCode;
+  }
+
+  /** Asks for the task's end; `run` returns when its last update is here. */
+  stop(cause: StopCause): void {
+    this.#take({ type: "stop", cause });
+  }
+
+  #ending(): Ending {
+    if (this.#progress.current.phase === "over") return this.#progress.current.ending;
+    return { exitCode: EXIT.planeFailed, message: this.#failure?.message ?? "the subscription ended" };
+  }
+
+  #take(input: Input): void {
+    const [next, effects] = step(this.#progress, input, now());
+    this.#progress = next;
+    for (const effect of effects) this.#calls = this.#calls.then(() => this.#perform(effect));
+  }
+
+  async #perform(effect: Effect): Promise<void> {
+    if (this.#leaving.signal.aborted) return;
+    switch (effect.type) {
+      case "say":
+        return this.#report.say(effect.text);
+      case "state":
+        return this.#onState(effect.status);
+      case "leave":
+        return this.#leave(effect.teardown);
+      default:
+        return this.#call(effect);
+    }
+  }
+
+  async #call(effect: Exclude<Effect, { readonly type: "say" | "state" | "leave" }>): Promise<void> {
+    try {
+      switch (effect.type) {
+        case "launch":
+          this.#launchedOn = effect.offer.agent_id.value;
+          return await this.#client.accept([effect.offer.id.value], [this.#taskFor(effect.offer.agent_id.value)]);
+        case "decline":
+          return await this.#client.decline(effect.offerIds, effect.refuseSeconds);
+        case "acknowledge":
+          return await this.#client.acknowledge(effect.status);
+        case "reconcile":
+          return await this.#client.reconcile([{ taskId: this.#taskId, agentId: effect.agentId }]);
+        case "kill":
+          return await this.#client.kill({ taskId: this.#taskId, agentId: effect.agentId });
+      }
+    } catch (error) {
+      // A refused launch will never run: there is nothing to wait for. All else is put right by asking again.
+      if (effect.type === "launch" && !isWorthRetrying(error)) return this.#fail(error);
+      this.#take({ type: "call-failed" });
+    }
+  }
+
+  #taskFor(agentId: AgentId): TaskRequest {
+    const { name, cpus, memMb, environment, argv } = this.#options;
+    return {
+      name,
+      task_id: { value: this.#taskId },
+      agent_id: { value: agentId },
+      resources: [scalar("cpus", cpus), scalar("mem", memMb)],
+      command: {
+        shell: false,
+        value: argv[0],
+        arguments: argv,
+        user: this.#options.user,
+        environment: environment.length === 0 ? undefined : { variables: environment },
+      },
+    };
+  }
+
+  #onState(status: TaskStatus): void {
+    const { frameworkId } = this.#client;
+    const agentId = this.#launchedOn;
+    const wasRefused = status.state === "TASK_ERROR" || status.state === "TASK_DROPPED";
+    if (!this.#started && !wasRefused && frameworkId !== undefined && agentId !== undefined) {
+      this.#started = true;
+      this.#report.started({ taskId: this.#taskId, frameworkId, agentId });
+      if (!this.#options.detach) this.#follow(agentId, frameworkId);
+    }
+    this.#report.state(status);
+  }
+
+  #follow(agentId: AgentId, frameworkId: FrameworkId): void {
+    const plane = new Plane(this.#context);
+    this.#followers = (["stdout", "stderr"] as const).map((name) =>
+      followFile(
+        plane,
+        { agentId, frameworkId, executorId: this.#taskId, name },
+        { write: (bytes) => this.#report.output(name, bytes), ended: this.#taskEnded.signal },
+      ).catch(reasonOf),
+    );
+  }
+
+  /** The output first: a framework that is torn down takes its sandboxes' names with it. */
+  async #leave(teardown: boolean): Promise<void> {
+    this.#interrupted = true; // from here on nobody minds
+    this.#taskEnded.abort();
+    const problems = new Set(await Promise.all(this.#followers));
+    for (const problem of problems) {
+      if (problem !== undefined) this.#report.say(`some output may be missing: ${problem}`);
+    }
+    // Without an answer the failover timeout does the same, later.
+    if (teardown && this.#client.frameworkId !== undefined) await this.#client.teardown().catch(() => undefined);
+    this.#leaving.abort();
+  }
+
+  #onInterruption(error: unknown): void {
+    if (!this.#subscribedOnce && now() - this.#startedAt > FIRST_SUBSCRIPTION_MS_MAX) throw new Failure(reasonOf(error));
+    if (this.#interrupted) return;
+    this.#interrupted = true;
+    this.#report.say(`${reasonOf(error)}; trying again`);
+  }
+
+  #fail(error: unknown): void {
+    this.#failure = error instanceof Error ? error : new Error(String(error));
+    this.#leaving.abort();
+  }
+}
+
+const now = (): Millis => millis(Date.now());

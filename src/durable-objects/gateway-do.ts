@@ -1,0 +1,295 @@
+// A shard of agent sockets. It adapts: frames to the session core, the core's effects to sockets and to the master, and the
+// master's batches to sockets. It may lose everything at any time; agents reconnect.
+import { DurableObject } from "cloudflare:workers";
+import { fromBase64 } from "#base/base64.ts";
+import { millis, type Millis } from "#base/time.ts";
+import {
+  agentMessageSchema,
+  FRAME_BYTES_MAX,
+  parseFrame,
+  PING,
+  PONG,
+  type AgentMessage,
+  type PlaneMessage,
+} from "#protocol/agent.ts";
+import {
+  GATEWAY_BATCH_MAX,
+  type Announcement,
+  type AnnouncementAnswer,
+  type BatchAnswer,
+  type DeliveryItem,
+  type GatewayBatch,
+  type GatewayItem,
+  type TunnelAnswer,
+  type TunnelRequest,
+} from "#protocol/gateway.ts";
+import { hostKeyText } from "#protocol/ids.ts";
+import { checkProof } from "#protocol/scram.ts";
+import * as v from "valibot";
+import {
+  claimedPrincipal,
+  CLOSE_AGAIN,
+  CLOSE_POLICY,
+  onMessage,
+  onPlaneMessage,
+  onVerdict,
+  openSession,
+  overdue,
+  type Session,
+  type SessionEffect,
+  type SocketId,
+} from "../agent/session.ts";
+import { nextSweep } from "../agent/sweep.ts";
+import type { Env } from "./env.ts";
+import { challengeFor, principalsOf, webScram } from "./principals.ts";
+import { masterStub } from "./peers.ts";
+
+/** How long the plane waits for an agent's answer to a tunnelled request, ms. */
+const TUNNEL_TIMEOUT_MS = 10_000;
+/** Most frames waiting for the master; beyond that sockets are told to come again, and updates wait on the agents' disks. */
+const QUEUE_MAX = 20_000;
+
+export class GatewayDO extends DurableObject<Env> {
+  readonly #name: string;
+  #queue: GatewayItem[] = [];
+  #authentications = 0;
+  #flushing = false;
+  #liveReported = false;
+  readonly #tunnels = new Map<string, (answer: TunnelAnswer) => void>();
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#name = ctx.id.name ?? "gateway-1";
+    ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
+  }
+
+  /** The Worker passes an agent's upgrade request on; the path ends with the host key. */
+  override async fetch(request: Request): Promise<Response> {
+    const hostKey = v.safeParse(hostKeyText, new URL(request.url).pathname.split("/").at(-1));
+    if (!hostKey.success) return new Response("the path ends with the host key: 32 hexadecimal digits", { status: 400 });
+    const { 0: client, 1: server } = new WebSocketPair();
+    const socketId = crypto.randomUUID() as SocketId;
+    this.ctx.acceptWebSocket(server, [socketId]);
+    this.#keep(server, openSession({ socketId, hostKey: hostKey.output, openedAt: now() }));
+    await this.#setSweep();
+    return new Response(null, { status: 101, webSocket: client });
+  }
+
+  override async webSocketMessage(socket: WebSocket, frame: string | ArrayBuffer): Promise<void> {
+    const session = sessionOf(socket);
+    if (session === undefined) return socket.close(CLOSE_AGAIN, "unknown session");
+    const parsed = typeof frame === "string" ? parseFrame(agentMessageSchema, frame) : undefined;
+    if (parsed?.type !== "parsed") {
+      const reason = parsed === undefined ? "a frame is text" : parsed.reason;
+      this.#apply(socket, session, [{ type: "close", code: CLOSE_POLICY, reason: `bad frame: ${reason}` }]);
+      return;
+    }
+    if (parsed.value.type === "authenticate") this.#authentications++;
+    const principal = claimedPrincipal(parsed.value);
+    const challenge = principal === undefined ? undefined : await challengeFor(this.env, principal);
+    // The look-up took a turn: go on from what the session is now.
+    const [next, effects] = onMessage(sessionOf(socket) ?? session, parsed.value, challenge);
+    this.#apply(socket, next, effects);
+    for (const effect of effects) if (effect.type === "check-proof") await this.#checkProof(socket, effect);
+  }
+
+  async #checkProof(socket: WebSocket, { exchange, clientFinal }: Extract<SessionEffect, { type: "check-proof" }>): Promise<void> {
+    const known = principalsOf(this.env).principals.find(({ principal }) => principal === exchange.principal);
+    // Only agents may register: to a socket, any other principal is as unknown as none.
+    const verifier = known?.role === "agent" ? known : undefined;
+    const verdict = await checkProof(webScram, exchange, clientFinal, verifier);
+    const session = sessionOf(socket);
+    if (session === undefined) return;
+    const [next, effects] = onVerdict(session, verdict);
+    this.#apply(socket, next, effects);
+  }
+
+  /** Keeps the session and does its effects, in order. */
+  #apply(socket: WebSocket, session: Session, effects: readonly SessionEffect[]): void {
+    this.#keep(socket, session);
+    for (const effect of effects) {
+      if (effect.type === "send") send(socket, effect.message);
+      else if (effect.type === "close") {
+        console.warn(JSON.stringify({ message: "agent socket closed", gateway: this.#name, host: session.hostKey, reason: effect.reason }));
+        socket.close(effect.code, clip(effect.reason));
+        this.#closed(session);
+      } else if (effect.type === "forward") this.#forward(socket, session, effect.message);
+      else if (effect.type === "answer-request") this.#answer(effect.message);
+    }
+  }
+
+  #forward(socket: WebSocket, session: Session, message: AgentMessage): void {
+    if (session.state !== "authenticated" && session.state !== "registered") return;
+    if (this.#queue.length >= QUEUE_MAX) {
+      socket.close(CLOSE_AGAIN, "the plane is busy");
+      this.#closed(session);
+      return;
+    }
+    const { socketId, hostKey, principal, epochSeen } = session;
+    this.#queue.push({ type: "message", socketId, hostKey, principal, epochSeen, message });
+    this.ctx.waitUntil(this.#flush());
+  }
+
+  #closed(session: Session): void {
+    if (session.state !== "authenticated" && session.state !== "registered") return;
+    this.#queue.push({ type: "closed", socketId: session.socketId });
+    this.ctx.waitUntil(this.#flush());
+  }
+
+  override webSocketClose(socket: WebSocket): void {
+    const session = sessionOf(socket);
+    if (session !== undefined) this.#closed(session);
+  }
+
+  override webSocketError(socket: WebSocket): void {
+    this.webSocketClose(socket);
+  }
+
+  /** One call to the master at a time; what comes meanwhile makes the next batch. */
+  async #flush(): Promise<void> {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    try {
+      while (this.#queue.length > 0) await this.#deliverBatch(this.#queue.splice(0, GATEWAY_BATCH_MAX));
+    } finally {
+      this.#flushing = false;
+    }
+  }
+
+  async #deliverBatch(items: readonly GatewayItem[]): Promise<void> {
+    const live = this.#liveReported ? undefined : this.#liveSockets();
+    const batch: GatewayBatch = { gateway: this.#name, items, authentications: this.#authentications, live };
+    this.#authentications = 0;
+    let answer: BatchAnswer;
+    try {
+      answer = await masterStub(this.env).fromGateway(batch);
+    } catch (error) {
+      answer = { type: "not-leading", reason: `the master did not answer: ${String(error)}` };
+    }
+    if (answer.type === "taken") {
+      this.#liveReported = true;
+      return;
+    }
+    for (const item of items) {
+      if (item.type === "closed") {
+        // The next batch that is taken carries the live set, which says the same.
+        this.#liveReported = false;
+        continue;
+      }
+      const socket = this.#socket(item.socketId);
+      if (socket === undefined) continue;
+      if (item.message.type === "register") send(socket, { type: "unavailable", reason: clip(answer.reason) });
+      else if (item.message.type !== "statistics") {
+        socket.close(CLOSE_AGAIN, clip(answer.reason));
+        this.#liveReported = false;
+      }
+    }
+  }
+
+  /** A batch from the master. A socket that is gone is skipped: its closing is reported anyway. */
+  deliver(items: readonly DeliveryItem[]): void {
+    for (const item of items) {
+      const socket = this.#socket(item.socketId);
+      const session = socket === undefined ? undefined : sessionOf(socket);
+      if (socket === undefined || session === undefined) continue;
+      if (item.type === "close") {
+        socket.close(CLOSE_AGAIN, clip(item.reason));
+        continue;
+      }
+      const next = onPlaneMessage(session, item.message);
+      if (next !== session) this.#keep(socket, next);
+      send(socket, item.message);
+      if (item.message.type === "refused") socket.close(CLOSE_POLICY, clip(item.message.reason));
+    }
+  }
+
+  announce({ epoch }: Announcement): AnnouncementAnswer {
+    for (const socket of this.ctx.getWebSockets()) {
+      const session = sessionOf(socket);
+      if (session?.state === "registered" && session.epoch < epoch) socket.close(CLOSE_AGAIN, "a new leader: register again");
+    }
+    return { live: this.#liveSockets() };
+  }
+
+  /** Asks an agent for one of its own GET answers. */
+  async tunnel({ socketId, path, range }: TunnelRequest): Promise<TunnelAnswer> {
+    const socket = this.#socket(socketId);
+    if (socket === undefined) return { type: "gone", reason: "the agent's socket is gone" };
+    const requestId = crypto.randomUUID();
+    const { promise, resolve } = Promise.withResolvers<TunnelAnswer>();
+    const timer = setTimeout(() => resolve({ type: "gone", reason: "the agent did not answer in time" }), TUNNEL_TIMEOUT_MS);
+    this.#tunnels.set(requestId, resolve);
+    try {
+      send(socket, { type: "request", requestId, path, range });
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      this.#tunnels.delete(requestId);
+    }
+  }
+
+  #answer({ requestId, status, headers, body }: Extract<AgentMessage, { type: "response" }>): void {
+    const bytes = fromBase64(body);
+    this.#tunnels.get(requestId)?.(
+      bytes === undefined ? { type: "gone", reason: "the agent's answer is not base64" } : { type: "answered", status, headers, body: bytes },
+    );
+  }
+
+  /** Closes sockets that took too long to authenticate or fell silent. Pings are answered by the runtime and wake nobody. */
+  override async alarm(): Promise<void> {
+    for (const socket of this.ctx.getWebSockets()) {
+      const session = sessionOf(socket);
+      if (session === undefined) continue;
+      const ponged = this.ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0;
+      const reason = overdue(session, millis(Math.max(ponged, session.openedAt)), now());
+      if (reason === undefined) continue;
+      send(socket, { type: "authentication-error", reason });
+      socket.close(CLOSE_AGAIN, reason);
+      this.#closed(session);
+    }
+    await this.#setSweep();
+  }
+
+  async #setSweep(): Promise<void> {
+    const sessions = this.ctx.getWebSockets().flatMap((socket) => sessionOf(socket) ?? []);
+    const next = nextSweep(sessions, now());
+    if (next === undefined) return;
+    const set = await this.ctx.storage.getAlarm();
+    if (set === null || set > next) await this.ctx.storage.setAlarm(next);
+  }
+
+  #socket(socketId: string): WebSocket | undefined {
+    return this.ctx.getWebSockets(socketId).find((socket) => socket.readyState === WebSocket.OPEN);
+  }
+
+  #liveSockets(): string[] {
+    return this.ctx
+      .getWebSockets()
+      .filter((socket) => socket.readyState === WebSocket.OPEN)
+      .flatMap((socket) => sessionOf(socket)?.socketId ?? []);
+  }
+
+  #keep(socket: WebSocket, session: Session): void {
+    socket.serializeAttachment(session);
+  }
+}
+
+const now = (): Millis => millis(Date.now());
+
+/** Written by {@link GatewayDO} only, and by a build that may be one release older. */
+function sessionOf(socket: WebSocket): Session | undefined {
+  return (socket.deserializeAttachment() as Session | null) ?? undefined;
+}
+
+function send(socket: WebSocket, message: PlaneMessage): void {
+  const frame = JSON.stringify(message);
+  if (frame.length > FRAME_BYTES_MAX) throw new Error(`a ${message.type} frame of ${frame.length} bytes is over the bound`);
+  try {
+    socket.send(frame);
+  } catch {
+    // Closed meanwhile: webSocketClose tells the master.
+  }
+}
+
+/** A close reason may have 123 bytes. */
+const clip = (reason: string): string => reason.replace(/[^\x20-\x7e]/g, "?").slice(0, 120);

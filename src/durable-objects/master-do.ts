@@ -1,0 +1,522 @@
+// A master candidate. It adapts: calls and batches to the cores, the cores' effects to tables, streams, gateways and the
+// RegistrarWorker. It decides nothing but when to ask whether it still leads: before it answers, offers or orders anything, a
+// quorum has confirmed its ballot within the last 5 s.
+import { DurableObject } from "cloudflare:workers";
+import { millis, type Millis } from "#base/time.ts";
+import type { AgentId, MasterId, Principal, StreamId } from "#protocol/ids.ts";
+import type {
+  BatchAnswer,
+  DeliveryItem,
+  GatewayBatch,
+  GatewayItem,
+  Located,
+} from "#protocol/gateway.ts";
+import type { FrameworkInfo, MasterInfo } from "#protocol/scheduler.ts";
+import { MESOFLARE_VERSION } from "#protocol/version.ts";
+import { newTimer, record, timerMetrics } from "#metrics/timer.ts";
+import type { BootstrapAnswer, LogStatus, RegistrarCalls, Unavailable } from "../log/calls.ts";
+import type { CandidateId } from "../log/ballot.ts";
+import type { ClusterId } from "../log/entry.ts";
+import { adoptRegistry, onAgentMessage, onGatewayLive, onNotCommitted, onOutcome, onSocketClosed } from "../master/agents.ts";
+import { onCall, type CallAnswer, type CallRequest } from "../master/calls.ts";
+import { nextDeadline, tick } from "../master/deadlines.ts";
+import { disconnectAfterRestart, disconnectStream, subscribe } from "../master/frameworks.ts";
+import { masterMetrics } from "../master/metrics.ts";
+import { allocateDue, nextFilterEnd } from "../master/offers.ts";
+import { newMaster, type Ids, type Master, type MasterEffect } from "../master/state.ts";
+import {
+  frameworksView,
+  leaderAddress,
+  registryView,
+  slavesView,
+  stateView,
+  tasksView,
+  type TasksQuery,
+} from "../master/views.ts";
+import { createRegistrar, queuedOperations, registrySizeBytes, step as registrarStep, type Registrar } from "../registrar/registrar.ts";
+import type { RegistrarEffect, RegistrarInput } from "../registrar/registrar.ts";
+import type { Env } from "./env.ts";
+import { GatewayOutbox } from "./gateway-outbox.ts";
+import { MasterTables } from "./master-tables.ts";
+import { gatewayStub, MASTER_NAME } from "./peers.ts";
+import { Streams } from "./streams.ts";
+import { HEARTBEAT_INTERVAL_SECONDS } from "#protocol/scheduler.ts";
+
+/** Age of the last quorum confirmation at which a new one is asked for before anything leaves, ms. */
+const CONFIRMATION_MS_MAX = 5_000;
+/** Window of `registrar/state_store_ms`: a day. Source: Mesos registrar.cpp. */
+const STORE_WINDOW_MS = 86_400_000;
+/** An alarm is moved only when a deadline is sooner by more than this, ms: no row for each launch. */
+const ALARM_SLACK_MS = 1_000;
+
+export type Leadership = { readonly type: "leading" } | { readonly type: "not-leading"; readonly reason: string };
+
+export type View =
+  | { readonly type: "state" }
+  | { readonly type: "slaves"; readonly slaveId: string | undefined }
+  | { readonly type: "frameworks"; readonly frameworkId: string | undefined }
+  | ({ readonly type: "tasks" } & TasksQuery)
+  | { readonly type: "registry" }
+  | { readonly type: "leader" };
+export type ViewAnswer = { readonly status: 200; readonly json: string } | { readonly status: 503; readonly reason: string };
+
+export interface SubscribeRequest {
+  readonly info: FrameworkInfo;
+  readonly principal: Principal;
+  readonly streamId: StreamId;
+}
+
+const ids: Ids = { uuid: () => crypto.randomUUID() };
+const random = { next: () => Math.random() };
+const now = (): Millis => millis(Date.now());
+
+export class MasterDO extends DurableObject<Env> {
+  readonly #tables: MasterTables;
+  readonly #startedAt = now();
+  readonly #nonce = crypto.randomUUID();
+  readonly #fetchTimer = newTimer(0);
+  readonly #storeTimer = newTimer(STORE_WINDOW_MS);
+  readonly #streams = new Streams((streamId, reason) => this.#onStreamGone(streamId, reason));
+  readonly #outbox = new GatewayOutbox(
+    (gateway, items) => gatewayStub(this.env, gateway).deliver(items) as Promise<void>,
+    (gateway, items, error) => this.#onUndelivered(gateway, items, error),
+  );
+  #registrar: Registrar | undefined;
+  #master: Master | undefined;
+  #leading = false;
+  #confirmedAt = 0;
+  #reason = "this candidate has not stood for election yet";
+  #retryAt = 0;
+  #lastUnavailable: Unavailable | undefined;
+  #waiters: ((leadership: Leadership) => void)[] = [];
+  #heartbeat: ReturnType<typeof setInterval> | undefined;
+  #offersTimer: { readonly at: Millis; readonly handle: ReturnType<typeof setTimeout> } | undefined;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#tables = new MasterTables(ctx.storage);
+  }
+
+  // --- leading ---------------------------------------------------------------------------------------------------------
+
+  #log(): RegistrarCalls {
+    return (this.ctx.exports as unknown as { RegistrarWorker: RegistrarCalls }).RegistrarWorker;
+  }
+
+  /** Resolves when a quorum has confirmed us lately, or when it is clear that none does now. */
+  async #lead(): Promise<Leadership> {
+    if (this.#leading && Date.now() - this.#confirmedAt < CONFIRMATION_MS_MAX) return { type: "leading" };
+    if (!this.#leading && Date.now() < this.#retryAt) return this.#notLeading();
+    const registrar = await this.#openRegistrar();
+    if (registrar === undefined) return this.#notLeading();
+    const { promise, resolve } = Promise.withResolvers<Leadership>();
+    this.#waiters.push(resolve);
+    this.#registrarTurn(registrar, { type: this.#leading ? "confirm" : "stand" });
+    return promise;
+  }
+
+  #notLeading(): Leadership {
+    return { type: "not-leading", reason: this.#reason };
+  }
+
+  async #openRegistrar(): Promise<Registrar | undefined> {
+    if (this.#registrar !== undefined) return this.#registrar;
+    const clusterId = this.#tables.meta("clusterId") ?? (await this.#learnClusterId());
+    if (clusterId === undefined) return undefined;
+    // Another caller may have opened it while this one asked.
+    this.#registrar ??= createRegistrar({
+      candidate: MASTER_NAME as CandidateId,
+      nonce: this.#nonce,
+      newMasterId: crypto.randomUUID() as MasterId,
+      clusterId,
+      storedBallot: this.#tables.meta("ballot"),
+      cachedEpoch: this.#tables.meta("epoch")?.epoch,
+    });
+    return this.#registrar;
+  }
+
+  async #learnClusterId(): Promise<ClusterId | undefined> {
+    let status: LogStatus;
+    try {
+      status = await this.#log().status();
+    } catch (error) {
+      this.#reason = `the log did not answer: ${String(error)}`;
+      return undefined;
+    }
+    if (status.clusterId === undefined) {
+      const unreachable = status.replicas.filter((replica) => replica.status === "unreachable");
+      this.#reason =
+        unreachable.length > 0
+          ? `no quorum of the log's replicas: ${unreachable.map(({ id, reason }) => `${id}: ${reason ?? "unreachable"}`).join(", ")}`
+          : "this plane has no cluster yet: run 'mesoflare init' once";
+      return undefined;
+    }
+    this.#tables.setMeta("clusterId", status.clusterId);
+    return status.clusterId;
+  }
+
+  #registrarTurn(registrar: Registrar, input: RegistrarInput): void {
+    for (const effect of registrarStep(registrar, input, now(), random)) this.#doRegistrarEffect(registrar, effect);
+    if (this.#master !== undefined) this.#settle(this.#master);
+  }
+
+  #doRegistrarEffect(registrar: Registrar, effect: RegistrarEffect): void {
+    switch (effect.type) {
+      case "store-ballot":
+        this.#tables.setMeta("ballot", effect.ballot);
+        return;
+      case "elect": {
+        const since = Date.now();
+        const { ballot } = effect.call;
+        void this.#ask((log) => log.elect(effect.call)).then((answer) => {
+          record(this.#fetchTimer, Date.now() - since, Date.now());
+          this.#registrarTurn(registrar, { type: "elect-answered", ballot, answer });
+        });
+        return;
+      }
+      case "append": {
+        const since = Date.now();
+        const { ballot } = effect.call;
+        void this.#ask((log) => log.append(effect.call)).then((answer) => {
+          if (answer.type === "appended") record(this.#storeTimer, Date.now() - since, Date.now());
+          this.#registrarTurn(registrar, { type: "append-answered", ballot, answer });
+        });
+        return;
+      }
+      case "confirm": {
+        const { ballot } = effect.call;
+        void this.#ask((log) => log.confirm(effect.call)).then((answer) =>
+          this.#registrarTurn(registrar, { type: "confirm-answered", ballot, answer }),
+        );
+        return;
+      }
+      case "leading":
+        this.#onLeading(registrar, effect);
+        return;
+      case "confirmed":
+        this.#confirmedAt = effect.at;
+        this.#resolve({ type: "leading" });
+        return;
+      case "outcome":
+        if (this.#master !== undefined) onOutcome(this.#master, effect.id, effect.outcome, registrar.registry, ids, now());
+        return;
+      case "not-leading":
+        this.#onNotLeading(effect);
+        return;
+    }
+  }
+
+  async #ask<T>(call: (log: RegistrarCalls) => Promise<T>): Promise<T | Unavailable> {
+    let answer: T | Unavailable;
+    try {
+      answer = await call(this.#log());
+    } catch (error) {
+      answer = { type: "unavailable", reason: String(error), reachable: 0, replicas: 0 };
+    }
+    this.#lastUnavailable = isUnavailable(answer) ? answer : undefined;
+    return answer;
+  }
+
+  #onLeading(registrar: Registrar, effect: Extract<RegistrarEffect, { type: "leading" }>): void {
+    const { epoch, fresh, masterId } = effect;
+    if (fresh) this.#tables.beginEpoch({ epoch, masterId, electedAt: now() });
+    if (fresh || this.#master === undefined) {
+      const electedAt = this.#tables.meta("epoch")?.electedAt ?? now();
+      this.#master = newMaster({ masterId, epoch, info: masterInfo(this.env, masterId), startedAt: this.#startedAt, electedAt });
+      this.#tables.load(this.#master);
+    }
+    adoptRegistry(this.#master, registrar.registry);
+    disconnectAfterRestart(this.#master, now());
+    this.#leading = true;
+    this.#confirmedAt = Date.now();
+    note("leading", { epoch, fresh, agents: this.#master.agents.size });
+    this.#resolve({ type: "leading" });
+    this.ctx.waitUntil(this.#announce(this.#master));
+  }
+
+  /** Tells every gateway the epoch, and learns which of the sockets that the tables name are still there. */
+  async #announce(master: Master): Promise<void> {
+    const gateways = Number(this.env.GATEWAYS ?? "1");
+    await Promise.all(
+      Array.from({ length: gateways }, async (_, i) => {
+        const gateway = `gateway-${i + 1}`;
+        try {
+          const { live } = await gatewayStub(this.env, gateway).announce({ epoch: master.epoch });
+          onGatewayLive(master, gateway, live);
+          this.#settle(master);
+        } catch (error) {
+          note("a gateway did not hear of the epoch", { gateway, error: String(error) });
+        }
+      }),
+    );
+  }
+
+  #onNotLeading(effect: Extract<RegistrarEffect, { type: "not-leading" }>): void {
+    this.#leading = false;
+    this.#reason = effect.reason;
+    this.#retryAt = effect.retryAt;
+    note("not leading", { reason: effect.reason, fenced: effect.fenced, retryInMs: effect.retryAt - Date.now() });
+    this.#streams.closeAll();
+    if (this.#master !== undefined) {
+      disconnectAfterRestart(this.#master, now());
+      onNotCommitted(this.#master, effect.ids, effect.reason);
+    }
+    this.#resolve(this.#notLeading());
+  }
+
+  #resolve(leadership: Leadership): void {
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const resolve of waiters) resolve(leadership);
+  }
+
+  // --- turns -----------------------------------------------------------------------------------------------------------
+
+  /** After every change: offers that are due, then the rows, then what leaves. */
+  #settle(master: Master): void {
+    if (this.#leading) allocateDue(master, now());
+    this.#tables.save(master);
+    const effects = master.effects.splice(0);
+    for (const effect of effects) this.#doEffect(effect);
+    this.ctx.waitUntil(this.#outbox.flush());
+    this.#setTimers(master);
+  }
+
+  #doEffect(effect: MasterEffect): void {
+    switch (effect.type) {
+      case "send":
+        this.#outbox.push(effect.to.gateway, { type: "message", socketId: effect.to.socketId, message: effect.message });
+        return;
+      case "close-socket":
+        this.#outbox.push(effect.to.gateway, { type: "close", socketId: effect.to.socketId, reason: effect.reason });
+        return;
+      case "event":
+        this.#streams.send(effect.streamId, effect.event);
+        return;
+      case "close-stream":
+        this.#streams.close(effect.streamId);
+        return;
+      case "registry": {
+        const { id, operation, who, why } = effect;
+        if (this.#registrar === undefined) return;
+        this.#registrarTurn(this.#registrar, { type: "apply", id, audited: { operation, audit: { who, why, when: now() } } });
+        return;
+      }
+    }
+  }
+
+  /** What a gateway did not take: its agents register again, and their reports tell what is missing. */
+  #onUndelivered(gateway: string, items: readonly DeliveryItem[], error: unknown): void {
+    note("a gateway did not take a batch", { gateway, items: items.length, error: String(error) });
+    const master = this.#master;
+    if (master === undefined) return;
+    for (const { socketId } of items) onSocketClosed(master, { gateway, socketId });
+    this.#settle(master);
+  }
+
+  #setTimers(master: Master): void {
+    const deadline = nextDeadline(master);
+    if (deadline !== undefined) this.ctx.waitUntil(this.#setAlarm(deadline));
+    const offersAt = this.#streams.size === 0 ? undefined : nextFilterEnd(master, now());
+    if (this.#offersTimer?.at !== offersAt) {
+      if (this.#offersTimer !== undefined) clearTimeout(this.#offersTimer.handle);
+      this.#offersTimer =
+        offersAt === undefined
+          ? undefined
+          : { at: offersAt, handle: setTimeout(() => void this.#tick(), Math.min(Math.max(0, offersAt - Date.now()), 2 ** 31 - 1)) };
+    }
+    if (this.#streams.size > 0) this.#heartbeat ??= setInterval(() => void this.#beat(), HEARTBEAT_INTERVAL_SECONDS * 1000);
+    else {
+      if (this.#heartbeat !== undefined) clearInterval(this.#heartbeat);
+      this.#heartbeat = undefined;
+    }
+  }
+
+  async #setAlarm(deadline: Millis): Promise<void> {
+    const set = await this.ctx.storage.getAlarm();
+    if (set === null || set > deadline + ALARM_SLACK_MS) await this.ctx.storage.setAlarm(deadline);
+  }
+
+  async #tick(): Promise<void> {
+    if (this.#offersTimer !== undefined && this.#offersTimer.at <= Date.now()) this.#offersTimer = undefined;
+    const { type } = await this.#lead();
+    if (type !== "leading" || this.#master === undefined) return;
+    tick(this.#master, now());
+    this.#settle(this.#master);
+  }
+
+  override async alarm(): Promise<void> {
+    await this.#tick();
+    // Without a quorum nothing was done: look again, or the deadlines would be forgotten.
+    if (!this.#leading) await this.ctx.storage.setAlarm(Math.max(this.#retryAt, Date.now() + CONFIRMATION_MS_MAX));
+  }
+
+  /** A leader that cannot confirm itself closes its streams instead: see #onNotLeading. */
+  async #beat(): Promise<void> {
+    const { type } = await this.#lead();
+    if (type !== "leading") return;
+    this.#streams.heartbeat();
+    if (this.#master !== undefined) this.#settle(this.#master);
+  }
+
+  #onStreamGone(streamId: StreamId, reason: string): void {
+    note("a scheduler's stream ended", { streamId, reason });
+    if (this.#master === undefined) return;
+    disconnectStream(this.#master, streamId, now());
+    this.#settle(this.#master);
+  }
+
+  // --- what others call ------------------------------------------------------------------------------------------------
+
+  async leadership(): Promise<Leadership> {
+    return this.#lead();
+  }
+
+  async initialize(clusterId: ClusterId): Promise<BootstrapAnswer> {
+    const known = this.#tables.meta("clusterId");
+    if (known !== undefined && known !== clusterId) {
+      return { type: "refused-bootstrap", reason: `this plane already has the cluster ${known}` };
+    }
+    const answer = await this.#log().bootstrap({ clusterId });
+    if (answer.type === "bootstrapped") {
+      this.#tables.setMeta("clusterId", clusterId);
+      this.#retryAt = 0;
+    }
+    return answer;
+  }
+
+  async fromGateway(batch: GatewayBatch): Promise<BatchAnswer> {
+    const leadership = await this.#lead();
+    const master = this.#master;
+    if (master !== undefined) master.counters["master/messages_authenticate"] += batch.authentications;
+    if (leadership.type === "not-leading" || master === undefined) {
+      if (master !== undefined) master.counters["master/dropped_messages"] += batch.items.length;
+      return { type: "not-leading", reason: leadership.type === "not-leading" ? leadership.reason : this.#reason };
+    }
+    if (batch.live !== undefined) onGatewayLive(master, batch.gateway, batch.live);
+    for (const item of batch.items) this.#onItem(master, batch.gateway, item);
+    this.#settle(master);
+    return { type: "taken" };
+  }
+
+  #onItem(master: Master, gateway: string, item: GatewayItem): void {
+    const from = { gateway, socketId: item.socketId };
+    if (item.type === "closed") {
+      onSocketClosed(master, from);
+      return;
+    }
+    if (item.epochSeen > master.epoch) {
+      const reason = `the agent has obeyed epoch ${item.epochSeen}, this plane is at ${master.epoch}: its state is older than the agent's`;
+      note("an agent from a later epoch", { hostKey: item.hostKey, reason });
+      master.effects.push({ type: "send", to: from, message: { type: "unavailable", reason } });
+      return;
+    }
+    const { hostKey, principal, message } = item;
+    onAgentMessage(master, { from, hostKey, principal }, message, ids, now());
+  }
+
+  async call(request: CallRequest): Promise<CallAnswer | { readonly status: 503; readonly text: string }> {
+    const leadership = await this.#lead();
+    const master = this.#master;
+    if (leadership.type === "not-leading" || master === undefined) return { status: 503, text: this.#reason };
+    const answer = onCall(master, request, now());
+    this.#settle(master);
+    return answer;
+  }
+
+  /** SUBSCRIBE comes as a request, because its answer is a stream. The Worker has checked everything but the framework. */
+  override async fetch(request: Request): Promise<Response> {
+    const leadership = await this.#lead();
+    const master = this.#master;
+    if (leadership.type === "not-leading" || master === undefined) return new Response(this.#reason, { status: 503 });
+    const subscription = (await request.json()) as SubscribeRequest;
+    const readable = this.#streams.open(subscription.streamId);
+    const result = subscribe(master, subscription, now());
+    this.#settle(master);
+    if (result.type === "refused") {
+      this.#streams.send(subscription.streamId, { type: "ERROR", error: { message: result.message } });
+      this.#streams.close(subscription.streamId);
+    }
+    return new Response(readable, {
+      headers: { "content-type": "application/json", "mesos-stream-id": subscription.streamId },
+    });
+  }
+
+  async view(view: View): Promise<ViewAnswer> {
+    const leadership = await this.#lead();
+    const master = this.#master;
+    if (leadership.type === "not-leading" || master === undefined) return { status: 503, reason: this.#reason };
+    return { status: 200, json: JSON.stringify(this.#viewOf(master, view)) };
+  }
+
+  #viewOf(master: Master, view: View): unknown {
+    switch (view.type) {
+      case "state":
+        return stateView(master);
+      case "slaves":
+        return slavesView(master, view);
+      case "frameworks":
+        return frameworksView(master, view);
+      case "tasks":
+        return tasksView(master, view);
+      case "registry":
+        return registryView(master, this.#registrar?.registry.admitted.values() ?? []);
+      case "leader":
+        return leaderAddress(master);
+    }
+  }
+
+  /** Answers also without a quorum: that is when it is needed most. */
+  async metrics(): Promise<string> {
+    await this.#lead();
+    const at = now();
+    const registrar = this.#registrar;
+    const metrics: Record<string, number> = {
+      ...masterMetrics(this.#master, { startedAt: this.#startedAt, leading: this.#leading }, at),
+      "registrar/queued_operations": registrar === undefined ? 0 : queuedOperations(registrar),
+      ...(this.#master === undefined || registrar === undefined ? {} : { "registrar/registry_size_bytes": registrySizeBytes(registrar) }),
+      ...timerMetrics("registrar/state_fetch_ms", this.#fetchTimer, at),
+      ...timerMetrics("registrar/state_store_ms", this.#storeTimer, at),
+      "registrar/log/recovered": this.#leading ? 1 : 0,
+      "registrar/log/ensemble_size": Number(this.env.REPLICAS ?? "3"),
+      // Ours: how many replicas answered the last round that found no quorum; absent while there is one.
+      ...(this.#lastUnavailable === undefined ? {} : { "registrar/log/replicas_reachable": this.#lastUnavailable.reachable }),
+    };
+    return JSON.stringify(Object.fromEntries(Object.entries(metrics).toSorted(([a], [b]) => (a < b ? -1 : 1))));
+  }
+
+  async locate(agentId: AgentId): Promise<Located> {
+    const leadership = await this.#lead();
+    if (leadership.type === "not-leading") return { type: "absent", status: 503, reason: leadership.reason };
+    const agent = this.#master?.agents.get(agentId);
+    if (agent === undefined) return { type: "absent", status: 404, reason: `no agent ${agentId}` };
+    if (agent.connection === undefined) return { type: "absent", status: 503, reason: `agent ${agentId} is not connected` };
+    return { type: "located", ...agent.connection, agentId };
+  }
+}
+
+const isUnavailable = (answer: unknown): answer is Unavailable =>
+  typeof answer === "object" && answer !== null && "type" in answer && answer.type === "unavailable";
+
+function note(message: string, details: Readonly<Record<string, unknown>>): void {
+  console.warn(JSON.stringify({ message, master: MASTER_NAME, ...details }));
+}
+
+function masterInfo(env: Env, masterId: MasterId): MasterInfo {
+  const advertised = URL.parse(`http://${env.ADVERTISE ?? "127.0.0.1:5050"}`);
+  const hostname = advertised?.hostname ?? "127.0.0.1";
+  const port = Number(advertised?.port === "" || advertised === null ? 80 : advertised.port);
+  const octets = /^(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(hostname)?.slice(1).map(Number) ?? [0, 0, 0, 0];
+  const ip = octets.reduceRight((value, octet) => value * 256 + octet, 0);
+  return {
+    id: masterId,
+    ip,
+    port,
+    pid: `master@${hostname}:${port}`,
+    hostname,
+    version: MESOFLARE_VERSION,
+    address: { hostname, ip: hostname, port },
+    capabilities: [],
+  };
+}
+

@@ -1,0 +1,143 @@
+// MasterDO's SQLite tables: a cache of one epoch, so that a restart of the object needs no re-registration. Written in one
+// transaction per turn, before any effect of that turn leaves. Wiped in the transaction that stores another epoch.
+import type { Millis } from "#base/time.ts";
+import type { AgentId, Epoch, FrameworkId, MasterId, TaskId } from "#protocol/ids.ts";
+import type { Ballot } from "../log/ballot.ts";
+import type { ClusterId } from "../log/entry.ts";
+import { setConnection, type AgentRecord, type FrameworkRecord, type Master, type TaskRecord } from "../master/state.ts";
+
+/** Version of the tables; a build that finds a newer one refuses to run on it. */
+const SCHEMA_VERSION = 1;
+
+interface Meta {
+  schema: number;
+  ballot: Ballot;
+  clusterId: ClusterId;
+  epoch: { readonly epoch: Epoch; readonly masterId: MasterId; readonly electedAt: Millis };
+  next: { readonly agent: number; readonly framework: number; readonly offer: number };
+}
+
+type StoredAgent = Omit<AgentRecord, "system">;
+type StoredFramework = Omit<FrameworkRecord, "tasks" | "completedTasks"> & { readonly completed: boolean };
+
+export class MasterTables {
+  readonly #sql: SqlStorage;
+  readonly #storage: DurableObjectStorage;
+
+  constructor(storage: DurableObjectStorage) {
+    this.#storage = storage;
+    this.#sql = storage.sql;
+    this.#sql.exec(`CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS agents (id TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS frameworks (id TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS tasks (framework TEXT, id TEXT, value TEXT NOT NULL, PRIMARY KEY (framework, id)) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS completed_tasks (place INTEGER PRIMARY KEY AUTOINCREMENT, framework TEXT, id TEXT, value TEXT NOT NULL);
+      CREATE INDEX IF NOT EXISTS completed_by_task ON completed_tasks (framework, id);`);
+    const schema = this.meta("schema") ?? SCHEMA_VERSION;
+    if (schema > SCHEMA_VERSION) throw new Error(`these tables have schema ${schema}, newer than this build's ${SCHEMA_VERSION}: deploy the newer build`);
+    this.setMeta("schema", SCHEMA_VERSION);
+  }
+
+  meta<Name extends keyof Meta>(name: Name): Meta[Name] | undefined {
+    const row = this.#sql.exec<{ value: string }>("SELECT value FROM meta WHERE name = ?", name).toArray()[0];
+    return row === undefined ? undefined : (JSON.parse(row.value) as Meta[Name]);
+  }
+
+  setMeta<Name extends keyof Meta>(name: Name, value: Meta[Name]): void {
+    this.#sql.exec("INSERT OR REPLACE INTO meta VALUES (?, ?)", name, JSON.stringify(value));
+  }
+
+  /** A new epoch begins: nothing of an older one may serve again. */
+  beginEpoch(epoch: Meta["epoch"]): void {
+    this.#storage.transactionSync(() => {
+      for (const table of ["agents", "frameworks", "tasks", "completed_tasks"]) this.#sql.exec(`DELETE FROM ${table}`);
+      this.setMeta("epoch", epoch);
+      this.setMeta("next", { agent: 0, framework: 0, offer: 0 });
+    });
+  }
+
+  load(master: Master): void {
+    const next = this.meta("next");
+    master.nextAgent = next?.agent ?? 0;
+    master.nextFramework = next?.framework ?? 0;
+    master.nextOffer = next?.offer ?? 0;
+    for (const stored of this.#rows<StoredAgent>("SELECT value FROM agents")) {
+      const agent: AgentRecord = { ...stored, connection: undefined, reregisteredAt: stored.reregisteredAt, session: stored.session, system: undefined };
+      master.agents.set(agent.agentId, agent);
+      master.agentByHost.set(agent.hostKey, agent.agentId);
+      setConnection(master, agent, stored.connection);
+    }
+    for (const { completed, ...stored } of this.#rows<StoredFramework>("SELECT value FROM frameworks")) {
+      const framework: FrameworkRecord = { ...stored, tasks: new Map(), completedTasks: [] };
+      if (completed) master.completedFrameworks.push(framework);
+      else master.frameworks.set(framework.id, framework);
+    }
+    const completed = new Map(master.completedFrameworks.map((framework) => [framework.id, framework]));
+    const frameworkOf = (id: FrameworkId) => master.frameworks.get(id) ?? completed.get(id);
+    for (const task of this.#rows<TaskRecord>("SELECT value FROM tasks")) {
+      frameworkOf(task.frameworkId)?.tasks.set(task.info.task_id.value, task);
+    }
+    for (const task of this.#rows<TaskRecord>("SELECT value FROM completed_tasks ORDER BY place")) {
+      frameworkOf(task.frameworkId)?.completedTasks.push(task);
+    }
+    clearMarks(master);
+  }
+
+  *#rows<T>(query: string): Iterable<T> {
+    for (const { value } of this.#sql.exec<{ value: string }>(query)) yield JSON.parse(value) as T;
+  }
+
+  /** Writes what is marked. */
+  save(master: Master): void {
+    const { agents, frameworks, tasks, counters } = master.marked;
+    if (agents.size === 0 && frameworks.size === 0 && tasks.size === 0 && !counters) return;
+    this.#storage.transactionSync(() => {
+      this.setMeta("next", { agent: master.nextAgent, framework: master.nextFramework, offer: master.nextOffer });
+      for (const id of agents) this.#saveAgent(id, master.agents.get(id));
+      for (const id of frameworks) this.#saveFramework(master, id);
+      for (const [frameworkId, taskIds] of tasks) {
+        const framework = master.frameworks.get(frameworkId) ?? master.completedFrameworks.find(({ id }) => id === frameworkId);
+        for (const taskId of taskIds) this.#saveTask(frameworkId, taskId, framework);
+      }
+    });
+    clearMarks(master);
+  }
+
+  #saveAgent(id: AgentId, agent: AgentRecord | undefined): void {
+    if (agent === undefined) {
+      this.#sql.exec("DELETE FROM agents WHERE id = ?", id);
+      return;
+    }
+    const { system: _, ...stored } = agent;
+    this.#sql.exec("INSERT OR REPLACE INTO agents VALUES (?, ?)", id, JSON.stringify(stored));
+  }
+
+  #saveFramework(master: Master, id: FrameworkId): void {
+    const live = master.frameworks.get(id);
+    const framework = live ?? master.completedFrameworks.find((completed) => completed.id === id);
+    if (framework === undefined) {
+      this.#sql.exec("DELETE FROM frameworks WHERE id = ?", id);
+      return;
+    }
+    const { tasks: _, completedTasks: __, ...stored } = framework;
+    this.#sql.exec("INSERT OR REPLACE INTO frameworks VALUES (?, ?)", id, JSON.stringify({ ...stored, completed: live === undefined }));
+  }
+
+  #saveTask(frameworkId: FrameworkId, taskId: TaskId, framework: FrameworkRecord | undefined): void {
+    const live = framework?.tasks.get(taskId);
+    if (live === undefined) this.#sql.exec("DELETE FROM tasks WHERE framework = ? AND id = ?", frameworkId, taskId);
+    else this.#sql.exec("INSERT OR REPLACE INTO tasks VALUES (?, ?, ?)", frameworkId, taskId, JSON.stringify(live));
+    const completed = (framework?.completedTasks ?? []).filter((task) => task.info.task_id.value === taskId);
+    this.#sql.exec("DELETE FROM completed_tasks WHERE framework = ? AND id = ?", frameworkId, taskId);
+    for (const task of completed) {
+      this.#sql.exec("INSERT INTO completed_tasks (framework, id, value) VALUES (?, ?, ?)", frameworkId, taskId, JSON.stringify(task));
+    }
+  }
+}
+
+function clearMarks(master: Master): void {
+  master.marked.agents.clear();
+  master.marked.frameworks.clear();
+  master.marked.tasks.clear();
+  master.marked.counters = false;
+}

@@ -1,0 +1,51 @@
+// Agents: their sockets, and their own GET endpoints tunnelled through the plane, because they take no connections.
+import { Hono } from "hono";
+import * as v from "valibot";
+import { AGENT_SOCKET_PATH } from "#protocol/agent.ts";
+import { hostKeyText, type AgentId } from "#protocol/ids.ts";
+import { needs } from "./access.ts";
+import type { HttpEnv } from "./http-env.ts";
+
+/** Headers of an agent's answer that pass through; the rest is the plane's own business. */
+const PASSED_HEADERS = ["content-type", "content-range", "content-disposition", "accept-ranges"] as const;
+/** What of an agent's API is reachable from outside. */
+const TUNNELLED = /^\/(?:files\/(?:read|browse|download|debug)(?:\.json)?|state(?:\.json)?|health|version)$/;
+
+export function agentRoutes(): Hono<HttpEnv> {
+  const app = new Hono<HttpEnv>();
+
+  // No credentials here: the agent proves who it is with SCRAM inside the socket, before it may say anything else.
+  app.get(`${AGENT_SOCKET_PATH}/:hostKey`, async (context) => {
+    const hostKey = v.safeParse(hostKeyText, context.req.param("hostKey"));
+    if (!hostKey.success) return context.text("the path ends with the host key: 32 hexadecimal digits\n", 400);
+    if (context.req.header("upgrade")?.toLowerCase() !== "websocket") {
+      return context.text("this is where agents open their WebSocket\n", 426, { upgrade: "websocket" });
+    }
+    const plane = context.get("plane");
+    return plane.gateway(plane.gatewayNameOf(hostKey.output)).fetch(context.req.raw);
+  });
+
+  app.get("/agents/:agentId/*", needs("mesos-master-readonly"), async (context) => {
+    const url = new URL(context.req.url);
+    const path = url.pathname.slice(url.pathname.indexOf("/", "/agents/".length));
+    if (!TUNNELLED.test(path)) return context.text("no such endpoint on an agent\n", 404);
+    const plane = context.get("plane");
+    const located = await plane.master().locate(context.req.param("agentId") as AgentId);
+    if (located.type === "absent") return context.text(`${located.reason}\n`, located.status);
+    const answer = await plane.gateway(located.gateway).tunnel({
+      socketId: located.socketId,
+      path: `${path}${url.search}`,
+      range: context.req.header("range"),
+    });
+    if (answer.type === "gone") return context.text(`${answer.reason}\n`, 504);
+    const headers = new Headers();
+    for (const name of PASSED_HEADERS) {
+      const value = answer.headers[name];
+      if (value !== undefined) headers.set(name, value);
+    }
+    // What a task wrote must not run as a page of the plane.
+    headers.set("x-content-type-options", "nosniff");
+    return new Response(answer.status === 204 || answer.status === 304 ? null : answer.body, { status: answer.status, headers });
+  });
+  return app;
+}

@@ -1,0 +1,79 @@
+// The operators' GET endpoints in Mesos' shapes (endpoints.md §4), with their old `.json` names and the `/master` prefix.
+import { Hono, type Context } from "hono";
+import { parseDurationMs } from "#base/time.ts";
+import type { FrameworkId, TaskId } from "#protocol/ids.ts";
+import { VERSION_INFO } from "#protocol/version.ts";
+import type { View } from "../durable-objects/master-do.ts";
+import { needs } from "./access.ts";
+import type { HttpEnv } from "./http-env.ts";
+
+/** Mesos' default page of /tasks, and our bound for one. */
+const TASKS_LIMIT_DEFAULT = 100;
+const TASKS_LIMIT_MAX = 10_000;
+const CALLBACK = /^[A-Za-z_$][\w$.]{0,127}$/;
+
+type Handled = Context<HttpEnv>;
+
+/** JSON without a charset, or wrapped for `?jsonp=`. */
+function json(context: Handled, text: string): Response {
+  const callback = context.req.query("jsonp");
+  if (callback === undefined) return context.body(text, 200, { "content-type": "application/json" });
+  if (!CALLBACK.test(callback)) return context.text("'jsonp' must be the name of a function\n", 400);
+  return context.body(`${callback}(${text});`, 200, { "content-type": "text/javascript" });
+}
+
+const view = (make: (context: Handled) => View) => async (context: Handled) => {
+  const answer = await context.get("plane").master().view(make(context));
+  return answer.status === 200 ? json(context, answer.json) : context.text(`${answer.reason}\n`, 503);
+};
+
+/** A query that is not a number is ignored silently, as in Mesos. */
+function count(text: string | undefined, otherwise: number, max: number): number {
+  return text !== undefined && /^\d{1,9}$/.test(text) ? Math.min(Number(text), max) : otherwise;
+}
+
+export function operatorRoutes(): Hono<HttpEnv> {
+  const app = new Hono<HttpEnv>();
+  const readonly = needs("mesos-master-readonly");
+  const both = (name: string) => [`/${name}`, `/${name}.json`, `/master/${name}`, `/master/${name}.json`];
+
+  for (const path of ["/health", "/master/health"]) app.get(path, (context) => context.body(null, 200));
+  for (const path of ["/version", "/master/version"]) app.get(path, (context) => json(context, JSON.stringify(VERSION_INFO)));
+  for (const path of ["/redirect", "/master/redirect"]) {
+    app.get(path, async (context) => {
+      const answer = await context.get("plane").master().view({ type: "leader" });
+      if (answer.status === 503) return context.text(`${answer.reason}\n`, 503);
+      return context.body(null, 307, { location: JSON.parse(answer.json) as string });
+    });
+  }
+  for (const path of both("state")) app.get(path, readonly, view(() => ({ type: "state" })));
+  for (const path of both("slaves")) {
+    app.get(path, readonly, view((context) => ({ type: "slaves", slaveId: context.req.query("slave_id") })));
+  }
+  for (const path of both("frameworks")) {
+    app.get(path, readonly, view((context) => ({ type: "frameworks", frameworkId: context.req.query("framework_id") })));
+  }
+  for (const path of both("tasks")) {
+    app.get(
+      path,
+      readonly,
+      view((context) => ({
+        type: "tasks",
+        limit: count(context.req.query("limit"), TASKS_LIMIT_DEFAULT, TASKS_LIMIT_MAX),
+        offset: count(context.req.query("offset"), 0, Number.MAX_SAFE_INTEGER),
+        order: context.req.query("order") === "asc" ? "asc" : "desc",
+        frameworkId: context.req.query("framework_id") as FrameworkId | undefined,
+        taskId: context.req.query("task_id") as TaskId | undefined,
+      })),
+    );
+  }
+  app.get("/:registrar{registrar(?:\\(1\\)|%281%29)}/registry", readonly, view(() => ({ type: "registry" })));
+  app.get("/metrics/snapshot", readonly, async (context) => {
+    const timeout = context.req.query("timeout");
+    if (timeout !== undefined && parseDurationMs(timeout) === undefined) {
+      return context.text(`'timeout' is a duration such as 100ms or 5secs, not '${timeout.slice(0, 64)}'\n`, 400);
+    }
+    return json(context, await context.get("plane").master().metrics());
+  });
+  return app;
+}

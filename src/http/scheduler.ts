@@ -1,0 +1,128 @@
+// POST /api/v1/scheduler: the checks of http-api-v1 §4 in their order. What needs the master's books is the master's.
+import * as v from "valibot";
+import { fromBase64 } from "#base/base64.ts";
+import { describeIssue } from "#protocol/json.ts";
+import type { Principal, StreamId } from "#protocol/ids.ts";
+import { CALL_BYTES_MAX, callSchema, type Call, type CallType } from "#protocol/scheduler.ts";
+import type { CallRequest } from "../master/calls.ts";
+import type { SubscribeRequest } from "../durable-objects/master-do.ts";
+import type { Plane } from "./http-env.ts";
+import { readBody } from "./body.ts";
+
+const JSON_TYPE = "application/json";
+const PROTOBUF_TYPE = "application/x-protobuf";
+/** Length of a stream id that is looked at. Source: Mesos' own bound for `Mesos-Stream-Id`. */
+const STREAM_ID_LENGTH_MAX = 128;
+
+const text = (status: number, reason: string, headers: Record<string, string> = {}): Response =>
+  new Response(`${reason}\n`, { status, headers: { "content-type": "text/plain; charset=utf-8", ...headers } });
+
+export async function onScheduler(request: Request, plane: Plane, principal: Principal): Promise<Response> {
+  const read = await readCall(request);
+  if (read.type === "refused") {
+    // A master that does not lead answers so before it looks at the request.
+    const leadership = await plane.master().leadership();
+    return leadership.type === "leading" ? read.response : text(503, leadership.reason);
+  }
+  const { call } = read;
+  const problem = callProblem(call, principal);
+  const streamId = request.headers.get("mesos-stream-id");
+  if (problem !== undefined) return refuse(plane, 400, problem);
+  if (call.type === "SUBSCRIBE") {
+    if (!acceptsJson(request.headers.get("accept"))) return refuse(plane, 406, `Expecting 'Accept' to allow '${JSON_TYPE}'`);
+    if (streamId !== null) return refuse(plane, 400, "Subscribe calls may not have the 'Mesos-Stream-Id' header");
+    return onSubscribe(plane, call, principal);
+  }
+  const rest = { ...call, type: call.type } as CallRequest["call"];
+  const known = streamId === null ? undefined : (streamId.slice(0, STREAM_ID_LENGTH_MAX) as StreamId);
+  const answer = await plane.master().call({ call: rest, principal, streamId: known });
+  return answer.status === 202
+    ? new Response(null, { status: 202, headers: { "content-length": "0" } })
+    : text(answer.status, answer.text);
+}
+
+async function refuse(plane: Plane, status: number, reason: string): Promise<Response> {
+  const leadership = await plane.master().leadership();
+  return leadership.type === "leading" ? text(status, reason) : text(503, leadership.reason);
+}
+
+async function onSubscribe(plane: Plane, call: Call, principal: Principal): Promise<Response> {
+  if (call.subscribe === undefined) return text(400, "Expecting 'subscribe' to be present");
+  const subscription: SubscribeRequest = {
+    info: call.subscribe.framework_info,
+    principal,
+    streamId: crypto.randomUUID() as StreamId,
+  };
+  return plane.master().fetch("http://master/subscribe", { method: "POST", body: JSON.stringify(subscription) });
+}
+
+type ReadCallResult =
+  | { readonly type: "call"; readonly call: Call & { readonly type: CallType } }
+  | { readonly type: "refused"; readonly response: Response };
+
+async function readCall(request: Request): Promise<ReadCallResult> {
+  const refused = (response: Response): ReadCallResult => ({ type: "refused", response });
+  if (request.method !== "POST") {
+    return refused(text(405, `Expecting one of { 'POST' }, but received '${request.method}'`, { allow: "POST" }));
+  }
+  const contentType = request.headers.get("content-type");
+  if (contentType === null) return refused(text(400, "Expecting 'Content-Type' to be present"));
+  const mediaType = contentType.split(";")[0]?.trim();
+  if (mediaType === PROTOBUF_TYPE) {
+    return refused(text(415, `This release of Mesoflare takes '${JSON_TYPE}' only; '${PROTOBUF_TYPE}' comes later`));
+  }
+  if (mediaType !== JSON_TYPE) return refused(text(415, `Expecting 'Content-Type' of ${JSON_TYPE} or ${PROTOBUF_TYPE}`));
+  const body = await readBody(request, CALL_BYTES_MAX);
+  if (body.type === "too-long") return refused(text(413, `A call may have at most ${CALL_BYTES_MAX} bytes`));
+  if (body.type === "not-utf8") return refused(text(400, "Failed to parse body into JSON: it is not UTF-8"));
+  let json: unknown;
+  try {
+    json = JSON.parse(body.text);
+  } catch (error) {
+    return refused(text(400, `Failed to parse body into JSON: ${error instanceof Error ? error.message : "syntax error"}`));
+  }
+  const parsed = v.safeParse(callSchema, json, { abortEarly: true });
+  if (!parsed.success) return refused(text(400, `Failed to convert JSON into a Call: ${describeIssue(parsed.issues)}`));
+  const { type } = parsed.output;
+  if (type === undefined) return refused(text(400, "Failed to validate scheduler::Call: Expecting 'type' to be present"));
+  return { type: "call", call: { ...parsed.output, type } };
+}
+
+const MEMBER: Partial<Record<CallType, keyof Call>> = {
+  SUBSCRIBE: "subscribe",
+  ACCEPT: "accept",
+  DECLINE: "decline",
+  KILL: "kill",
+  ACKNOWLEDGE: "acknowledge",
+  RECONCILE: "reconcile",
+};
+
+/** The rules of http-api-v1 §4.1. */
+function callProblem(call: Call & { readonly type: CallType }, principal: Principal): string | undefined {
+  const member = MEMBER[call.type];
+  if (member !== undefined && call[member] === undefined) return `Expecting '${member}' to be present`;
+  if (call.type === "SUBSCRIBE") {
+    const info = call.subscribe?.framework_info;
+    const [outer, inner] = [call.framework_id?.value ?? "", info?.id?.value ?? ""];
+    if (outer !== inner) return "'framework_id' differs from 'subscribe.framework_info.id'";
+    if (info?.principal !== undefined && info.principal !== principal) {
+      return `The authenticated principal '${principal}' differs from 'framework_info.principal' '${info.principal}'`;
+    }
+    return undefined;
+  }
+  if (call.framework_id === undefined) return "Expecting 'framework_id' to be present";
+  if (call.acknowledge !== undefined && call.type === "ACKNOWLEDGE" && fromBase64(call.acknowledge.uuid)?.length !== 16) {
+    return "'uuid' must be 16 bytes in base64";
+  }
+  return undefined;
+}
+
+/** Whether an Accept header allows JSON: absent does, present but empty does not, q=0 excludes. */
+export function acceptsJson(accept: string | null): boolean {
+  if (accept === null) return true;
+  return accept.split(",").some((range) => {
+    const [type, ...parameters] = range.split(";").map((part) => part.trim());
+    const excluded = parameters.some((parameter) => /^q=0(\.0*)?$/.test(parameter));
+    return !excluded && (type === JSON_TYPE || type === "application/*" || type === "*/*");
+  });
+}

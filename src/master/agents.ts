@@ -1,0 +1,364 @@
+// Agents as the master sees them: admission through the registry, sessions, orders and their confirmation, updates.
+// Rules: nobody is registered before the admission is committed [M1]; a re-registration voids the older session, and only its
+// report is evidence that a launch never happened [M4]; what a stale socket says changes nothing [M3].
+import { present, unreachable } from "#base/assert.ts";
+import type { Millis } from "#base/time.ts";
+import type { AgentMessage, TaskReport } from "#protocol/agent.ts";
+import type { AgentId, HostKey, Principal, SessionId } from "#protocol/ids.ts";
+import { isTerminal, type TaskStatus } from "#protocol/task.ts";
+import { resourceProblem } from "#resources/resources.ts";
+import type { Outcome } from "#registrar/registrar.ts";
+import type { AdmittedAgent, Registry } from "#registrar/registry.ts";
+import { recoverFramework } from "./frameworks.ts";
+import { removeOffersOf } from "./offers.ts";
+import {
+  give,
+  markTask,
+  setConnection,
+  socketKey,
+  type AgentRecord,
+  type Connection,
+  type FrameworkRecord,
+  type Ids,
+  type Master,
+  type PendingRegistration,
+  type TaskRecord,
+} from "./state.ts";
+import { addTask, endTask, onUpdate, recordStatus, setLatest } from "./tasks.ts";
+
+/** Most tasks that one agent may report, so that a hostile one cannot fill the master. */
+export const REPORTED_TASKS_MAX = 10_000;
+/** An order that the agent has not acted upon after this long, ms: its socket is closed, and the new registration tells. */
+export const STALE_ORDER_MS = 30_000;
+
+type Register = Extract<AgentMessage, { type: "register" }>;
+
+export interface AgentSender {
+  readonly from: Connection;
+  readonly hostKey: HostKey;
+  readonly principal: Principal;
+}
+
+/** Takes over what the registry says of admitted agents. Those that this master has not met are "recovered". */
+export function adoptRegistry(master: Master, registry: Registry): void {
+  for (const admitted of registry.admitted.values()) adoptAdmitted(master, admitted);
+}
+
+function adoptAdmitted(master: Master, admitted: AdmittedAgent): AgentRecord {
+  const known = master.agents.get(admitted.agentId);
+  if (known !== undefined) {
+    known.info = admitted.info;
+    return known;
+  }
+  const agent: AgentRecord = {
+    agentId: admitted.agentId,
+    hostKey: admitted.hostKey,
+    principal: admitted.principal,
+    info: admitted.info,
+    registeredAt: admitted.admittedAt,
+    reregisteredAt: undefined,
+    connection: undefined,
+    session: undefined,
+    nextSequence: 1,
+    orders: [],
+    system: undefined,
+  };
+  master.agents.set(agent.agentId, agent);
+  master.agentByHost.set(agent.hostKey, agent.agentId);
+  return agent;
+}
+
+export function onAgentMessage(master: Master, sender: AgentSender, message: AgentMessage, ids: Ids, now: Millis): void {
+  switch (message.type) {
+    case "register":
+      return onRegister(master, sender, message, ids, now);
+    case "acted":
+      return onActed(master, sender, message);
+    case "updates":
+      return onUpdates(master, sender, message);
+    case "statistics": {
+      const agent = registeredAt(master, sender.from);
+      if (agent !== undefined) agent.system = message.system;
+      return;
+    }
+    case "authenticate":
+    case "authentication-step":
+    case "response":
+      // The gateway's own business; a gateway that passes it on is from another release.
+      return;
+    default:
+      return unreachable(message);
+  }
+}
+
+/** The agent whose current socket this is. Anything from another socket is from a session that is over. */
+function registeredAt(master: Master, from: Connection): AgentRecord | undefined {
+  const agentId = master.agentBySocket.get(socketKey(from));
+  return agentId === undefined ? undefined : master.agents.get(agentId);
+}
+
+function reply(master: Master, to: Connection, message: Extract<Master["effects"][number], { type: "send" }>["message"]): void {
+  master.effects.push({ type: "send", to, message });
+}
+
+function onRegister(master: Master, sender: AgentSender, message: Register, ids: Ids, now: Millis): void {
+  const { from, hostKey, principal } = sender;
+  const tasks = [...(master.partialReports.get(socketKey(from)) ?? []), ...message.tasks];
+  master.partialReports.delete(socketKey(from));
+  if (tasks.length > REPORTED_TASKS_MAX) {
+    reply(master, from, { type: "refused", reason: `an agent may report at most ${REPORTED_TASKS_MAX} tasks` });
+    return;
+  }
+  if (message.more) {
+    master.partialReports.set(socketKey(from), tasks);
+    return;
+  }
+  const problem = message.info.resources.map(resourceProblem).find((text) => text !== undefined);
+  if (problem !== undefined) {
+    reply(master, from, { type: "refused", reason: `the agent's resources: ${problem}` });
+    return;
+  }
+  master.counters[message.agentId === undefined ? "master/messages_register_slave" : "master/messages_reregister_slave"]++;
+  const ofHost = master.agentByHost.get(hostKey);
+  if (message.agentId !== undefined && message.agentId !== ofHost) {
+    const known = master.agents.has(message.agentId);
+    reply(master, from, {
+      type: "refused",
+      reason: known
+        ? `agent ${message.agentId} belongs to another host`
+        : `agent ${message.agentId} is not in this cluster's registry; to join as a new agent, start with an empty work directory`,
+    });
+    return;
+  }
+  // Two first registrations of one host in a row: the first is still being committed and will answer both.
+  for (const pending of master.registrations.values()) {
+    if (pending.hostKey === hostKey) {
+      if (socketKey(pending.from) !== socketKey(from)) {
+        reply(master, from, { type: "unavailable", reason: "an earlier registration of this host is being committed" });
+      }
+      return;
+    }
+  }
+  if (ofHost === undefined) {
+    const agentId = `${master.masterId}-S${master.nextAgent++}` as AgentId;
+    master.marked.counters = true;
+    const pending = { from, hostKey, principal, agentId, info: message.info, tasks, system: message.system, first: true };
+    commit(master, pending, { type: "admit-agent", agentId, info: message.info, hostKey, principal }, "first registration");
+    return;
+  }
+  const agent = present(master.agents.get(ofHost), "agent of a host key");
+  if (agent.connection !== undefined && socketKey(agent.connection) !== socketKey(from) && message.lastSession !== agent.session) {
+    // Either a copy of this agent's disk runs elsewhere, or its old socket has not been noticed to be dead yet.
+    reply(master, from, { type: "unavailable", reason: `agent ${ofHost} has another live socket with a newer session` });
+    return;
+  }
+  const pending = { from, hostKey, principal, agentId: ofHost, info: message.info, tasks, system: message.system, first: false };
+  if (JSON.stringify(agent.info) === JSON.stringify(message.info)) {
+    completeRegistration(master, agent, pending, ids, now);
+  } else {
+    commit(master, pending, { type: "update-agent", agentId: ofHost, info: message.info }, "the agent's description changed");
+  }
+}
+
+function commit(
+  master: Master,
+  pending: PendingRegistration,
+  operation: Extract<Master["effects"][number], { type: "registry" }>["operation"],
+  why: string,
+): void {
+  const id = master.nextRegistration++;
+  master.registrations.set(id, pending);
+  master.effects.push({ type: "registry", id, operation, who: pending.principal, why });
+}
+
+/** The registry has decided on an operation that a registration waits for. `registry` is as it is after that batch. */
+export function onOutcome(master: Master, id: number, outcome: Outcome, registry: Registry, ids: Ids, now: Millis): void {
+  const pending = master.registrations.get(id);
+  if (pending === undefined) return;
+  master.registrations.delete(id);
+  if (outcome.type === "refused") {
+    reply(master, pending.from, { type: "refused", reason: `the registry refused agent ${pending.agentId}: ${outcome.reason}` });
+    return;
+  }
+  const admitted = present(registry.admitted.get(pending.agentId), "agent that was just admitted");
+  const agent = adoptAdmitted(master, admitted);
+  completeRegistration(master, agent, pending, ids, now);
+}
+
+/** Registrations whose operations were not acknowledged: the agents try again, and the log tells what became of them. */
+export function onNotCommitted(master: Master, operationIds: readonly number[], reason: string): void {
+  for (const id of operationIds) {
+    const pending = master.registrations.get(id);
+    if (pending === undefined) continue;
+    master.registrations.delete(id);
+    reply(master, pending.from, { type: "unavailable", reason });
+  }
+}
+
+function completeRegistration(master: Master, agent: AgentRecord, pending: PendingRegistration, ids: Ids, now: Millis): void {
+  if (agent.connection !== undefined && socketKey(agent.connection) !== socketKey(pending.from)) {
+    master.effects.push({ type: "close-socket", to: agent.connection, reason: "a newer socket of this agent has registered" });
+  }
+  removeOffersOf(master, (offer) => offer.agentId === agent.agentId, { rescind: true });
+  master.counters[pending.first ? "master/slave_registrations" : "master/slave_reregistrations"]++;
+  if (!pending.first) agent.reregisteredAt = now;
+  const neverActed = new Set(agent.orders.flatMap(({ order }) => (order.type === "launch" ? [launchKey(order.framework.id, order.task.task_id.value)] : [])));
+  setConnection(master, agent, pending.from);
+  agent.session = ids.uuid() as SessionId;
+  agent.nextSequence = 1;
+  agent.orders = [];
+  agent.system = pending.system;
+  reply(master, pending.from, { type: "registered", agentId: agent.agentId, epoch: master.epoch, session: agent.session });
+  reconcileReport(master, agent, pending.tasks, neverActed, now);
+  master.allocationDue = true;
+}
+
+const launchKey = (frameworkId: string, taskId: string): string => `${frameworkId}\n${taskId}`;
+
+/** Brings the books in line with what the agent has. The agent is right about its tasks. */
+function reconcileReport(
+  master: Master,
+  agent: AgentRecord,
+  reports: readonly TaskReport[],
+  neverActed: ReadonlySet<string>,
+  now: Millis,
+): void {
+  const reported = new Set(reports.map(({ framework, task }) => launchKey(framework.id, task.task_id.value)));
+  for (const framework of [...master.frameworks.values()]) {
+    for (const task of [...framework.tasks.values()]) {
+      if (task.agentId !== agent.agentId) continue;
+      const key = launchKey(framework.id, task.info.task_id.value);
+      if (reported.has(key) || isTerminal(task.latest)) continue;
+      if (neverActed.has(key)) {
+        endTask(master, framework, task, "TASK_DROPPED", now, {
+          reason: "REASON_AGENT_DISCONNECTED",
+          message: "The agent registered again without having received this launch",
+        });
+      } else {
+        endTask(master, framework, task, "TASK_GONE", now, {
+          reason: "REASON_RECONCILIATION",
+          message: "The agent registered again and does not have this task",
+        });
+      }
+    }
+  }
+  const removed = new Set<FrameworkRecord>();
+  for (const report of reports) {
+    const framework = adoptReport(master, agent, report, now);
+    if (framework?.status.state === "removed") removed.add(framework);
+  }
+  for (const framework of removed) give(master, agent, { type: "shutdown-framework", frameworkId: framework.id }, now);
+}
+
+/** Returns the framework that the task belongs to, or undefined when nobody needs the task's last word any more. */
+function adoptReport(master: Master, agent: AgentRecord, report: TaskReport, now: Millis): FrameworkRecord | undefined {
+  const { task: info, latest, statuses } = report;
+  const taskId = info.task_id.value;
+  const completed = master.completedFrameworks.find((framework) => framework.id === report.framework.id);
+  const known = master.frameworks.get(report.framework.id);
+  const finished = (known ?? completed)?.completedTasks.some(
+    (task) => task.info.task_id.value === taskId && task.agentId === agent.agentId && task.latest === latest,
+  );
+  if (isTerminal(latest) && (finished === true || completed !== undefined)) {
+    acknowledgeAll(master, agent, report);
+    return undefined;
+  }
+  const framework = known ?? completed ?? recoverFramework(master, report.framework, now);
+  if (completed !== undefined) {
+    // Its task is alive after all: the framework is being removed again until the task has ended.
+    master.completedFrameworks.splice(master.completedFrameworks.indexOf(completed), 1);
+    master.frameworks.set(completed.id, completed);
+    master.marked.frameworks.add(completed.id);
+  }
+  const task = framework.tasks.get(taskId) ?? addTask(master, framework, { agentId: agent.agentId, info, latest: "TASK_STAGING", launchedAt: now });
+  if (task.agentId !== agent.agentId) return framework;
+  setLatest(master, task, latest);
+  if (framework.status.state === "removed") {
+    if (isTerminal(latest)) acknowledgeAll(master, agent, report);
+    return framework;
+  }
+  for (const status of statuses) recordStatus(master, task, status);
+  markTask(master, framework.id, taskId);
+  if (task.kill !== undefined && !isTerminal(latest)) orderKill(master, agent, task, now);
+  return framework;
+}
+
+function acknowledgeAll(master: Master, agent: AgentRecord, report: TaskReport): void {
+  if (agent.connection === undefined || agent.session === undefined) return;
+  const taskId = report.task.task_id.value;
+  const acknowledgements = report.statuses.flatMap(({ uuid }) =>
+    uuid === undefined ? [] : [{ frameworkId: report.framework.id, taskId, uuid }],
+  );
+  if (acknowledgements.length === 0) return;
+  reply(master, agent.connection, { type: "acknowledge", epoch: master.epoch, session: agent.session, acknowledgements });
+}
+
+export function orderKill(master: Master, agent: AgentRecord, task: TaskRecord, now: Millis): void {
+  give(
+    master,
+    agent,
+    { type: "kill", frameworkId: task.frameworkId, taskId: task.info.task_id.value, killPolicy: task.kill?.policy },
+    now,
+  );
+}
+
+function onActed(master: Master, sender: AgentSender, message: Extract<AgentMessage, { type: "acted" }>): void {
+  const agent = registeredAt(master, sender.from);
+  if (agent === undefined || agent.session !== message.session) return;
+  const before = agent.orders.length;
+  agent.orders = agent.orders.filter(({ sequence }) => sequence > message.sequence);
+  if (agent.orders.length !== before) master.marked.agents.add(agent.agentId);
+}
+
+function onUpdates(master: Master, sender: AgentSender, message: Extract<AgentMessage, { type: "updates" }>): void {
+  const agent = registeredAt(master, sender.from);
+  const stale = agent === undefined || agent.session !== message.session;
+  for (const update of message.updates) {
+    master.counters["master/messages_status_update"]++;
+    if (stale) {
+      master.counters["master/invalid_status_updates"]++;
+      continue;
+    }
+    const result = onUpdate(master, agent.agentId, update);
+    master.counters[result === "unknown-framework" ? "master/invalid_status_updates" : "master/valid_status_updates"]++;
+    if (result !== "forwarded") acknowledgeUpdate(master, agent, update.frameworkId, update.status);
+  }
+}
+
+/** Nobody is left who could acknowledge: the master does, so that the agent may forget. */
+function acknowledgeUpdate(master: Master, agent: AgentRecord, frameworkId: FrameworkRecord["id"], status: TaskStatus): void {
+  if (agent.connection === undefined || agent.session === undefined || status.uuid === undefined) return;
+  const acknowledgements = [{ frameworkId, taskId: status.task_id.value, uuid: status.uuid }];
+  reply(master, agent.connection, { type: "acknowledge", epoch: master.epoch, session: agent.session, acknowledgements });
+}
+
+/** A socket is gone. Its agent keeps its tasks; its offers do not stand. */
+export function onSocketClosed(master: Master, from: Connection): void {
+  master.partialReports.delete(socketKey(from));
+  for (const [id, pending] of master.registrations) {
+    if (socketKey(pending.from) === socketKey(from)) master.registrations.delete(id);
+  }
+  const agent = registeredAt(master, from);
+  if (agent === undefined) return;
+  setConnection(master, agent, undefined);
+  removeOffersOf(master, (offer) => offer.agentId === agent.agentId, { rescind: true });
+}
+
+/** A gateway's whole live set: what the books have of it beyond that is gone. */
+export function onGatewayLive(master: Master, gateway: string, live: readonly string[]): void {
+  const alive = new Set(live);
+  for (const { connection } of master.agents.values()) {
+    if (connection?.gateway === gateway && !alive.has(connection.socketId)) onSocketClosed(master, connection);
+  }
+}
+
+/** Closes the sockets of agents that do not act: the registration that follows says which orders they have. */
+export function closeStale(master: Master, now: Millis): void {
+  for (const agent of master.agents.values()) {
+    const oldest = agent.orders[0];
+    if (agent.connection === undefined || oldest === undefined || now - oldest.sentAt < STALE_ORDER_MS) continue;
+    master.effects.push({ type: "close-socket", to: agent.connection, reason: "the agent does not act upon its orders" });
+    onSocketClosed(master, agent.connection);
+  }
+}
+

@@ -1,0 +1,145 @@
+// The scheduler's calls after SUBSCRIBE: who may ask (http-api-v1 §4, rows 14 to 19), then what each call does.
+import { unreachable } from "#base/assert.ts";
+import type { Millis } from "#base/time.ts";
+import type { FrameworkId, Principal, StreamId } from "#protocol/ids.ts";
+import type { Call, CallType } from "#protocol/scheduler.ts";
+import { isTerminal } from "#protocol/task.ts";
+import { orderKill } from "./agents.ts";
+import { removeFramework } from "./frameworks.ts";
+import { accept } from "./launch.ts";
+import { decline } from "./offers.ts";
+import { reconcile } from "./reconciliation.ts";
+import { markTask, type FrameworkRecord, type Master } from "./state.ts";
+import { onAcknowledged } from "./tasks.ts";
+
+export interface CallAnswer {
+  readonly status: 202 | 400 | 403 | 501;
+  /** Plain text; empty for 202. */
+  readonly text: string;
+}
+
+const ACCEPTED: CallAnswer = { status: 202, text: "" };
+
+export interface CallRequest {
+  readonly call: Call & { readonly type: Exclude<CallType, "SUBSCRIBE"> };
+  readonly principal: Principal | undefined;
+  readonly streamId: StreamId | undefined;
+}
+
+export function onCall(master: Master, request: CallRequest, now: Millis): CallAnswer {
+  const { call } = request;
+  const checked = checkSender(master, request, call.framework_id?.value);
+  if (checked.type === "refused") return checked.answer;
+  const { framework } = checked;
+  switch (call.type) {
+    case "ACCEPT":
+      return onAccept(master, framework, call, now);
+    case "DECLINE":
+      master.counters["master/messages_launch_tasks"]++;
+      if (call.decline !== undefined) {
+        const ids = call.decline.offer_ids.map((id) => id.value);
+        decline(master, framework, ids, call.decline.filters?.refuse_seconds, now);
+      }
+      return ACCEPTED;
+    case "KILL":
+      return onKill(master, framework, call, now);
+    case "ACKNOWLEDGE":
+      return onAcknowledge(master, framework, call);
+    case "RECONCILE": {
+      master.counters["master/messages_reconcile_tasks"]++;
+      const queries = (call.reconcile?.tasks ?? []).map((task) => ({ taskId: task.task_id.value, agentId: task.agent_id?.value }));
+      reconcile(master, framework, queries, now);
+      return ACCEPTED;
+    }
+    case "TEARDOWN":
+      master.counters["master/messages_unregister_framework"]++;
+      removeFramework(master, framework, now);
+      return ACCEPTED;
+    case "UNKNOWN":
+      return { status: 501, text: "A call of type UNKNOWN does nothing." };
+    case "REVIVE":
+    case "SUPPRESS":
+    case "SHUTDOWN":
+    case "MESSAGE":
+    case "REQUEST":
+    case "ACCEPT_INVERSE_OFFERS":
+    case "DECLINE_INVERSE_OFFERS":
+    case "ACKNOWLEDGE_OPERATION_STATUS":
+    case "RECONCILE_OPERATIONS":
+    case "UPDATE_FRAMEWORK":
+      return { status: 501, text: `This release of Mesoflare does not implement the call ${call.type}.` };
+    default:
+      return unreachable(call.type);
+  }
+}
+
+type Checked = { readonly type: "sender"; readonly framework: FrameworkRecord } | { readonly type: "refused"; readonly answer: CallAnswer };
+
+function checkSender(master: Master, { principal, streamId }: CallRequest, id: FrameworkId | undefined): Checked {
+  const refuse = (status: 400 | 403, text: string): Checked => ({ type: "refused", answer: { status, text } });
+  const framework = id === undefined ? undefined : master.frameworks.get(id);
+  if (framework === undefined || framework.status.state === "removed") return refuse(400, "Framework cannot be found");
+  if (framework.principal !== undefined && framework.principal !== principal) {
+    return refuse(400, "The authenticated principal differs from that of the framework's subscription");
+  }
+  if (framework.status.state !== "connected") return refuse(403, "Framework is not subscribed");
+  if (streamId === undefined) return refuse(400, "All calls but SUBSCRIBE need the 'Mesos-Stream-Id' header");
+  if (streamId !== framework.status.streamId) {
+    return refuse(400, "The stream id in this request is not that of the framework's current subscription");
+  }
+  return { type: "sender", framework };
+}
+
+function onAccept(master: Master, framework: FrameworkRecord, call: Call, now: Millis): CallAnswer {
+  if (call.accept === undefined) return ACCEPTED;
+  const later = call.accept.operations.find((operation) => operation.type !== "LAUNCH");
+  if (later !== undefined) {
+    return { status: 501, text: `This release of Mesoflare does not implement ACCEPT with ${later.type}.` };
+  }
+  master.counters["master/messages_launch_tasks"]++;
+  accept(master, framework, call.accept, now);
+  return ACCEPTED;
+}
+
+function onKill(master: Master, framework: FrameworkRecord, call: Call, now: Millis): CallAnswer {
+  master.counters["master/messages_kill_task"]++;
+  if (call.kill === undefined) return ACCEPTED;
+  const { task_id, agent_id, kill_policy } = call.kill;
+  const task = framework.tasks.get(task_id.value);
+  if (task === undefined) {
+    reconcile(master, framework, [{ taskId: task_id.value, agentId: agent_id?.value }], now);
+    return ACCEPTED;
+  }
+  if ((agent_id !== undefined && agent_id.value !== task.agentId) || isTerminal(task.latest)) return ACCEPTED;
+  // Remembered until the task has ended, so that an agent that is away hears of it when it is back.
+  task.kill = { policy: kill_policy };
+  markTask(master, framework.id, task_id.value);
+  const agent = master.agents.get(task.agentId);
+  if (agent !== undefined) orderKill(master, agent, task, now);
+  return ACCEPTED;
+}
+
+function onAcknowledge(master: Master, framework: FrameworkRecord, call: Call): CallAnswer {
+  master.counters["master/messages_status_update_acknowledgement"]++;
+  if (call.acknowledge === undefined) return ACCEPTED;
+  const { agent_id, task_id, uuid } = call.acknowledge;
+  const agent = master.agents.get(agent_id.value);
+  if (agent?.connection === undefined || agent.session === undefined) {
+    // Not passed on: the agent repeats its update, and the framework acknowledges again.
+    master.counters["master/invalid_status_update_acknowledgements"]++;
+    return ACCEPTED;
+  }
+  master.counters["master/valid_status_update_acknowledgements"]++;
+  onAcknowledged(master, framework, task_id.value, uuid);
+  master.effects.push({
+    type: "send",
+    to: agent.connection,
+    message: {
+      type: "acknowledge",
+      epoch: master.epoch,
+      session: agent.session,
+      acknowledgements: [{ frameworkId: framework.id, taskId: task_id.value, uuid }],
+    },
+  });
+  return ACCEPTED;
+}

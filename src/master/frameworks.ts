@@ -1,0 +1,206 @@
+// A framework's life: subscribe, disconnect, come back, be removed. The decision table is tasks-offers-and-operators §1.2.
+import { millis, type Millis } from "#base/time.ts";
+import { idProblem, type FrameworkId, type Principal, type StreamId } from "#protocol/ids.ts";
+import { HEARTBEAT_INTERVAL_SECONDS, type FrameworkInfo } from "#protocol/scheduler.ts";
+import type { FrameworkSummary } from "#protocol/agent.ts";
+import { removeOffersOf } from "./offers.ts";
+import { isTerminal } from "#protocol/task.ts";
+import { give, type FrameworkRecord, type Master } from "./state.ts";
+import { completeTask, retire } from "./tasks.ts";
+
+/** After the plane itself was away, a framework has at least this long to come back, ms. Source: Mesos agent_reregister_timeout. */
+export const RESUBSCRIBE_GRACE_MS = 600_000;
+/** Timers and dates have bounds: 100 years. */
+const FAILOVER_TIMEOUT_MS_MAX = 100 * 365 * 86_400_000;
+
+export type Subscribed =
+  | { readonly type: "subscribed"; readonly framework: FrameworkRecord }
+  /** Told as an ERROR event on the new stream, which then closes. */
+  | { readonly type: "refused"; readonly message: string };
+
+export function subscribe(
+  master: Master,
+  request: { readonly info: FrameworkInfo; readonly principal: Principal; readonly streamId: StreamId },
+  now: Millis,
+): Subscribed {
+  const { streamId, principal } = request;
+  const info: FrameworkInfo = { ...request.info, principal: request.info.principal ?? principal };
+  const id = info.id?.value === "" ? undefined : info.id?.value;
+  const problem = infoProblem(info, id);
+  if (problem !== undefined) return { type: "refused", message: problem };
+  if (id === undefined) {
+    master.counters["master/messages_register_framework"]++;
+    const fresh = `${master.masterId}-${String(master.nextFramework++).padStart(4, "0")}` as FrameworkId;
+    return connect(master, newFramework(fresh, info, principal, now), streamId);
+  }
+  master.counters["master/messages_reregister_framework"]++;
+  const known = master.frameworks.get(id);
+  if (known === undefined) {
+    if (master.completedFrameworks.some((framework) => framework.id === id)) {
+      return { type: "refused", message: "Framework has been removed" };
+    }
+    return connect(master, newFramework(id, info, principal, now), streamId);
+  }
+  if (known.status.state === "removed") return { type: "refused", message: "Framework has been removed" };
+  if (known.principal !== undefined && known.principal !== principal) {
+    return { type: "refused", message: "The principal differs from that of the earlier subscription" };
+  }
+  if (known.status.state === "connected") {
+    master.effects.push({
+      type: "event",
+      streamId: known.status.streamId,
+      event: { type: "ERROR", error: { message: "Framework failed over" } },
+    });
+    master.effects.push({ type: "close-stream", streamId: known.status.streamId });
+  }
+  removeOffersOf(master, (offer) => offer.frameworkId === id, { rescind: false });
+  master.filters.delete(id);
+  // user and checkpoint never change: a change is accepted and ignored.
+  const { user, checkpoint } = known.status.state === "recovered" ? info : known.info;
+  known.info = { ...info, id: { value: id }, user, checkpoint };
+  known.principal = principal;
+  known.reregisteredAt = now;
+  return connect(master, known, streamId);
+}
+
+function infoProblem(info: FrameworkInfo, id: FrameworkId | undefined): string | undefined {
+  if (id !== undefined) {
+    const problem = idProblem(id);
+    if (problem !== undefined) return `framework_id: ${problem}`;
+  }
+  const multiRole = info.capabilities.some((capability) => capability.type === "MULTI_ROLE");
+  if (multiRole && info.role !== undefined) return "framework_info: 'role' may not be set together with MULTI_ROLE";
+  if (!multiRole && info.roles.length > 0) return "framework_info: 'roles' needs the capability MULTI_ROLE";
+  for (const role of [...info.roles, info.role ?? "*"]) {
+    if (role !== "*" && (role === "" || role === "." || role === ".." || role.startsWith("-") || /[\s\b*]|^\/|\/\/|\/$/.test(role))) {
+      return `framework_info: '${role}' is not a valid role`;
+    }
+  }
+  if (new Set(info.roles).size !== info.roles.length) return "framework_info: a role is named twice";
+  return undefined;
+}
+
+function newFramework(id: FrameworkId, info: FrameworkInfo, principal: Principal | undefined, now: Millis): FrameworkRecord {
+  return {
+    id,
+    info: { ...info, id: { value: id } },
+    principal,
+    status: { state: "recovered" },
+    registeredAt: now,
+    reregisteredAt: undefined,
+    tasks: new Map(),
+    completedTasks: [],
+  };
+}
+
+function connect(master: Master, framework: FrameworkRecord, streamId: StreamId): Subscribed {
+  framework.status = { state: "connected", streamId };
+  master.frameworks.set(framework.id, framework);
+  master.marked.frameworks.add(framework.id);
+  master.allocationDue = true;
+  const send = (event: Parameters<typeof pushEvent>[2]) => pushEvent(master, streamId, event);
+  send({
+    type: "SUBSCRIBED",
+    subscribed: {
+      framework_id: { value: framework.id },
+      heartbeat_interval_seconds: HEARTBEAT_INTERVAL_SECONDS,
+      master_info: master.info,
+    },
+  });
+  // Some readers deliver a record only when the next one begins: this releases SUBSCRIBED.
+  send({ type: "HEARTBEAT" });
+  for (const task of framework.tasks.values()) {
+    if (task.unacknowledged !== undefined) send({ type: "UPDATE", update: { status: task.unacknowledged } });
+  }
+  return { type: "subscribed", framework };
+}
+
+function pushEvent(master: Master, streamId: StreamId, event: Extract<Master["effects"][number], { type: "event" }>["event"]): void {
+  master.effects.push({ type: "event", streamId, event });
+}
+
+/** A framework that only an agent's report names. It may subscribe with its id later. */
+export function recoverFramework(master: Master, summary: FrameworkSummary, now: Millis): FrameworkRecord {
+  const info: FrameworkInfo = {
+    user: summary.user,
+    name: summary.name,
+    id: { value: summary.id },
+    failover_timeout: undefined,
+    checkpoint: true,
+    role: undefined,
+    roles: [],
+    hostname: undefined,
+    principal: undefined,
+    webui_url: undefined,
+    capabilities: summary.partitionAware ? [{ type: "PARTITION_AWARE" }] : [],
+  };
+  const framework = newFramework(summary.id, info, undefined, now);
+  master.frameworks.set(framework.id, framework);
+  master.marked.frameworks.add(framework.id);
+  return framework;
+}
+
+/** The stream is gone. Tasks stay until `failover_timeout` has passed; with the default of 0 they end at once, as in Mesos. */
+export function disconnectStream(master: Master, streamId: StreamId, now: Millis): void {
+  for (const framework of master.frameworks.values()) {
+    if (framework.status.state !== "connected" || framework.status.streamId !== streamId) continue;
+    disconnect(master, framework, failoverMs(framework), now);
+    return;
+  }
+}
+
+const failoverMs = (framework: FrameworkRecord): number =>
+  Math.min((framework.info.failover_timeout ?? 0) * 1000, FAILOVER_TIMEOUT_MS_MAX);
+
+function disconnect(master: Master, framework: FrameworkRecord, timeoutMs: number, now: Millis): void {
+  framework.status = { state: "disconnected", deadline: millis(now + timeoutMs) };
+  master.marked.frameworks.add(framework.id);
+  master.filters.delete(framework.id);
+  removeOffersOf(master, (offer) => offer.frameworkId === framework.id, { rescind: false });
+  if (timeoutMs === 0) removeFramework(master, framework, now);
+}
+
+/** This instance began anew: the streams of the one before are gone, through no fault of the frameworks. */
+export function disconnectAfterRestart(master: Master, now: Millis): void {
+  for (const framework of master.frameworks.values()) {
+    if (framework.status.state !== "connected") continue;
+    disconnect(master, framework, Math.max(failoverMs(framework), RESUBSCRIBE_GRACE_MS), now);
+  }
+}
+
+/** TEARDOWN, or the failover timeout: tasks are told to end, and hold their resources until they have [M16]. */
+export function removeFramework(master: Master, framework: FrameworkRecord, now: Millis): void {
+  if (framework.status.state === "connected") {
+    master.effects.push({ type: "close-stream", streamId: framework.status.streamId });
+  }
+  framework.status = { state: "removed", at: now };
+  master.marked.frameworks.add(framework.id);
+  master.filters.delete(framework.id);
+  removeOffersOf(master, (offer) => offer.frameworkId === framework.id, { rescind: false });
+  const agents = new Set([...framework.tasks.values()].map((task) => task.agentId));
+  for (const agentId of agents) {
+    const agent = master.agents.get(agentId);
+    if (agent !== undefined) give(master, agent, { type: "shutdown-framework", frameworkId: framework.id }, now);
+  }
+  // What has ended only waited for an acknowledgement, which nobody will send now.
+  for (const task of [...framework.tasks.values()]) {
+    if (task.unacknowledged !== undefined && task.latest === task.unacknowledged.state) completeIfEnded(master, framework, task);
+  }
+  if (framework.tasks.size === 0 && master.frameworks.has(framework.id)) retire(master, framework);
+}
+
+function completeIfEnded(master: Master, framework: FrameworkRecord, task: Parameters<typeof completeTask>[2]): void {
+  const agent = master.agents.get(task.agentId);
+  const uuid = task.unacknowledged?.uuid;
+  if (!isTerminal(task.latest)) return;
+  if (agent?.connection !== undefined && agent.session !== undefined && uuid !== undefined) {
+    const { id: frameworkId } = framework;
+    const acknowledgements = [{ frameworkId, taskId: task.info.task_id.value, uuid }];
+    master.effects.push({
+      type: "send",
+      to: agent.connection,
+      message: { type: "acknowledge", epoch: master.epoch, session: agent.session, acknowledgements },
+    });
+  }
+  completeTask(master, framework, task);
+}

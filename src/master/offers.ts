@@ -1,0 +1,195 @@
+// Offers: made by the allocator, consumed once: accepted, declined, rescinded or discarded. A call touches its own
+// framework's offers only [M12].
+import { millis, type Millis } from "#base/time.ts";
+import { present } from "#base/assert.ts";
+import type { AgentId, FrameworkId, OfferId } from "#protocol/ids.ts";
+import type { Offer } from "#protocol/scheduler.ts";
+import {
+  add,
+  contains,
+  NOTHING,
+  fromResources,
+  isEmpty,
+  subtract,
+  toResources,
+  type ResourceSet,
+} from "#resources/resources.ts";
+import { isTerminal } from "#protocol/task.ts";
+import { allocate, type Candidate, type FreeAgent } from "./allocator/allocator.ts";
+import { tell, type AgentRecord, type FrameworkRecord, type Master, type OfferRecord } from "./state.ts";
+
+/** Seconds that a refusal holds when the framework does not say. Source: Mesos Filters.refuse_seconds. */
+export const REFUSE_SECONDS_DEFAULT = 5;
+/** Longest refusal: 365 days. Source: Mesos hierarchical allocator. */
+export const REFUSE_SECONDS_MAX = 31_536_000;
+
+/** What an agent's tasks hold. A task that has ended holds nothing. */
+export function usedOn(master: Master, agentId: AgentId): ResourceSet {
+  let used = NOTHING;
+  for (const framework of master.frameworks.values()) {
+    for (const task of framework.tasks.values()) {
+      if (task.agentId === agentId && !isTerminal(task.latest)) used = add(used, fromResources(task.info.resources));
+    }
+  }
+  return used;
+}
+
+export function usedBy(framework: FrameworkRecord): ResourceSet {
+  let used = NOTHING;
+  for (const task of framework.tasks.values()) {
+    if (!isTerminal(task.latest)) used = add(used, fromResources(task.info.resources));
+  }
+  return used;
+}
+
+export function offeredTo(master: Master, frameworkId: FrameworkId): ResourceSet {
+  let offered = NOTHING;
+  for (const offer of master.offers.values()) if (offer.frameworkId === frameworkId) offered = add(offered, offer.resources);
+  return offered;
+}
+
+export function offeredOn(master: Master, agentId: AgentId): ResourceSet {
+  let offered = NOTHING;
+  for (const offer of master.offers.values()) if (offer.agentId === agentId) offered = add(offered, offer.resources);
+  return offered;
+}
+
+/** Free on each agent: total − used − offered. An agent that uses more than its (changed) total has nothing free. */
+function freeAgents(master: Master): readonly FreeAgent[] {
+  const taken = new Map<AgentId, ResourceSet>();
+  const take = (agentId: AgentId, resources: ResourceSet) => taken.set(agentId, add(taken.get(agentId) ?? NOTHING, resources));
+  for (const framework of master.frameworks.values()) {
+    for (const task of framework.tasks.values()) {
+      if (!isTerminal(task.latest)) take(task.agentId, fromResources(task.info.resources));
+    }
+  }
+  for (const offer of master.offers.values()) take(offer.agentId, offer.resources);
+  const free: FreeAgent[] = [];
+  for (const agent of master.agents.values()) {
+    if (agent.connection === undefined || agent.session === undefined) continue;
+    const total = fromResources(agent.info.resources);
+    const used = taken.get(agent.agentId) ?? NOTHING;
+    free.push({ agentId: agent.agentId, free: contains(total, used) ? subtract(total, used) : NOTHING });
+  }
+  return free;
+}
+
+/** Makes the offers that are due. Nothing runs when nothing changed. */
+export function allocateDue(master: Master, now: Millis): void {
+  if (!master.allocationDue) return;
+  master.allocationDue = false;
+  const candidates: Candidate[] = [];
+  for (const framework of master.frameworks.values()) {
+    if (framework.status.state !== "connected") continue;
+    const filters = (master.filters.get(framework.id) ?? []).filter((filter) => filter.until > now);
+    if (filters.length === 0) master.filters.delete(framework.id);
+    else master.filters.set(framework.id, filters);
+    candidates.push({ frameworkId: framework.id, allocated: add(usedBy(framework), offeredTo(master, framework.id)), filters });
+  }
+  if (candidates.length === 0) return;
+  let total = NOTHING;
+  for (const agent of master.agents.values()) {
+    if (agent.connection !== undefined) total = add(total, fromResources(agent.info.resources));
+  }
+  const made = new Map<FrameworkId, Offer[]>();
+  for (const { frameworkId, agentId, resources } of allocate(freeAgents(master), candidates, total, now)) {
+    const id = `${master.masterId}-O${master.nextOffer++}` as OfferId;
+    const record: OfferRecord = { id, frameworkId, agentId, resources };
+    master.offers.set(id, record);
+    const framework = present(master.frameworks.get(frameworkId), "offered framework");
+    const agent = present(master.agents.get(agentId), "offered agent");
+    const offers = made.get(frameworkId) ?? [];
+    offers.push(offerOf(framework, agent, record));
+    made.set(frameworkId, offers);
+  }
+  for (const [frameworkId, offers] of made) {
+    tell(master, present(master.frameworks.get(frameworkId), "offered framework"), { type: "OFFERS", offers: { offers } });
+  }
+}
+
+/** The role under which a framework is offered resources: `roles[0]` with MULTI_ROLE, else `role`. */
+export const roleOf = (framework: FrameworkRecord): string => framework.info.roles[0] ?? framework.info.role ?? "*";
+
+export const isMultiRole = (framework: FrameworkRecord): boolean =>
+  framework.info.capabilities.some((capability) => capability.type === "MULTI_ROLE");
+
+function offerOf(framework: FrameworkRecord, agent: AgentRecord, offer: OfferRecord): Offer {
+  const role = roleOf(framework);
+  const multiRole = isMultiRole(framework);
+  return {
+    id: { value: offer.id },
+    framework_id: { value: framework.id },
+    agent_id: { value: agent.agentId },
+    hostname: agent.info.hostname,
+    url: {
+      scheme: "http",
+      // The agent takes no connections from outside: its API is reached through the plane.
+      address: { hostname: agent.info.hostname, ip: "127.0.0.1", port: agent.info.port },
+      path: "/slave(1)",
+    },
+    resources: toResources(offer.resources).map((resource) => ({
+      ...resource,
+      role: "*",
+      ...(multiRole ? { allocation_info: { role } } : {}),
+    })),
+    ...(agent.info.attributes.length === 0 ? {} : { attributes: agent.info.attributes }),
+    ...(multiRole ? { allocation_info: { role } } : {}),
+  };
+}
+
+/** Takes an offer back without the framework's doing. It hears RESCIND when `rescind`, as long as it listens. */
+export function removeOffer(master: Master, offer: OfferRecord, { rescind }: { readonly rescind: boolean }): void {
+  master.offers.delete(offer.id);
+  master.allocationDue = true;
+  const framework = master.frameworks.get(offer.frameworkId);
+  if (rescind && framework !== undefined) tell(master, framework, { type: "RESCIND", rescind: { offer_id: { value: offer.id } } });
+}
+
+export function removeOffersOf(master: Master, which: (offer: OfferRecord) => boolean, how: { readonly rescind: boolean }): void {
+  for (const offer of [...master.offers.values()]) if (which(offer)) removeOffer(master, offer, how);
+}
+
+/** The refusal of a call's `filters`: ms; 0 is none. */
+export function refusalMs(refuseSeconds: number | undefined): number {
+  if (refuseSeconds === undefined || refuseSeconds < 0 || !Number.isFinite(refuseSeconds)) return REFUSE_SECONDS_DEFAULT * 1000;
+  return Math.min(refuseSeconds, REFUSE_SECONDS_MAX) * 1000;
+}
+
+/** Returns `resources` of an agent to the pool, refused by the framework for a while. */
+export function recover(
+  master: Master,
+  framework: FrameworkRecord,
+  unused: { readonly agentId: AgentId; readonly resources: ResourceSet },
+  refuseMs: number,
+  now: Millis,
+): void {
+  master.allocationDue = true;
+  if (refuseMs === 0 || isEmpty(unused.resources)) return;
+  const filters = master.filters.get(framework.id) ?? [];
+  filters.push({ ...unused, until: millis(now + refuseMs) });
+  master.filters.set(framework.id, filters);
+}
+
+/** When the soonest refusal ends, so that its resources are offered again. */
+export function nextFilterEnd(master: Master, now: Millis): Millis | undefined {
+  let soonest: Millis | undefined;
+  for (const filters of master.filters.values()) {
+    for (const { until } of filters) if (until > now && (soonest === undefined || until < soonest)) soonest = until;
+  }
+  return soonest;
+}
+
+export function decline(
+  master: Master,
+  framework: FrameworkRecord,
+  offerIds: readonly OfferId[],
+  refuseSeconds: number | undefined,
+  now: Millis,
+): void {
+  for (const id of offerIds) {
+    const offer = master.offers.get(id);
+    if (offer === undefined || offer.frameworkId !== framework.id) continue;
+    master.offers.delete(id);
+    recover(master, framework, offer, refusalMs(refuseSeconds), now);
+  }
+}

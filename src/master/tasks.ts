@@ -1,0 +1,170 @@
+// Task records: how a task enters the books, what each update does to it, and how it leaves them.
+// Rules: a terminal state never changes [M7]; resources go back at the transition of `latest`, once [M8]; the record stays
+// until the framework has acknowledged the terminal update [M9].
+import type { Millis } from "#base/time.ts";
+import { toSeconds } from "#base/time.ts";
+import type { Update } from "#protocol/agent.ts";
+import type { AgentId, TaskId } from "#protocol/ids.ts";
+import { isTerminal, type TaskInfo, type TaskState, type TaskStatus, type TaskStatusReason } from "#protocol/task.ts";
+import { present } from "#base/assert.ts";
+import type { CounterName } from "./counters.ts";
+import {
+  COMPLETED_FRAMEWORKS_MAX,
+  COMPLETED_TASKS_MAX,
+  isPartitionAware,
+  markTask,
+  tell,
+  type FrameworkRecord,
+  type Master,
+  type TaskRecord,
+} from "./state.ts";
+
+export function addTask(
+  master: Master,
+  framework: FrameworkRecord,
+  task: { readonly agentId: AgentId; readonly info: TaskInfo; readonly latest: TaskState; readonly launchedAt: Millis },
+): TaskRecord {
+  const record: TaskRecord = {
+    frameworkId: framework.id,
+    ...task,
+    statuses: [],
+    unacknowledged: undefined,
+    kill: undefined,
+  };
+  framework.tasks.set(task.info.task_id.value, record);
+  markTask(master, framework.id, task.info.task_id.value);
+  return record;
+}
+
+/** Takes a newer state of a task. A task that has ended stays as it ended. */
+export function setLatest(master: Master, task: TaskRecord, latest: TaskState): void {
+  if (isTerminal(task.latest) || task.latest === latest) return;
+  task.latest = latest;
+  markTask(master, task.frameworkId, task.info.task_id.value);
+  if (isTerminal(latest)) {
+    master.allocationDue = true;
+    countEnd(master, latest);
+  }
+}
+
+const END_COUNTER: Partial<Record<TaskState, CounterName>> = {
+  TASK_FINISHED: "master/tasks_finished",
+  TASK_FAILED: "master/tasks_failed",
+  TASK_KILLED: "master/tasks_killed",
+  TASK_LOST: "master/tasks_lost",
+  TASK_DROPPED: "master/tasks_lost",
+  TASK_GONE: "master/tasks_lost",
+};
+
+export function countEnd(master: Master, state: TaskState): void {
+  const counter = END_COUNTER[state];
+  if (counter !== undefined) master.counters[counter]++;
+}
+
+/** Statuses of one state in a row are one, the newest, as Mesos keeps them. `data` is not part of our statuses. */
+export function recordStatus(master: Master, task: TaskRecord, status: TaskStatus): void {
+  if (task.statuses.at(-1)?.state === status.state) task.statuses.pop();
+  task.statuses.push(status);
+  if (status.uuid !== undefined) task.unacknowledged = status;
+  markTask(master, task.frameworkId, task.info.task_id.value);
+}
+
+/** One update of an agent: the books first, then the framework. */
+export function onUpdate(master: Master, agentId: AgentId, update: Update): "forwarded" | "unknown-framework" | "framework-removed" {
+  const framework = master.frameworks.get(update.frameworkId);
+  if (framework === undefined) return "unknown-framework";
+  const task = framework.tasks.get(update.status.task_id.value);
+  if (task !== undefined && task.agentId === agentId) {
+    setLatest(master, task, update.latest);
+    if (framework.status.state !== "removed") recordStatus(master, task, update.status);
+  }
+  if (framework.status.state === "removed") {
+    // Nobody is left to acknowledge: the master does, and forgets the task with its terminal update.
+    if (task !== undefined && isTerminal(update.status.state)) {
+      recordStatus(master, task, update.status);
+      completeTask(master, framework, task);
+    }
+    return "framework-removed";
+  }
+  tell(master, framework, { type: "UPDATE", update: { status: update.status } });
+  return "forwarded";
+}
+
+/** The framework has the update `uuid`. True when that was the task's end and the record has moved to the history. */
+export function onAcknowledged(master: Master, framework: FrameworkRecord, taskId: TaskId, uuid: string): void {
+  const task = framework.tasks.get(taskId);
+  if (task === undefined || task.unacknowledged?.uuid !== uuid) return;
+  const { state } = task.unacknowledged;
+  task.unacknowledged = undefined;
+  markTask(master, framework.id, taskId);
+  if (isTerminal(state)) completeTask(master, framework, task);
+}
+
+/** Moves a task that has ended from the books to the bounded history. */
+export function completeTask(master: Master, framework: FrameworkRecord, task: TaskRecord): void {
+  const taskId = task.info.task_id.value;
+  framework.tasks.delete(taskId);
+  task.unacknowledged = undefined;
+  framework.completedTasks.push(task);
+  markTask(master, framework.id, taskId);
+  while (framework.completedTasks.length > COMPLETED_TASKS_MAX) {
+    const oldest = present(framework.completedTasks.shift(), "oldest completed task");
+    markTask(master, framework.id, oldest.info.task_id.value);
+  }
+  if (framework.status.state === "removed" && framework.tasks.size === 0) retire(master, framework);
+}
+
+/** A removed framework without live tasks becomes history. */
+export function retire(master: Master, framework: FrameworkRecord): void {
+  master.frameworks.delete(framework.id);
+  master.completedFrameworks.push(framework);
+  master.marked.frameworks.add(framework.id);
+  while (master.completedFrameworks.length > COMPLETED_FRAMEWORKS_MAX) {
+    const oldest = present(master.completedFrameworks.shift(), "oldest completed framework");
+    master.marked.frameworks.add(oldest.id);
+    for (const task of oldest.completedTasks) markTask(master, oldest.id, task.info.task_id.value);
+    oldest.completedTasks.length = 0;
+  }
+}
+
+/** A status that the master makes itself: no uuid, sent once, not acknowledged. */
+export function masterStatus(
+  taskId: TaskId,
+  state: TaskState,
+  now: Millis,
+  more: { readonly agentId?: AgentId | undefined; readonly reason: TaskStatusReason; readonly message: string },
+): TaskStatus {
+  return {
+    task_id: { value: taskId },
+    state,
+    message: more.message,
+    ...(more.agentId === undefined ? {} : { agent_id: { value: more.agentId } }),
+    timestamp: toSeconds(now),
+    executor_id: undefined,
+    source: "SOURCE_MASTER",
+    reason: more.reason,
+    uuid: undefined,
+    container_status: undefined,
+  };
+}
+
+/** `aware` for frameworks with PARTITION_AWARE, TASK_LOST for the others. */
+export function stateFor(framework: FrameworkRecord, aware: TaskState): TaskState {
+  return isPartitionAware(framework.info) ? aware : "TASK_LOST";
+}
+
+/** Ends a task by the master's own word, tells the framework, and moves it to the history: no acknowledgement will come. */
+export function endTask(
+  master: Master,
+  framework: FrameworkRecord,
+  task: TaskRecord,
+  aware: TaskState,
+  now: Millis,
+  why: { readonly reason: TaskStatusReason; readonly message: string },
+): void {
+  const status = masterStatus(task.info.task_id.value, stateFor(framework, aware), now, { agentId: task.agentId, ...why });
+  setLatest(master, task, status.state);
+  recordStatus(master, task, status);
+  tell(master, framework, { type: "UPDATE", update: { status } });
+  completeTask(master, framework, task);
+}

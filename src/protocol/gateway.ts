@@ -1,0 +1,55 @@
+// What crosses between a gateway and the master: batches both ways. Both run the same build or the one before, so these are
+// plain types; a version field comes with the first change.
+import type { AgentMessage, PlaneMessage } from "./agent.ts";
+import type { AgentId, Epoch, HostKey, Principal } from "./ids.ts";
+
+/** Most items in one call to the master. */
+export const GATEWAY_BATCH_MAX = 1000;
+
+export type GatewayItem =
+  | {
+      readonly type: "message";
+      readonly socketId: string;
+      readonly hostKey: HostKey;
+      readonly principal: Principal;
+      readonly epochSeen: Epoch;
+      readonly message: AgentMessage;
+    }
+  | { readonly type: "closed"; readonly socketId: string };
+
+export interface GatewayBatch {
+  readonly gateway: string;
+  readonly items: readonly GatewayItem[];
+  /** Authentications that were started since the last batch. */
+  readonly authentications: number;
+  /** The gateway's whole live set, once in each of its incarnations: what is not in it is gone. */
+  readonly live?: readonly string[];
+}
+
+/** Not leading: the gateway tells registering agents to wait, and lets the others come again. */
+export type BatchAnswer = { readonly type: "taken" } | { readonly type: "not-leading"; readonly reason: string };
+
+export type DeliveryItem =
+  | { readonly type: "message"; readonly socketId: string; readonly message: PlaneMessage }
+  | { readonly type: "close"; readonly socketId: string; readonly reason: string };
+
+/** A new leader's word to a gateway: sockets registered under a lower epoch are closed, so that their agents register again. */
+export interface Announcement {
+  readonly epoch: Epoch;
+}
+export interface AnnouncementAnswer {
+  readonly live: readonly string[];
+}
+
+/** A GET that was tunnelled to an agent. */
+export interface TunnelRequest {
+  readonly socketId: string;
+  readonly path: string;
+  readonly range: string | undefined;
+}
+export type TunnelAnswer =
+  | { readonly type: "answered"; readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly body: Uint8Array }
+  | { readonly type: "gone"; readonly reason: string };
+
+/** Where an agent's socket is. */
+export type Located = { readonly type: "located"; readonly gateway: string; readonly socketId: string; readonly agentId: AgentId } | { readonly type: "absent"; readonly status: 404 | 503; readonly reason: string };

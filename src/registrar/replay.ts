@@ -1,0 +1,51 @@
+// Building the registry from chosen entries, in order. The same code runs when an election brings the log and when an
+// own batch is chosen, so that a leader's registry is what any other candidate will read.
+import { unreachable } from "#base/assert.ts";
+import type { PositionedEntry } from "#log/entry.ts";
+import type { Epoch } from "#protocol/ids.ts";
+import { decodeEntry } from "./codec.ts";
+import { applyOperation } from "./operations.ts";
+import { DraftTable, type Registry } from "./registry.ts";
+
+export type Replayed =
+  | { readonly type: "applied" }
+  /** The registry stands before this entry; nothing after it may be applied. */
+  | { readonly type: "stopped"; readonly reason: string };
+
+export function applyEntry(registry: Registry, { position, entry }: PositionedEntry): Replayed {
+  switch (entry.type) {
+    case "nop":
+    case "membership":
+      return { type: "applied" };
+    case "truncate":
+      return stopped(position, "it truncates the log, which this release cannot replay");
+    case "append":
+      return applyText(registry, position, entry.data);
+    default:
+      return unreachable(entry);
+  }
+}
+
+function applyText(registry: Registry, position: number, text: string): Replayed {
+  const decoded = decodeEntry(text);
+  if (decoded.type === "unreadable") return stopped(position, decoded.reason);
+  const { entry } = decoded;
+  if (entry.type === "leader") {
+    registry.leader = { candidate: entry.candidate, masterId: entry.masterId, epoch: position as Epoch };
+    return { type: "applied" };
+  }
+  // Tried on a draft first: an entry is applied as a whole or not at all.
+  const draft = new DraftTable(registry.admitted);
+  for (const operation of entry.operations) {
+    const applied = applyOperation(draft, operation);
+    // It was validated when it was written. If it fails now, this release has other rules than the one that wrote it.
+    if (applied.type === "refused") return stopped(position, `an operation in it is refused: ${applied.reason}`);
+  }
+  for (const operation of entry.operations) applyOperation(registry.admitted, operation);
+  return { type: "applied" };
+}
+
+const stopped = (position: number, reason: string): Replayed => ({
+  type: "stopped",
+  reason: `cannot apply the log entry at ${position}: ${reason}`,
+});
