@@ -31,38 +31,53 @@ export function readJournal(path: string): JournalRead {
   return { type: "read", records: lines.records, tornBytes };
 }
 
-interface Waiting {
-  readonly text: string;
+/** Size from which a journal is rewritten, bytes, if it is also several times what the last rewriting left. */
+export const COMPACT_BYTES_MIN = 4 * 1024 * 1024;
+const COMPACT_GROWTH = 4;
+
+/** What the journal's owner makes of it. */
+export interface JournalOwner<R> {
+  /** Records are on disk. Called in their order, before their `append` resolves. */
+  onDurable(records: readonly R[]): void;
+  /** The shortest journal that says the same as everything up to the last `onDurable`. */
+  snapshot(): readonly R[];
+}
+
+interface Waiting<R> {
+  readonly records: readonly R[];
   readonly done: () => void;
   readonly failed: (error: unknown) => void;
 }
 
-export class Journal {
+export class Journal<R> {
   readonly #path: string;
+  readonly #owner: JournalOwner<R>;
   #file: FileHandle;
   #goodBytes: number;
   /** Whether bytes of a failed append may stand behind `#goodBytes`. */
   #dirty = false;
-  #waiting: Waiting[] = [];
+  #compactAt: number;
+  #waiting: Waiting<R>[] = [];
   #writing: Promise<void> | undefined;
 
-  private constructor(path: string, file: FileHandle, goodBytes: number) {
+  private constructor(path: string, owner: JournalOwner<R>, { file, bytes }: { readonly file: FileHandle; readonly bytes: number }) {
     this.#path = path;
+    this.#owner = owner;
     this.#file = file;
-    this.#goodBytes = goodBytes;
+    this.#goodBytes = bytes;
+    this.#compactAt = nextCompaction(bytes);
   }
 
-  /** Starts a fresh file with the given records, in place of whatever was there: this is also how a journal is compacted. */
-  static async create(path: string, records: readonly unknown[]): Promise<Journal> {
-    const { file, bytes } = await Journal.#write(path, records);
-    return new Journal(path, file, bytes);
+  /** Starts a fresh file with the owner's snapshot, in place of whatever was there. */
+  static async open<R>(path: string, owner: JournalOwner<R>): Promise<Journal<R>> {
+    return new Journal(path, owner, await Journal.#write(path, owner.snapshot()));
   }
 
   static async #write(path: string, records: readonly unknown[]): Promise<{ file: FileHandle; bytes: number }> {
     const temporary = `${path}.tmp`;
     const file = await open(temporary, "w", 0o600);
     try {
-      const content = Buffer.from(records.map((record) => encodeLine(JSON.stringify(record))).join(""));
+      const content = encode(records);
       await file.writeFile(content);
       await file.datasync();
       await rename(temporary, path);
@@ -79,22 +94,11 @@ export class Journal {
   }
 
   /** Resolves when the records are on disk; records of concurrent calls keep their order. */
-  append(records: readonly unknown[]): Promise<void> {
-    const text = records.map((record) => encodeLine(JSON.stringify(record))).join("");
+  append(records: readonly R[]): Promise<void> {
     return new Promise((done, failed) => {
-      this.#waiting.push({ text, done, failed });
+      this.#waiting.push({ records, done, failed });
       this.#writing ??= this.#drain();
     });
-  }
-
-  /** Replaces the file's content. Not to be called while an append is under way. */
-  async compact(records: readonly unknown[]): Promise<void> {
-    const old = this.#file;
-    const { file, bytes } = await Journal.#write(this.#path, records);
-    this.#file = file;
-    this.#goodBytes = bytes;
-    this.#dirty = false;
-    await old.close();
   }
 
   async close(): Promise<void> {
@@ -109,13 +113,31 @@ export class Journal {
       const batch = this.#waiting;
       this.#waiting = [];
       try {
-        await this.#commit(Buffer.from(batch.map(({ text }) => text).join("")));
+        const records = batch.flatMap((waiting) => waiting.records);
+        await this.#commit(encode(records));
+        this.#owner.onDurable(records);
         for (const { done } of batch) done();
       } catch (error) {
         for (const { failed } of batch) failed(error);
       }
+      if (this.#goodBytes >= this.#compactAt) await this.#compact();
     }
     this.#writing = undefined;
+  }
+
+  /** A failure is no harm: the longer file says the same, and the next append tries again. */
+  async #compact(): Promise<void> {
+    try {
+      const { file, bytes } = await Journal.#write(this.#path, this.#owner.snapshot());
+      const old = this.#file;
+      this.#file = file;
+      this.#goodBytes = bytes;
+      this.#dirty = false;
+      await old.close();
+    } catch {
+      // The file that is open is still the one in its place.
+    }
+    this.#compactAt = nextCompaction(this.#goodBytes);
   }
 
   async #commit(content: Buffer): Promise<void> {
@@ -130,3 +152,8 @@ export class Journal {
     this.#goodBytes += content.length;
   }
 }
+
+const encode = (records: readonly unknown[]): Buffer =>
+  Buffer.from(records.map((record) => encodeLine(JSON.stringify(record))).join(""));
+
+const nextCompaction = (bytes: number): number => Math.max(COMPACT_BYTES_MIN, COMPACT_GROWTH * bytes);

@@ -23,7 +23,11 @@ export interface ConnectionOptions {
   readonly credential: Credential;
   readonly log: Log;
   readonly epochSeen: () => Epoch;
-  readonly registerMessages: () => readonly AgentMessage[];
+  /**
+   * What `register` says. It waits for whatever orders are still being taken: a launch that is acted upon after the report
+   * was made would run although the plane, not finding it there, calls it dropped.
+   */
+  readonly registerMessages: () => Promise<readonly AgentMessage[]>;
   readonly onRegistered: (registration: Registration) => void;
   readonly onTraffic: (message: Traffic) => void;
   readonly onStopped: (why: StopReason) => void;
@@ -113,8 +117,7 @@ export class Connection {
       case "make-proof":
         return void this.#prove(effect.nonce, effect.serverFirst);
       case "register":
-        for (const message of this.#options.registerMessages()) this.#send(message);
-        return;
+        return void this.#register();
       case "registered":
         return this.#options.onRegistered(effect.registration);
       case "traffic":
@@ -162,6 +165,13 @@ export class Connection {
     socket.close(1000);
     // A peer that does not answer the close keeps the descriptor open otherwise.
     setTimeout(() => socket.terminate(), 2_000).unref();
+  }
+
+  async #register(): Promise<void> {
+    const socket = this.#socket;
+    const messages = await this.#options.registerMessages();
+    if (this.#socket !== socket || this.#session.state !== "registering") return;
+    for (const message of messages) this.#send(message);
   }
 
   async #prove(nonce: string, serverFirst: string): Promise<void> {

@@ -16,6 +16,9 @@ const HEALTHY_AFTER_MS = 30_000;
 /** Time for an agent to kill its tasks and report, ms, before it is killed itself. */
 export const STOP_MS_MAX = 8_000;
 
+/** Exit codes after which another try would end the same way: configuration, credential, or the plane's refusal. Source: `mesoflare-agent --help`. */
+const FINAL_CODES: ReadonlySet<number> = new Set([2, 3, 4]);
+
 export interface AgentOptions {
   readonly name: string;
   readonly plane: string;
@@ -59,6 +62,10 @@ export class AgentProcess {
       const [code, signal] = await exited;
       this.#identity = undefined;
       if (this.#stopping.signal.aborted) return;
+      if (code !== null && FINAL_CODES.has(code)) {
+        this.#observer.say(`${this.name} exited with code ${code} and is not started again; see ${this.#options.log}`);
+        return;
+      }
       if (Date.now() - startedAt > HEALTHY_AFTER_MS) attempt = 0;
       const waitMs = backoffMs({ next: Math.random }, attempt, RESTART_BOUNDS);
       const how = signal === null ? `exited with code ${code}` : `was ended by ${signal}`;

@@ -64,6 +64,8 @@ export interface SubscribeRequest {
   readonly info: FrameworkInfo;
   readonly principal: Principal;
   readonly streamId: StreamId;
+  /** Where the client reached the plane, `host:port`: what MasterInfo shows unless ADVERTISE says otherwise. */
+  readonly reachedAt: string;
 }
 
 const ids: Ids = { uuid: () => crypto.randomUUID() };
@@ -222,7 +224,7 @@ export class MasterDO extends DurableObject<Env> {
     if (fresh) this.#tables.beginEpoch({ epoch, masterId, electedAt: now() });
     if (fresh || this.#master === undefined) {
       const electedAt = this.#tables.meta("epoch")?.electedAt ?? now();
-      this.#master = newMaster({ masterId, epoch, info: masterInfo(this.env, masterId), startedAt: this.#startedAt, electedAt });
+      this.#master = newMaster({ masterId, epoch, info: masterInfo(this.env.ADVERTISE, masterId), startedAt: this.#startedAt, electedAt });
       this.#tables.load(this.#master);
     }
     adoptRegistry(this.#master, registrar.registry);
@@ -430,6 +432,7 @@ export class MasterDO extends DurableObject<Env> {
     const master = this.#master;
     if (leadership.type === "not-leading" || master === undefined) return new Response(this.#reason, { status: 503 });
     const subscription = (await request.json()) as SubscribeRequest;
+    this.#showAddress(master, subscription.reachedAt);
     const readable = this.#streams.open(subscription.streamId);
     const result = subscribe(master, subscription, now());
     this.#settle(master);
@@ -438,14 +441,25 @@ export class MasterDO extends DurableObject<Env> {
       this.#streams.close(subscription.streamId);
     }
     return new Response(readable, {
-      headers: { "content-type": "application/json", "mesos-stream-id": subscription.streamId },
+      headers: {
+        "content-type": "application/json",
+        "mesos-stream-id": subscription.streamId,
+        // A compressor in front of us would hold records back: the edge obeys the first, local workerd the second.
+        "cache-control": "no-transform",
+        "content-encoding": "identity",
+      },
     });
   }
 
-  async view(view: View): Promise<ViewAnswer> {
+  #showAddress(master: Master, reachedAt: string): void {
+    if ((this.env.ADVERTISE ?? "") === "") master.info = masterInfo(reachedAt, master.masterId);
+  }
+
+  async view(view: View, reachedAt: string): Promise<ViewAnswer> {
     const leadership = await this.#lead();
     const master = this.#master;
     if (leadership.type === "not-leading" || master === undefined) return { status: 503, reason: this.#reason };
+    this.#showAddress(master, reachedAt);
     return { status: 200, json: JSON.stringify(this.#viewOf(master, view)) };
   }
 
@@ -502,10 +516,12 @@ function note(message: string, details: Readonly<Record<string, unknown>>): void
   console.warn(JSON.stringify({ message, master: MASTER_NAME, ...details }));
 }
 
-function masterInfo(env: Env, masterId: MasterId): MasterInfo {
-  const advertised = URL.parse(`http://${env.ADVERTISE ?? "127.0.0.1:5050"}`);
-  const hostname = advertised?.hostname ?? "127.0.0.1";
-  const port = Number(advertised?.port === "" || advertised === null ? 80 : advertised.port);
+/** Mesos' own port, which a plane on loopback listens on. */
+const DEFAULT_ADDRESS = "127.0.0.1:5050";
+
+function masterInfo(address: string | undefined, masterId: MasterId): MasterInfo {
+  const [hostname = "", portText = "80"] = (address === undefined || address === "" ? DEFAULT_ADDRESS : address).split(":");
+  const port = Number(portText);
   const octets = /^(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(hostname)?.slice(1).map(Number) ?? [0, 0, 0, 0];
   const ip = octets.reduceRight((value, octet) => value * 256 + octet, 0);
   return {

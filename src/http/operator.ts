@@ -5,6 +5,7 @@ import type { FrameworkId, TaskId } from "#protocol/ids.ts";
 import { VERSION_INFO } from "#protocol/version.ts";
 import type { View } from "../durable-objects/master-do.ts";
 import { needs } from "./access.ts";
+import { reachedAt } from "./address.ts";
 import type { HttpEnv } from "./http-env.ts";
 
 /** Mesos' default page of /tasks, and our bound for one. */
@@ -23,7 +24,7 @@ function json(context: Handled, text: string): Response {
 }
 
 const view = (make: (context: Handled) => View) => async (context: Handled) => {
-  const answer = await context.get("plane").master().view(make(context));
+  const answer = await context.get("plane").master().view(make(context), reachedAt(context.req.url));
   return answer.status === 200 ? json(context, answer.json) : context.text(`${answer.reason}\n`, 503);
 };
 
@@ -41,7 +42,7 @@ export function operatorRoutes(): Hono<HttpEnv> {
   for (const path of ["/version", "/master/version"]) app.get(path, (context) => json(context, JSON.stringify(VERSION_INFO)));
   for (const path of ["/redirect", "/master/redirect"]) {
     app.get(path, async (context) => {
-      const answer = await context.get("plane").master().view({ type: "leader" });
+      const answer = await context.get("plane").master().view({ type: "leader" }, reachedAt(context.req.url));
       if (answer.status === 503) return context.text(`${answer.reason}\n`, 503);
       return context.body(null, 307, { location: JSON.parse(answer.json) as string });
     });

@@ -7,6 +7,7 @@ import { CALL_BYTES_MAX, callSchema, type Call, type CallType } from "#protocol/
 import type { CallRequest } from "../master/calls.ts";
 import type { SubscribeRequest } from "../durable-objects/master-do.ts";
 import type { Plane } from "./http-env.ts";
+import { reachedAt } from "./address.ts";
 import { readBody } from "./body.ts";
 
 const JSON_TYPE = "application/json";
@@ -31,7 +32,7 @@ export async function onScheduler(request: Request, plane: Plane, principal: Pri
   if (call.type === "SUBSCRIBE") {
     if (!acceptsJson(request.headers.get("accept"))) return refuse(plane, 406, `Expecting 'Accept' to allow '${JSON_TYPE}'`);
     if (streamId !== null) return refuse(plane, 400, "Subscribe calls may not have the 'Mesos-Stream-Id' header");
-    return onSubscribe(plane, call, principal);
+    return onSubscribe(plane, call, principal, reachedAt(request.url));
   }
   const rest = { ...call, type: call.type } as CallRequest["call"];
   const known = streamId === null ? undefined : (streamId.slice(0, STREAM_ID_LENGTH_MAX) as StreamId);
@@ -46,12 +47,13 @@ async function refuse(plane: Plane, status: number, reason: string): Promise<Res
   return leadership.type === "leading" ? text(status, reason) : text(503, leadership.reason);
 }
 
-async function onSubscribe(plane: Plane, call: Call, principal: Principal): Promise<Response> {
+async function onSubscribe(plane: Plane, call: Call, principal: Principal, address: string): Promise<Response> {
   if (call.subscribe === undefined) return text(400, "Expecting 'subscribe' to be present");
   const subscription: SubscribeRequest = {
     info: call.subscribe.framework_info,
     principal,
     streamId: crypto.randomUUID() as StreamId,
+    reachedAt: address,
   };
   return plane.master().fetch("http://master/subscribe", { method: "POST", body: JSON.stringify(subscription) });
 }

@@ -130,7 +130,7 @@ export interface PendingRegistration {
 export interface Master {
   readonly masterId: MasterId;
   readonly epoch: Epoch;
-  readonly info: MasterInfo;
+  info: MasterInfo;
   readonly startedAt: Millis;
   readonly electedAt: Millis;
   readonly agents: Map<AgentId, AgentRecord>;

@@ -209,7 +209,8 @@ export function registryView(master: Master, agents: Iterable<{ readonly agentId
   };
 }
 
+/** Scheme-relative and without a path, as clients that follow `/redirect` read it. */
 export function leaderAddress(master: Master): string {
-  return `//${master.info.address.hostname}:${master.info.port}`;
+  return `//${master.info.hostname}:${master.info.port}`;
 }
 

@@ -4,7 +4,7 @@ import { ENTRY_LETTERS_MAX, WRITE_ENTRIES_MAX, WRITE_LETTERS_MAX } from "#log/li
 import { assert } from "#base/assert.ts";
 import type { Entry } from "#log/entry.ts";
 import { entryLetters } from "#log/record.ts";
-import { encodeOperation, encodeOperations, OPERATIONS_FRAME_LETTERS } from "./codec.ts";
+import { decodeEntry, encodeOperation, encodeOperations, OPERATIONS_FRAME_LETTERS } from "./codec.ts";
 import { applyOperation, type AuditedOperation, type Refusal } from "./operations.ts";
 import { DraftTable, type Registry } from "./registry.ts";
 
@@ -57,6 +57,11 @@ export function takeBatch(registry: Registry, waiting: Waiting[]): Batch {
     }
     if (batchLength + length > BATCH_LETTERS_MAX && taken > 0) break;
     taken += 1;
+    // An entry that cannot be read stops every candidate's replay for good, ours included.
+    if (decodeEntry(encodeOperations([text])).type === "unreadable") {
+      outcomes.push({ id, outcome: { type: "refused", reason: "operation-invalid" } });
+      continue;
+    }
     const applied = applyOperation(draft, audited);
     if (applied.type === "refused") {
       outcomes.push({ id, outcome: { type: "refused", reason: applied.reason } });

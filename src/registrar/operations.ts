@@ -28,6 +28,8 @@ export type Refusal =
   | "agent-unknown"
   /** Its text does not fit one entry of the log. */
   | "operation-too-large"
+  /** It would not read back from the log as it was given: nobody may write what no candidate can replay. */
+  | "operation-invalid"
   /** Too many operations wait already: come back later. */
   | "registrar-full";
 

@@ -4,7 +4,7 @@
 //
 //   queued → launching → running → ended      a kill while queued or launching ends in "cancelled"
 import { spawn } from "node:child_process";
-import { chmodSync, chownSync, closeSync, type FSWatcher, lchownSync, mkdirSync, openSync, renameSync, rmSync, symlinkSync, watch } from "node:fs";
+import { chmodSync, chownSync, closeSync, type FSWatcher, mkdirSync, openSync, renameSync, rmSync, symlinkSync, watch } from "node:fs";
 import { dirname, join } from "node:path";
 import type { ContainerId } from "#protocol/ids.ts";
 import { errorCode, errorText } from "../../checkpoint/durable-file.ts";
@@ -348,7 +348,6 @@ function makeSandbox(sandbox: string, user: HostUser | undefined): void {
   const link = join(runs, "latest");
   rmSync(`${link}.tmp`, { force: true });
   symlinkSync(sandbox, `${link}.tmp`);
-  if (user !== undefined) lchownSync(`${link}.tmp`, user.uid, user.gid);
   renameSync(`${link}.tmp`, link);
 }
 

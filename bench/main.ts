@@ -1,0 +1,23 @@
+// `npm run --silent bench -- NAME [--json]`. Needs a build (`npm run build`); prints progress nowhere but on stderr.
+import { parseArgs } from "node:util";
+import { launch } from "./launch.ts";
+import { ready } from "./ready.ts";
+import { formatJson, formatText, type Report } from "./report.ts";
+
+const TASKS_DEFAULT = 200;
+
+const BENCHES: Readonly<Record<string, (flags: { readonly tasks: number }) => Promise<Report>>> = { launch, ready };
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { json: { type: "boolean", default: false }, tasks: { type: "string", default: String(TASKS_DEFAULT) } },
+});
+const bench = BENCHES[positionals[0] ?? ""];
+const tasks = Number(values.tasks);
+if (bench === undefined || !Number.isInteger(tasks) || tasks < 1) {
+  process.stderr.write(`usage: npm run --silent bench -- ${Object.keys(BENCHES).join("|")} [--tasks N] [--json]\n`);
+  process.exit(2);
+}
+const report = await bench({ tasks });
+process.stdout.write(`${values.json ? formatJson(report) : formatText(report)}\n`);
+process.exit(0);

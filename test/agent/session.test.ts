@@ -1,0 +1,129 @@
+import { createHash, createHmac, pbkdf2Sync } from "node:crypto";
+import { expect, test } from "vitest";
+import { millis } from "#base/time.ts";
+import { AUTHENTICATION_TIMEOUT_MS, MECHANISM, SILENCE_MS, type AgentMessage } from "#protocol/agent.ts";
+import type { AgentId, Epoch, HostKey, SessionId } from "#protocol/ids.ts";
+import { checkProof, clientFinal, clientFirst, makeVerifier, type ScramCrypto } from "#protocol/scram.ts";
+import { PROTOCOL_VERSION } from "#protocol/version.ts";
+import {
+  claimedPrincipal,
+  onMessage,
+  onPlaneMessage,
+  onVerdict,
+  openSession,
+  overdue,
+  type Session,
+  type SocketId,
+} from "../../src/agent/session.ts";
+import { nextSweep, SWEEP_INTERVAL_MS } from "../../src/agent/sweep.ts";
+import { register } from "../master/cluster.ts";
+
+const crypto: ScramCrypto = {
+  hmac: async (key, data) => createHmac("sha256", key).update(data).digest(),
+  hash: async (data) => createHash("sha256").update(data).digest(),
+  stretch: async (secret, salt, iterations) => pbkdf2Sync(secret, salt, iterations, 32, "sha256"),
+};
+const SALT = new Uint8Array(16).fill(9);
+const CHALLENGE = { salt: SALT, iterations: 4096, serverNonce: "server-nonce-of-some-length" };
+const NONCE = "client-nonce-of-some-length";
+
+const opened = (): Session =>
+  openSession({ socketId: "s" as SocketId, hostKey: "0".repeat(32) as HostKey, openedAt: millis(1000) });
+const authenticate = (more: Partial<Extract<AgentMessage, { type: "authenticate" }>> = {}): AgentMessage => ({
+  type: "authenticate",
+  protocolVersion: PROTOCOL_VERSION,
+  agentVersion: "0.0.0",
+  mechanism: MECHANISM,
+  clientFirst: clientFirst("agent", NONCE),
+  epochSeen: 3 as Epoch,
+  ...more,
+});
+
+async function exchange(secret: string): Promise<Session> {
+  const verifier = await makeVerifier(crypto, "right", { salt: SALT, iterations: 4096 });
+  const [waiting, [challenge]] = onMessage(opened(), authenticate(), CHALLENGE);
+  if (challenge?.type !== "send" || challenge.message.type !== "authentication-step") throw new Error("no challenge");
+  const { serverFirst } = challenge.message;
+  const final = await clientFinal(crypto, { principal: "agent", secret, nonce: NONCE, serverFirst });
+  if (final.type === "refused") throw new Error(final.reason);
+  const [checking, [check]] = onMessage(waiting, { type: "authentication-step", clientFinal: final.message }, undefined);
+  if (check?.type !== "check-proof") throw new Error("no check");
+  return onVerdict(checking, await checkProof(crypto, check.exchange, check.clientFinal, verifier))[0];
+}
+
+test("[A1] every message has its place", () => {
+  const session: SessionId = "x" as SessionId;
+  const early: AgentMessage[] = [
+    register({}),
+    { type: "authentication-step", clientFinal: "" },
+    { type: "acted", session, sequence: 1 },
+    { type: "updates", session, updates: [] },
+    { type: "response", requestId: "r", status: 200, headers: {}, body: "" },
+  ];
+  for (const message of early) {
+    const [next, effects] = onMessage(opened(), message, CHALLENGE);
+    expect(next).toEqual(opened());
+    expect(effects.map((effect) => effect.type)).toEqual(["send", "close"]);
+  }
+  const [waiting] = onMessage(opened(), authenticate(), CHALLENGE);
+  expect(onMessage(waiting, authenticate(), CHALLENGE)[1].at(-1)).toMatchObject({ type: "close" });
+});
+
+test("[A1] a second proof while the first is being checked is out of order", () => {
+  const [waiting] = onMessage(opened(), authenticate(), CHALLENGE);
+  const step: AgentMessage = { type: "authentication-step", clientFinal: "c=biws,r=x,p=AAAA" };
+  const [checking] = onMessage(waiting, step, undefined);
+  expect(onMessage(checking, step, undefined)[1].at(-1)).toMatchObject({ type: "close" });
+});
+
+test("[A2] the right secret authenticates, a wrong one fails for good", async () => {
+  expect(await exchange("right")).toMatchObject({ state: "authenticated", principal: "agent", epochSeen: 3 });
+  expect(await exchange("wrong")).toMatchObject({ state: "authenticating" });
+});
+
+test("[A2] a verdict of 'refused' tells nothing but that", () => {
+  const [waiting] = onMessage(opened(), authenticate(), CHALLENGE);
+  const [, effects] = onVerdict(waiting, { type: "refused", reason: "the nonce was wrong in byte 7" });
+  expect(effects[0]).toEqual({ type: "send", message: { type: "authentication-failed", reason: "unknown principal or wrong secret" } });
+});
+
+test("[A3] without a challenge there are no credentials, and the agent hears it", () => {
+  const [, effects] = onMessage(opened(), authenticate(), undefined);
+  expect(effects[0]).toMatchObject({ message: { type: "authentication-failed", reason: expect.stringContaining("no credentials") } });
+});
+
+test("[A4] [A5] overdue: 5 s to authenticate, 75 s of silence", () => {
+  const session = opened();
+  expect(overdue(session, millis(1000), millis(1000 + AUTHENTICATION_TIMEOUT_MS - 1))).toBeUndefined();
+  expect(overdue(session, millis(1000), millis(1000 + AUTHENTICATION_TIMEOUT_MS))).toContain("too long");
+  const authenticated = { ...session, state: "authenticated", principal: "a", epochSeen: 0 } as unknown as Session;
+  expect(overdue(authenticated, millis(90_000), millis(90_000 + SILENCE_MS - 1))).toBeUndefined();
+  expect(overdue(authenticated, millis(90_000), millis(90_000 + SILENCE_MS))).toContain("silent");
+});
+
+test("[A4] the next sweep is soon while somebody authenticates, seldom otherwise, never without sockets", () => {
+  const authenticated = { ...opened(), state: "authenticated", principal: "a", epochSeen: 0 } as unknown as Session;
+  expect(nextSweep([], millis(2000))).toBeUndefined();
+  expect(nextSweep([authenticated], millis(2000))).toBe(2000 + SWEEP_INTERVAL_MS);
+  expect(nextSweep([authenticated, opened()], millis(2000))).toBe(1000 + AUTHENTICATION_TIMEOUT_MS);
+});
+
+test("[A6] the master's word makes a session registered", async () => {
+  const session = await exchange("right");
+  const word = { type: "registered", agentId: "a" as AgentId, epoch: 5 as Epoch, session: "s" as SessionId } as const;
+  expect(onPlaneMessage(session, word)).toMatchObject({ state: "registered", agentId: "a", epoch: 5 });
+  expect(onPlaneMessage(opened(), word)).toEqual(opened());
+});
+
+test("[A8] a newer agent is told that the plane must be upgraded", () => {
+  const [, effects] = onMessage(opened(), authenticate({ protocolVersion: PROTOCOL_VERSION + 1 }), CHALLENGE);
+  expect(effects[0]).toMatchObject({ message: { reason: expect.stringContaining("upgrade the plane") } });
+});
+
+test("hostile: another mechanism, and a client-first that is none", () => {
+  expect(onMessage(opened(), authenticate({ mechanism: "CRAM-MD5" }), CHALLENGE)[1].at(-1)).toMatchObject({ type: "close" });
+  for (const first of ["", "n,,", "y,,n=agent,r=short", "n,,n=a=b,r=client-nonce-of-some-length", "p=tls,,n=a,r=x"]) {
+    expect(claimedPrincipal(authenticate({ clientFirst: first }))).toBeUndefined();
+    expect(onMessage(opened(), authenticate({ clientFirst: first }), CHALLENGE)[1].at(-1)).toMatchObject({ type: "close" });
+  }
+});

@@ -1,0 +1,67 @@
+// An agent process as it was built, which a test may kill and start again on the same work directory.
+import { join } from "node:path";
+import { expect } from "vitest";
+import { listAgents, type AgentJson } from "../../../cli/mesos-json.ts";
+import type { Plane } from "../../../cli/plane.ts";
+import { Command } from "./command.ts";
+import { built, onEnd, temporaryDirectory } from "./workspace.ts";
+
+export interface AgentOptions {
+  readonly plane: string;
+  readonly credential: string;
+  readonly hostname?: string;
+  /** Default: the one that runs the tests, and the agent that was built here. */
+  readonly node?: string;
+  readonly program?: string;
+}
+
+export class TestAgent {
+  readonly hostname: string;
+  readonly workDirectory: string;
+  readonly #options: AgentOptions;
+  command: Command;
+
+  private constructor(options: AgentOptions, workDirectory: string) {
+    this.#options = options;
+    this.hostname = options.hostname ?? "test-agent";
+    this.workDirectory = workDirectory;
+    this.command = this.#spawn();
+  }
+
+  static async start(options: AgentOptions): Promise<TestAgent> {
+    const agent = new TestAgent(options, join(await temporaryDirectory(), "work"));
+    onEnd(() => agent.command.leave("SIGUSR1")); // with its tasks
+    return agent;
+  }
+
+  #spawn(): Command {
+    const { plane, credential, node = process.execPath, program = built("mesoflare-agent.js") } = this.#options;
+    const flags = { plane, credential, "work-dir": this.workDirectory, port: "0", hostname: this.hostname, resources: "cpus:8;mem:4096" };
+    return new Command(node, [program, ...Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, value])]);
+  }
+
+  async restart(): Promise<void> {
+    await this.command.leave("SIGTERM");
+    this.command = this.#spawn();
+  }
+
+  async killHard(): Promise<void> {
+    await this.command.leave("SIGKILL");
+  }
+
+  startAgain(): void {
+    this.command = this.#spawn();
+  }
+
+  /** Waits until the plane lists it as active. */
+  async registered(plane: Plane, timeout = 20_000): Promise<AgentJson> {
+    const find = async (): Promise<AgentJson | undefined> => {
+      if (this.command.ended) throw new Error(`the agent has exited:\n${this.command.stdout}${this.command.stderr}`);
+      return (await listAgents(plane).catch(() => [])).find(({ hostname, active }) => active && hostname === this.hostname);
+    };
+    await expect.poll(find, { timeout, interval: 50 }).toBeDefined();
+    const found = await find();
+    if (found === undefined) throw new Error("registered and gone again");
+    return found;
+  }
+}

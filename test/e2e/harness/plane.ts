@@ -1,0 +1,77 @@
+// A plane of its own for one test, in processes that can be killed the hard way.
+import { randomUUID } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Context } from "#protocol/credentials.ts";
+import { initialise } from "../../../cli/initialise.ts";
+import { Plane } from "../../../cli/plane.ts";
+import { PlaneProcess } from "../../../cli/start/plane-process.ts";
+import { endsWithin } from "../../../cli/start/processes.ts";
+import { StateDirectory } from "../../../cli/start/state-directory.ts";
+import { built, freePort, onEnd, temporaryDirectory } from "./workspace.ts";
+
+export class TestPlane {
+  readonly state: StateDirectory;
+  readonly port: number;
+  readonly url: string;
+  #process: PlaneProcess | undefined;
+  #context: Context | undefined;
+
+  private constructor(state: StateDirectory, port: number) {
+    this.state = state;
+    this.port = port;
+    this.url = `http://127.0.0.1:${port}`;
+  }
+
+  /** A plane that was never used before, bootstrapped and listening. */
+  static async start(): Promise<TestPlane> {
+    const state = new StateDirectory(join(await temporaryDirectory(), "state"));
+    await state.make();
+    const plane = new TestPlane(state, await freePort());
+    onEnd(() => plane.stop());
+    await plane.boot();
+    const result = await initialise(plane.operator, randomUUID());
+    if (result.type !== "initialised") throw new Error(result.reason);
+    return plane;
+  }
+
+  /** For the operator's endpoints. */
+  get operator(): Plane {
+    if (this.#context === undefined) throw new Error("the plane was not started");
+    return new Plane(this.#context);
+  }
+
+  async boot(): Promise<void> {
+    this.#context = await this.state.prepareCredentials(this.url);
+    const bindings = {
+      REPLICAS: "3",
+      GATEWAYS: "1",
+      AUTHENTICATE_HTTP_READONLY: "true",
+      CREDENTIALS: await readFile(this.state.verifiers, "utf8"),
+      ADVERTISE: `127.0.0.1:${this.port}`,
+    };
+    this.#process = await PlaneProcess.start(
+      { worker: built("worker.js"), port: this.port, persist: this.state.plane, bindings },
+      this.state.planeLog,
+    );
+  }
+
+  /** kill -9 of workerd and of the process that holds it, as a power cut would. */
+  async killHard(): Promise<void> {
+    for (const identity of [this.#process?.workerd, this.#process?.host]) {
+      if (identity === undefined) continue;
+      process.kill(identity.pid, "SIGKILL");
+      await endsWithin(identity, 5000);
+    }
+    this.#process = undefined;
+  }
+
+  async stop(): Promise<void> {
+    await this.#process?.stop();
+    this.#process = undefined;
+  }
+
+  log(): Promise<string> {
+    return readFile(this.state.planeLog, "utf8");
+  }
+}

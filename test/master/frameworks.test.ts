@@ -1,0 +1,214 @@
+import { expect, test } from "vitest";
+import { millis } from "#base/time.ts";
+import type { Principal, StreamId } from "#protocol/ids.ts";
+import type { Call } from "#protocol/scheduler.ts";
+import { onSocketClosed } from "../../src/master/agents.ts";
+import { nextDeadline, tick } from "../../src/master/deadlines.ts";
+import { disconnectAfterRestart, disconnectStream, RESUBSCRIBE_GRACE_MS } from "../../src/master/frameworks.ts";
+import { fromResources, scalar } from "#resources/resources.ts";
+import { offeredOn, usedOn } from "../../src/master/offers.ts";
+import { Cluster, sent, task } from "./cluster.ts";
+
+const PARTITION_AWARE = { capabilities: [{ type: "PARTITION_AWARE" }] };
+
+function acknowledge(cluster: Cluster, framework: Parameters<Cluster["call"]>[0], agentId: string, taskId: string, uuid: string) {
+  const call = { type: "ACKNOWLEDGE", acknowledge: { agent_id: { value: agentId }, task_id: { value: taskId }, uuid } };
+  return cluster.call(framework, call as unknown as Partial<Call>);
+}
+
+test("[M7] [M8] [M9] resources are free when the task has ended; its record stays until the acknowledgement", () => {
+  const cluster = new Cluster();
+  const agent = cluster.agent();
+  const framework = cluster.framework();
+  cluster.launch(framework, [task("t", agent.agentId, {}, 2)]);
+  // The framework hears of RUNNING only, but the agent already knows the end.
+  const running = cluster.update(agent, framework, "t", "TASK_RUNNING", "TASK_FINISHED");
+  expect(scalar(usedOn(cluster.master, agent.agentId), "cpus")).toBe(0);
+  expect(scalar(offeredOn(cluster.master, agent.agentId), "cpus")).toBe(2);
+  acknowledge(cluster, framework, agent.agentId, "t", running);
+  expect(cluster.master.frameworks.get(framework.id)?.tasks.size).toBe(1);
+  const end = cluster.update(agent, framework, "t", "TASK_FINISHED");
+  cluster.update(agent, framework, "t", "TASK_FAILED");
+  expect(cluster.master.frameworks.get(framework.id)?.tasks.get("t" as never)?.latest).toBe("TASK_FINISHED");
+  acknowledge(cluster, framework, agent.agentId, "t", "AAAAAAAAAAAAAAAAAAAAAA==");
+  expect(cluster.master.frameworks.get(framework.id)?.tasks.size).toBe(1);
+  expect(end).not.toBe(running);
+});
+
+test("[M9] the acknowledged end moves the task to the history and reaches the agent", () => {
+  const cluster = new Cluster();
+  const agent = cluster.agent();
+  const framework = cluster.framework();
+  cluster.launch(framework, [task("t", agent.agentId)]);
+  const uuid = cluster.update(agent, framework, "t", "TASK_FINISHED");
+  expect(acknowledge(cluster, framework, agent.agentId, "t", uuid).status).toBe(202);
+  expect(cluster.master.frameworks.get(framework.id)?.completedTasks.map(({ latest }) => latest)).toEqual(["TASK_FINISHED"]);
+  expect(sent(cluster.effects, "acknowledge").at(-1)?.acknowledgements).toEqual([{ frameworkId: framework.id, taskId: "t", uuid }]);
+});
+
+test("[M12] another framework's offers are not touched, neither by DECLINE nor by an invalid ACCEPT", () => {
+  const cluster = new Cluster();
+  cluster.agent();
+  const owner = cluster.framework();
+  const thief = cluster.framework();
+  const ids = cluster.offers(owner).map((offer) => offer.id);
+  expect(ids).toHaveLength(1);
+  cluster.call(thief, { type: "DECLINE", decline: { offer_ids: ids, filters: undefined } });
+  cluster.launch(thief, [task("t", "m-S0" as never)], ids.map((id) => id.value));
+  expect(cluster.offers(owner).map((offer) => offer.id)).toEqual(ids);
+  expect(cluster.updates(thief)).toMatchObject([{ state: "TASK_LOST", reason: "REASON_INVALID_OFFERS", source: "SOURCE_MASTER", uuid: undefined }]);
+});
+
+test("[M13] each task of an ACCEPT gets one answer", () => {
+  const cluster = new Cluster();
+  const agent = cluster.agent();
+  const framework = cluster.framework(PARTITION_AWARE as never);
+  const [offer] = cluster.offers(framework);
+  const { agentId } = agent;
+  cluster.launch(framework, [
+    task("good", agentId),
+    task("good", agentId),
+    task("../up", agentId),
+    task("huge", agentId, {}, 5),
+    task("docker", agentId, { container: { type: "DOCKER" } }),
+    task("elsewhere", "other" as never),
+    task("nothing", agentId, { command: undefined }),
+    task("empty", agentId, { resources: [] }),
+  ]);
+  expect(cluster.updates(framework).map(({ task_id, state, reason }) => [task_id.value, state, reason])).toEqual(
+    ["good", "../up", "huge", "docker", "elsewhere", "nothing", "empty"].map((id) => [id, "TASK_ERROR", "REASON_TASK_INVALID"]),
+  );
+  expect(sent(cluster.effects, "orders").flatMap(({ orders }) => orders)).toHaveLength(1);
+  cluster.launch(framework, [task("late", agentId)], [offer?.id.value ?? ""]);
+  expect(cluster.updates(framework).at(-1)).toMatchObject({ state: "TASK_DROPPED", reason: "REASON_INVALID_OFFERS" });
+});
+
+test("[M15] used and offered never exceed the total", () => {
+  const cluster = new Cluster();
+  const agent = cluster.agent();
+  const [a, b] = [cluster.framework(), cluster.framework()];
+  const total = scalar(fromResources(cluster.master.agents.get(agent.agentId)?.info.resources ?? []), "cpus");
+  for (let round = 0; round < 4; round++) {
+    for (const framework of [a, b]) {
+      if (cluster.offers(framework).length > 0) cluster.launch(framework, [task(`t${round}`, agent.agentId, {}, 0.7)]);
+      const sum = scalar(usedOn(cluster.master, agent.agentId), "cpus") + scalar(offeredOn(cluster.master, agent.agentId), "cpus");
+      expect(sum).toBeLessThanOrEqual(total);
+    }
+  }
+});
+
+test("[M16] a torn-down framework's tasks hold their resources until the agent says that they ended", () => {
+  const cluster = new Cluster();
+  const agent = cluster.agent();
+  const framework = cluster.framework();
+  cluster.launch(framework, [task("t", agent.agentId)]);
+  expect(cluster.call(framework, { type: "TEARDOWN" }).status).toBe(202);
+  expect(sent(cluster.effects, "orders").at(-1)?.orders).toMatchObject([{ order: { type: "shutdown-framework" } }]);
+  expect(scalar(usedOn(cluster.master, agent.agentId), "cpus")).toBe(0.5);
+  cluster.update(agent, framework, "t", "TASK_KILLED");
+  expect(scalar(usedOn(cluster.master, agent.agentId), "cpus")).toBe(0);
+  expect(sent(cluster.effects, "acknowledge")).toHaveLength(1);
+  expect(cluster.master.completedFrameworks).toHaveLength(1);
+  expect(cluster.subscribe({ id: { value: framework.id } })).toMatchObject({ type: "refused", message: "Framework has been removed" });
+  expect(cluster.call(framework, { type: "TEARDOWN" }).status).toBe(400);
+});
+
+test("[M17] a new subscription ousts the old stream", () => {
+  const cluster = new Cluster();
+  const framework = cluster.framework();
+  const newer = cluster.subscribe({ id: { value: framework.id } });
+  expect(newer.type).toBe("subscribed");
+  expect(cluster.events(framework).at(-1)).toEqual({ type: "ERROR", error: { message: "Framework failed over" } });
+  expect(cluster.effects).toContainEqual({ type: "close-stream", streamId: framework.streamId });
+  expect(cluster.call(framework, { type: "TEARDOWN" })).toMatchObject({ status: 400 });
+});
+
+test("[M17] checks in their order: unknown, wrong principal, not subscribed, no stream id, wrong stream id, 501", () => {
+  const cluster = new Cluster();
+  const framework = cluster.framework();
+  const reconcile = { type: "RECONCILE", reconcile: { tasks: [] } } as const;
+  expect(cluster.call({ ...framework, id: "x" as never }, reconcile).status).toBe(400);
+  expect(cluster.call(framework, reconcile, { principal: "other" as Principal }).status).toBe(400);
+  expect(cluster.call(framework, reconcile, { streamId: undefined }).status).toBe(400);
+  expect(cluster.call(framework, reconcile, { streamId: "wrong" as StreamId }).status).toBe(400);
+  expect(cluster.call(framework, reconcile).status).toBe(202);
+  expect(cluster.call(framework, { type: "REVIVE" }).status).toBe(501);
+  disconnectStream(cluster.master, framework.streamId, cluster.now);
+  expect(cluster.call(framework, reconcile).status).toBe(403);
+});
+
+test("[M18] a broken stream starts the failover timeout; with the default of 0 the tasks end at once", () => {
+  const cluster = new Cluster();
+  const patient = cluster.framework({ failover_timeout: 60 });
+  disconnectStream(cluster.master, patient.streamId, cluster.now);
+  expect(nextDeadline(cluster.master)).toBe(cluster.now + 60_000);
+  tick(cluster.master, millis(cluster.now + 59_999));
+  expect(cluster.master.frameworks.has(patient.id)).toBe(true);
+  tick(cluster.master, millis(cluster.now + 60_000));
+  expect(cluster.master.frameworks.has(patient.id)).toBe(false);
+  const hasty = cluster.framework({ failover_timeout: undefined });
+  disconnectStream(cluster.master, hasty.streamId, cluster.now);
+  expect(cluster.master.frameworks.has(hasty.id)).toBe(false);
+});
+
+test("[M18] a restart of the plane counts against nobody", () => {
+  const cluster = new Cluster();
+  const framework = cluster.framework({ failover_timeout: undefined });
+  disconnectAfterRestart(cluster.master, cluster.now);
+  expect(cluster.master.frameworks.get(framework.id)?.status).toEqual({ state: "disconnected", deadline: cluster.now + RESUBSCRIBE_GRACE_MS });
+});
+
+test("[M20] declined resources are offered again after the refusal, not before", () => {
+  const cluster = new Cluster();
+  cluster.agent();
+  const framework = cluster.framework();
+  const ids = cluster.offers(framework).map((offer) => offer.id);
+  cluster.call(framework, { type: "DECLINE", decline: { offer_ids: ids, filters: { refuse_seconds: 5 } } });
+  expect(cluster.offers(framework)).toEqual([]);
+  cluster.now = millis(cluster.now + 4_999);
+  tick(cluster.master, cluster.now);
+  cluster.settle();
+  expect(cluster.offers(framework)).toEqual([]);
+  cluster.now = millis(cluster.now + 1);
+  tick(cluster.master, cluster.now);
+  cluster.settle();
+  expect(cluster.offers(framework)).toHaveLength(1);
+});
+
+test("[M20] more than was refused is offered at once", () => {
+  const cluster = new Cluster();
+  const agent = cluster.agent();
+  const framework = cluster.framework();
+  cluster.launch(framework, [task("t", agent.agentId)]);
+  const ids = cluster.offers(framework).map((offer) => offer.id);
+  cluster.call(framework, { type: "DECLINE", decline: { offer_ids: ids, filters: { refuse_seconds: 1000 } } });
+  expect(cluster.offers(framework)).toEqual([]);
+  cluster.update(agent, framework, "t", "TASK_FINISHED");
+  expect(cluster.offers(framework)).toHaveLength(1);
+});
+
+test("[M21] reconciliation answers by the table", () => {
+  const cluster = new Cluster();
+  const agent = cluster.agent();
+  const framework = cluster.framework(PARTITION_AWARE as never);
+  cluster.launch(framework, [task("known", agent.agentId)]);
+  const before = cluster.updates(framework).length;
+  const ask = (taskId: string, agentId?: string) => ({ task_id: { value: taskId }, agent_id: agentId === undefined ? undefined : { value: agentId } });
+  const call = { type: "RECONCILE", reconcile: { tasks: [ask("known"), ask("gone", agent.agentId), ask("unknown"), ask("lost", "nowhere")] } };
+  cluster.call(framework, call as unknown as Partial<Call>);
+  expect(cluster.updates(framework).slice(before).map(({ state, reason, uuid }) => [state, reason, uuid])).toEqual(
+    ["TASK_STAGING", "TASK_GONE", "TASK_UNKNOWN", "TASK_UNKNOWN"].map((state) => [state, "REASON_RECONCILIATION", undefined]),
+  );
+});
+
+test("[M21] silence while an agent of the registry has not registered", () => {
+  const cluster = new Cluster();
+  const agent = cluster.agent();
+  const framework = cluster.framework();
+  const record = cluster.master.agents.get(agent.agentId);
+  onSocketClosed(cluster.master, agent.socket);
+  if (record !== undefined) record.session = undefined;
+  const tasks = [{ task_id: { value: "t" }, agent_id: { value: agent.agentId } }];
+  cluster.call(framework, { type: "RECONCILE", reconcile: { tasks } } as unknown as Partial<Call>);
+  expect(cluster.updates(framework)).toEqual([]);
+});

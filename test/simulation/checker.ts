@@ -1,0 +1,131 @@
+// Watches every message of a simulation and says which invariant it breaks. It knows the protocol's promises, not its
+// code: chosen is computed here from acceptances alone.
+import { compareBallots, type Ballot, NO_BALLOT } from "#log/ballot.ts";
+import type { Entry, PositionedEntry, ReplicaId } from "#log/entry.ts";
+import { position } from "#log/entry.ts";
+import type { ReplicaAnswer, ReplicaMessage } from "#log/messages.ts";
+import { entryText } from "#log/record.ts";
+import { loadReplica, type ReplicaState } from "#log/replica.ts";
+import type { LogStorage } from "#log/storage.ts";
+
+const ballotText = ({ counter, candidate, nonce }: Ballot): string => `${counter}/${candidate}/${nonce}`;
+
+export interface Observed {
+  readonly replica: ReplicaId;
+  readonly before: ReplicaState;
+  readonly message: ReplicaMessage;
+  readonly answer: ReplicaAnswer;
+  /** As it is when the answer leaves. */
+  readonly storage: LogStorage;
+}
+
+const VOTES = new Set<ReplicaAnswer["type"]>(["promised", "accepted", "confirmed", "refused"]);
+
+export class Checker {
+  readonly violations: string[] = [];
+  /** Value of each chosen position, as text. */
+  readonly chosen = new Map<number, string>();
+  readonly #quorum: number;
+  readonly #acceptances = new Map<string, Set<ReplicaId>>();
+  readonly #written = new Map<string, string>();
+  readonly #promised = new Map<ReplicaId, Ballot>();
+
+  constructor(quorum: number, bootstrapEntry: Entry) {
+    this.#quorum = quorum;
+    this.chosen.set(1, entryText(bootstrapEntry));
+  }
+
+  violated(rule: string): void {
+    if (this.violations.length < 20) this.violations.push(rule);
+  }
+
+  /** Called once for each answer, after the replica stored what the answer rests on. */
+  answered({ replica, before, message, answer, storage }: Observed): void {
+    const stored = loadReplica(storage);
+    if (before.status !== "voting" && VOTES.has(answer.type)) {
+      this.violated(`invariant 9: ${replica} is ${before.status} and answered ${answer.type}`);
+    }
+    const { standing } = answer;
+    if (
+      compareBallots(stored.promised, standing.promised) !== 0 ||
+      stored.missingFrom !== standing.missingFrom ||
+      stored.status !== standing.status
+    ) {
+      this.violated(`invariant 4: ${replica} answered ${answer.type} before it was durable`);
+    }
+    this.#checkPromise(replica, stored.promised);
+    if (message.type === "promise" && answer.type === "promised") {
+      if (compareBallots(message.ballot, before.promised) < 0) {
+        this.violated(`invariant 6: ${replica} promised ${ballotText(message.ballot)} below its promise`);
+      }
+    }
+    if (message.type === "write" && answer.type === "accepted") {
+      if (compareBallots(message.ballot, before.promised) < 0) {
+        this.violated(`invariant 6: ${replica} accepted ${ballotText(message.ballot)} below its promise`);
+      }
+      for (const [index, entry] of message.entries.entries()) {
+        this.#accepted(replica, message.ballot, message.position + index, entry, storage);
+      }
+    }
+    this.#checkLearned(replica, before.missingFrom, stored.missingFrom, storage);
+  }
+
+  restarted(replica: ReplicaId, state: ReplicaState): void {
+    this.#checkPromise(replica, state.promised);
+  }
+
+  /** A caller was told that these entries are chosen. */
+  told(what: string, entries: readonly PositionedEntry[]): void {
+    for (const { position: at, entry } of entries) {
+      const chosen = this.chosen.get(at);
+      if (chosen === undefined) this.violated(`invariant 3: ${what} told position ${at}, which is not chosen`);
+      else if (chosen !== entryText(entry)) {
+        this.violated(`invariant 3: ${what} told ${entryText(entry)} at ${at}, chosen is ${chosen}`);
+      }
+    }
+  }
+
+  #checkPromise(replica: ReplicaId, promised: Ballot): void {
+    const before = this.#promised.get(replica) ?? NO_BALLOT;
+    if (compareBallots(promised, before) < 0) {
+      this.violated(`invariant 5: ${replica} went from promise ${ballotText(before)} to ${ballotText(promised)}`);
+    }
+    this.#promised.set(replica, promised);
+  }
+
+  #accepted(replica: ReplicaId, ballot: Ballot, at: number, entry: Entry, storage: LogStorage): void {
+    const text = entryText(entry);
+    const key = `${ballotText(ballot)}@${at}`;
+    const written = this.#written.get(key);
+    if (written !== undefined && written !== text) {
+      this.violated(`one value a ballot: ${key} is ${written} and ${text}`);
+    }
+    this.#written.set(key, text);
+    if (storedText(storage, at) !== text) {
+      this.violated(`invariant 4: ${replica} accepted ${key} and does not hold it`);
+    }
+    const acceptances = this.#acceptances.get(key) ?? new Set();
+    acceptances.add(replica);
+    this.#acceptances.set(key, acceptances);
+    if (acceptances.size < this.#quorum) return;
+    const chosen = this.chosen.get(at);
+    if (chosen !== undefined && chosen !== text) {
+      this.violated(`invariant 1: two values are chosen at ${at}: ${chosen} and ${text} (by ${key})`);
+    }
+    this.chosen.set(at, chosen ?? text);
+  }
+
+  #checkLearned(replica: ReplicaId, from: number, to: number, storage: LogStorage): void {
+    for (let at = from; at < to; at++) {
+      if (this.chosen.get(at) !== storedText(storage, at)) {
+        this.violated(`invariant 2: ${replica} learned at ${at} what is not chosen there`);
+      }
+    }
+  }
+}
+
+function storedText(storage: LogStorage, at: number): string | undefined {
+  const read = storage.page(position(at), { to: position(at), entriesMax: 1, lettersMax: Infinity });
+  const record = read.type === "page" ? read.records[0] : undefined;
+  return record === undefined ? undefined : entryText(record.entry);
+}
