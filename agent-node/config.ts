@@ -25,11 +25,11 @@ const listText = <T>(parse: (text: string) => ParsedText<T>) =>
 
 const optionsSchema = v.object({
   plane: v.pipe(
-    v.string("is required, e.g. --plane https://mesoflare.example.workers.dev"),
+    v.string(),
     v.url("must be a URL"),
     v.regex(/^https?:\/\//, "must begin with http:// or https://"),
   ),
-  credential: v.pipe(v.string("is required: a file with the agent's principal and secret"), v.nonEmpty("may not be empty")),
+  credential: v.pipe(v.string(), v.nonEmpty("may not be empty")),
   workDir: v.optional(v.pipe(v.string(), v.nonEmpty("may not be empty"))),
   hostname: v.optional(v.pipe(v.string(), v.nonEmpty("may not be empty"), v.maxLength(255, "may have at most 255 characters"))),
   port: v.optional(
@@ -94,7 +94,8 @@ function describeOption(issues: readonly v.BaseIssue<unknown>[]): string {
   const issue = issues[0];
   const key = issue === undefined ? null : v.getDotPath(issue);
   if (issue === undefined || key === null) return describeIssue(issues);
-  return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}: ${issue.message}`;
+  const problem = issue.received === "undefined" ? "is required (see --help)" : issue.message;
+  return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} ${problem}`;
 }
 
 function defaultWorkDir(): string {
@@ -115,11 +116,11 @@ function readCredential(path: string, warnings: string[]): Credential {
     text = readFileSync(path, "utf8");
     if ((statSync(path).mode & 0o077) !== 0) warnings.push(`${path} can be read by other users: chmod 600 it`);
   } catch (error) {
-    throw new StartError(`--credential: ${path} cannot be read (${errorText(error)})`);
+    throw new StartError(`--credential ${path} cannot be read (${errorText(error)})`);
   }
   const parsed = v.safeParse(credentialSchema, credentialJson(text));
   if (parsed.success) return parsed.output;
-  throw new StartError(`--credential: ${path} is not {"principal": "…", "secret": "…"} (${describeIssue(parsed.issues)})`);
+  throw new StartError(`--credential ${path} is not {"principal": "…", "secret": "…"} (${describeIssue(parsed.issues)})`);
 }
 
 function credentialJson(text: string): unknown {

@@ -59,6 +59,10 @@ async function launchTasks({ context }: LocalCluster, { count, atATime }: { read
   const framework = { user: userInfo().username, name: "bench", capabilities: [{ type: "PARTITION_AWARE" }] };
   const times = new Map<string, Times>();
   const calls: Promise<void>[] = [];
+  const call = (made: Promise<void>): void => {
+    made.catch(() => undefined); // looked at when all are awaited, below
+    calls.push(made);
+  };
   let alive = 0;
 
   const onOffer = (offer: Offer): void => {
@@ -69,13 +73,13 @@ async function launchTasks({ context }: LocalCluster, { count, atATime }: { read
       Math.floor(scalarOf(offer.resources, "mem") / TASK.memMb),
     );
     if (fitting <= 0) {
-      calls.push(client.decline([offer.id.value], 0));
+      call(client.decline([offer.id.value], 0));
       return;
     }
     const requests = Array.from({ length: fitting }, () => taskOn(offer));
     for (const { task_id } of requests) times.set(task_id.value, { launchedAt: performance.now() });
     alive += fitting;
-    calls.push(client.accept([offer.id.value], requests, 0));
+    call(client.accept([offer.id.value], requests, 0));
   };
 
   for await (const event of client.subscribe(framework, { signal: AbortSignal.timeout(RUN_MS_MAX) })) {
@@ -84,14 +88,18 @@ async function launchTasks({ context }: LocalCluster, { count, atATime }: { read
     if (event.type !== "UPDATE") continue;
     const { status } = event.update;
     const task = times.get(status.task_id.value);
-    calls.push(client.acknowledge(status));
+    call(client.acknowledge(status));
     if (task === undefined) continue;
     if (status.state === "TASK_RUNNING") task.runningAt ??= performance.now();
     if (!isTerminal(status.state)) continue;
     if (status.state !== "TASK_FINISHED") throw new Error(`${status.state}: ${status.message ?? ""}`);
     task.finishedAt ??= performance.now();
     alive--;
-    if ([...times.values()].filter(({ finishedAt }) => finishedAt !== undefined).length === count) break;
+    if ([...times.values()].filter(({ finishedAt }) => finishedAt !== undefined).length === count) {
+      await Promise.all(calls);
+      await client.teardown();
+      break;
+    }
   }
   return [...times.values()];
 }

@@ -51,10 +51,12 @@ function parseRequest(): Request {
   }
   const broken = values.break;
   if (broken !== undefined && broken !== "H1" && broken !== "H3") return usageError(`no rule ${broken}, try H1 or H3`);
-  if (values.seeds !== undefined && values.replay !== undefined) return usageError("give --seeds or --replay, not both");
+  if (values.seeds !== undefined && values.replay !== undefined)
+    return usageError("give --seeds or --replay, not both");
   const range = values.replay === undefined ? (values.seeds ?? "1..200") : `${values.replay}..${values.replay}`;
   const match = /^(\d{1,9})\.\.(\d{1,9})$/.exec(range);
-  if (match === null) return usageError(`'${values.replay ?? range}' is no ${values.replay === undefined ? "range A..B" : "seed"}`);
+  if (match === null)
+    return usageError(`'${values.replay ?? range}' is no ${values.replay === undefined ? "range A..B" : "seed"}`);
   const [from, to] = [Number(match[1]), Number(match[2])];
   if (from > to) return usageError(`the range ${range} is empty`);
   return { from, to, broken };
@@ -76,7 +78,9 @@ for (let seed = from; seed <= to && failures.length < FAILURES_MAX; seed++) {
   if (result.violations.length > 0) failures.push(result);
 }
 
-console.log(`seeds        ${seeds} (${from}..${from + seeds - 1})${broken === undefined ? "" : `, rule ${broken} off`}`);
+console.log(
+  `seeds        ${seeds} (${from}..${from + seeds - 1})${broken === undefined ? "" : `, rule ${broken} off`}`,
+);
 console.log(`messages     ${totals.messages}`);
 console.log(`faults       ${FAULT_KINDS.map((kind) => `${kind} ${faults[kind]}`).join(", ")}`);
 console.log(`elections    ${totals.elections}`);

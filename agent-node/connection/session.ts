@@ -105,7 +105,7 @@ export function step(session: Session, input: Input, context: Context): Step {
     case "stop":
       return stop({ type: "asked" });
     case "closed":
-      return session.state === "waiting" ? [session, []] : [pause(session, context), [log("warn", `connection to the plane lost: ${input.reason}`)]];
+      return session.state === "waiting" ? [session, []] : [pause(session, context), [log("warn", closedText(session, input.reason))]];
     case "garbage":
       return giveUp(session, context, `the plane sent something that is no message of this version: ${input.reason}`);
     case "give-up":
@@ -157,6 +157,9 @@ function pause(session: Session, { now, random }: Context): Session {
   const attempt = "attempt" in session ? session.attempt : 0;
   return { state: "waiting", attempt: attempt + 1, until: later(now, backoffMs(random, attempt, RECONNECT_BACKOFF)) };
 }
+
+const closedText = ({ state }: Session, reason: string): string =>
+  `${state === "connecting" ? "the plane cannot be reached" : "the connection to the plane was closed"}: ${reason}`;
 
 function giveUp(session: Session, context: Context, reason: string): Step {
   return [pause(session, context), [log("warn", reason), { type: "close" }]];

@@ -21,6 +21,8 @@ export const FAILOVER_SECONDS_ATTACHED = 60;
 export const FAILOVER_SECONDS_DETACHED = 31_536_000;
 /** A plane that takes no first subscription for this long is given up, ms. Later ones are waited for without end. */
 const FIRST_SUBSCRIPTION_MS_MAX = 10_000;
+/** A person is waiting: shorter pauses than a scheduler that runs for months would take. */
+const RESUBSCRIBE = { firstMs: 200, maxMs: 5_000 };
 /** How often the core is told the time, ms. */
 const TICK_MS = 1000;
 
@@ -69,6 +71,7 @@ export class TaskRun {
     try {
       const events = staySubscribed(this.#client, frameworkOf(this.#options), {
         signal: this.#leaving.signal,
+        bounds: RESUBSCRIBE,
         onInterruption: ({ error }) => this.#onInterruption(error),
       });
       for await (const event of events) {

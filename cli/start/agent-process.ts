@@ -14,7 +14,7 @@ const RESTART_BOUNDS = { firstMs: 500, maxMs: 15_000 };
 /** An agent that lived this long starts over with the shortest pause, ms. */
 const HEALTHY_AFTER_MS = 30_000;
 /** Time for an agent to kill its tasks and report, ms, before it is killed itself. */
-export const STOP_MS_MAX = 8_000;
+export const STOP_MS_MAX = 10_000;
 
 /** Exit codes after which another try would end the same way: configuration, credential, or the plane's refusal. Source: `mesoflare-agent --help`. */
 const FINAL_CODES: ReadonlySet<number> = new Set([2, 3, 4]);

@@ -1,5 +1,6 @@
 // The process in which miniflare holds workerd: dist/plane-host.js, a child of the launcher in a session of its own, so
 // that Ctrl-C in the terminal reaches the launcher alone and the agents can still report while the plane is up.
+import { dirname } from "node:path";
 import type { PlaneHostMessage, PlaneOptions, PlaneHostOrder } from "./plane-messages.ts";
 
 /** The newest that the pinned workerd takes; the same as in wrangler.toml. */
@@ -12,6 +13,7 @@ async function serve(options: PlaneOptions): Promise<() => Promise<void>> {
   const storage = (className: string) => ({ className, useSQLite: true });
   const miniflare = new Miniflare({
     name: "mesoflare",
+    modulesRoot: dirname(options.worker), // or workerd refuses a Worker that is outside the working directory
     modules: [{ type: "ESModule", path: options.worker }],
     compatibilityDate: COMPATIBILITY_DATE,
     durableObjects: { REPLICA: storage("ReplicaDO"), MASTER: storage("MasterDO"), GATEWAY: storage("GatewayDO") },

@@ -384,7 +384,8 @@ export class MasterDO extends DurableObject<Env> {
       this.#tables.setMeta("clusterId", clusterId);
       this.#retryAt = 0;
     }
-    return answer;
+    // A copy: what a call returned carries a disposer, and handing that on would keep this object from being evicted.
+    return structuredClone(answer);
   }
 
   async fromGateway(batch: GatewayBatch): Promise<BatchAnswer> {

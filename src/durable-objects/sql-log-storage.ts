@@ -9,7 +9,14 @@ import type { Position } from "#log/entry.ts";
 import { position } from "#log/entry.ts";
 import { parseEntryText } from "#log/parse-message.ts";
 import { entryLetters, entryText, type LogRecord } from "#log/record.ts";
-import { EMPTY_METADATA, type LogStorage, type Metadata, type PageBounds, type PageRead, type Persist } from "#log/storage.ts";
+import {
+  EMPTY_METADATA,
+  type LogStorage,
+  type Metadata,
+  type PageBounds,
+  type PageRead,
+  type Persist,
+} from "#log/storage.ts";
 
 /** Version of these tables. A newer release reads older tables; an older release refuses newer ones. */
 const SCHEMA_VERSION = 1;
@@ -48,7 +55,9 @@ export class SqlLogStorage implements LogStorage {
   }
 
   load(): { readonly type: "metadata"; readonly metadata: Metadata } | { readonly type: "corrupt" } {
-    const [row] = this.#sql.exec<{ text: string; checksum: number }>("SELECT text, checksum FROM log_metadata").toArray();
+    const [row] = this.#sql
+      .exec<{ text: string; checksum: number }>("SELECT text, checksum FROM log_metadata")
+      .toArray();
     // Records without metadata: the row was lost, and with it the promise. That is not the same as a new replica.
     if (row === undefined) return this.end() > 0 ? { type: "corrupt" } : { type: "metadata", metadata: EMPTY_METADATA };
     if (checksum(row.text) !== row.checksum) return { type: "corrupt" };

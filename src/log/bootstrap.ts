@@ -98,6 +98,8 @@ export function* status(replicas: readonly ReplicaId[]): Conversation<Concluded<
   });
   const clusterId = reports
     .map((report) => report.clusterId)
-    .find((id) => id !== undefined && reports.filter((other) => other.clusterId === id).length >= quorumOf({ replicas }));
+    .find(
+      (id) => id !== undefined && reports.filter((other) => other.clusterId === id).length >= quorumOf({ replicas }),
+    );
   return { answer: clusterId === undefined ? { replicas: reports } : { replicas: reports, clusterId } };
 }

@@ -18,7 +18,5 @@ export function checksum(text: string): number {
 
 /** Covers position and ballot too: a good entry under another ballot is as wrong as a damaged one. */
 export function recordChecksum({ position, performed, entry }: LogRecord): number {
-  return checksum(
-    `${position} ${performed.counter} ${performed.candidate} ${performed.nonce} ${entryText(entry)}`,
-  );
+  return checksum(`${position} ${performed.counter} ${performed.candidate} ${performed.nonce} ${entryText(entry)}`);
 }

@@ -1,7 +1,7 @@
 // An election: a quorum promises the ballot and shows what it accepted; whatever may have been chosen is written again
 // under the ballot, gaps become nop. After it every position below `next` is chosen, and only this ballot can append.
 //
-// [L14] One ballot is good for one election: a second one could see another quorum and write other values under it.
+// [L2] One ballot is good for one election: a second one could see another quorum and write other values under it.
 import { assert } from "#base/assert.ts";
 import { compareBallots } from "./ballot.ts";
 import type { ElectAnswer, ElectCall } from "./calls.ts";

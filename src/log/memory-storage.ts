@@ -3,7 +3,14 @@ import { recordChecksum } from "./checksum.ts";
 import type { Position } from "./entry.ts";
 import { position } from "./entry.ts";
 import { entryLetters, type LogRecord } from "./record.ts";
-import { EMPTY_METADATA, type LogStorage, type Metadata, type PageBounds, type PageRead, type Persist } from "./storage.ts";
+import {
+  EMPTY_METADATA,
+  type LogStorage,
+  type Metadata,
+  type PageBounds,
+  type PageRead,
+  type Persist,
+} from "./storage.ts";
 
 interface Row {
   readonly record: LogRecord;

@@ -79,12 +79,12 @@ function parseMessage(raw: Fields): ReplicaMessage {
     case "bootstrap-start":
       return {
         type: "bootstrap-start",
-        clusterId: id<ClusterId>(raw["clusterId"], "clusterId"),
-        replicaId: id<ReplicaId>(raw["replicaId"], "replicaId"),
+        clusterId: id(raw["clusterId"], "clusterId") as ClusterId,
+        replicaId: id(raw["replicaId"], "replicaId") as ReplicaId,
         membership: membership(raw["membership"]),
       };
     case "bootstrap-vote":
-      return { type: "bootstrap-vote", clusterId: id<ClusterId>(raw["clusterId"], "clusterId") };
+      return { type: "bootstrap-vote", clusterId: id(raw["clusterId"], "clusterId") as ClusterId };
     default:
       throw new Malformed(`no message of type ${String(raw["type"])}`);
   }
@@ -92,7 +92,7 @@ function parseMessage(raw: Fields): ReplicaMessage {
 
 function header(raw: Fields): { readonly clusterId: ClusterId; readonly membershipPosition: Position } {
   return {
-    clusterId: id<ClusterId>(raw["clusterId"], "clusterId"),
+    clusterId: id(raw["clusterId"], "clusterId") as ClusterId,
     membershipPosition: positionOf(raw["membershipPosition"], "membershipPosition"),
   };
 }
@@ -153,8 +153,8 @@ function parseEntry(raw: unknown): Entry {
 }
 
 function membership(raw: unknown): Membership {
-  const replicas = list(fields(raw, "membership")["replicas"], "replicas", REPLICAS_MAX).map((item) =>
-    id<ReplicaId>(item, "replica"),
+  const replicas = list(fields(raw, "membership")["replicas"], "replicas", REPLICAS_MAX).map(
+    (item) => id(item, "replica") as ReplicaId,
   );
   if (replicas.length === 0) throw new Malformed("a membership names at least one replica");
   if (new Set(replicas).size !== replicas.length) throw new Malformed("a membership names each replica once");
@@ -189,10 +189,10 @@ function text(raw: unknown, what: string, lettersMax: number): string {
   return raw;
 }
 
-function id<Id extends string>(raw: unknown, what: string): Id {
+function id(raw: unknown, what: string): string {
   const value = text(raw, what, ID_LETTERS_MAX);
   if (value === "") throw new Malformed(`${what} is empty`);
-  return value as Id;
+  return value;
 }
 
 function integer(raw: unknown, what: string, min: number): number {

@@ -92,7 +92,9 @@ export function chosenRecords(
   for (let at: number = from; ; at++) {
     const seen = byPosition.get(at) ?? [];
     const learned = seen.find((item) => item.learned);
-    const agreed = seen.find(({ record }) => seen.filter((other) => isSameAcceptance(record, other.record)).length >= quorum);
+    const agreed = seen.find(
+      ({ record }) => seen.filter((other) => isSameAcceptance(record, other.record)).length >= quorum,
+    );
     const known = learned ?? agreed;
     if (known === undefined) return { records: chosen, decidedTo: position(at) };
     chosen.push(known.record);

@@ -1,6 +1,6 @@
 // One replica: the acceptor and learner of Multi-Paxos. It decides what a message changes, what must be durable first,
 // and what to answer; the shell stores and sends. It starts nothing by itself: elections, catch-up and the bootstrap
-// are driven from outside (elect.ts, learn.ts, bootstrap.ts). Rules [L1] to [L19] of SPEC.md.
+// are driven from outside (elect.ts, learn.ts, bootstrap.ts). Rules [L4] to [L14] and [L20] to [L22] of SPEC.md.
 //
 // Simpler than Mesos in one respect: a single promise covers all positions, and an accepted write raises it, so that
 // no record carries a promise of its own.
@@ -225,7 +225,8 @@ function onBootstrapVote(state: ReplicaState, { clusterId }: BootstrapVoteMessag
   }
   if (state.status === "voting") return answered(state, bootstrapped(state));
   const { membership } = state;
-  if (state.status !== "starting" || membership === undefined) return ignored(state, `${state.status}: it did not start`);
+  if (state.status !== "starting" || membership === undefined)
+    return ignored(state, `${state.status}: it did not start`);
   // Position 1 is the same at every replica and learned from the beginning, so no election ever has to decide it.
   const record: LogRecord = {
     position: FIRST_POSITION,

@@ -3,7 +3,7 @@
 //
 // A round finds the membership by itself: it begins with the replicas that the caller can name, takes the newest
 // membership that any answer carries, asks members that it had not asked, and counts members only.
-import { assert } from "#base/assert.ts";
+import { assert, unreachable } from "#base/assert.ts";
 import { type Ballot, compareBallots } from "./ballot.ts";
 import type { Membership, Position, ReplicaId } from "./entry.ts";
 import { position, quorumOf } from "./entry.ts";
@@ -147,6 +147,8 @@ export class QuorumRound<Vote> implements Round {
       case "none":
         this.#silent.set(from, { reason: judged.reason, reached: true });
         return discovered;
+      default:
+        return unreachable(judged);
     }
   }
 
@@ -182,7 +184,8 @@ export class QuorumRound<Vote> implements Round {
       };
     }
     const open = replicas.filter((replica) => !this.#isCounted(replica)).length;
-    if (votes + open >= quorum && open > 0) return { type: "undecided" };
+    // Until somebody has told the membership, the callers' names may be the wrong ones: impossible is not known yet.
+    if (open > 0 && (this.#electorate === undefined || votes + open >= quorum)) return { type: "undecided" };
     return this.#unavailable(replicas, quorum, votes);
   }
 

@@ -68,7 +68,12 @@ type Phase =
   | { readonly state: "following" }
   | { readonly state: "electing"; readonly ballot: Ballot; readonly sentAt: Millis }
   /** Elected, our leader entry is in flight. */
-  | { readonly state: "appointing"; readonly ballot: Ballot; readonly membershipPosition: Position; readonly store: Store }
+  | {
+      readonly state: "appointing";
+      readonly ballot: Ballot;
+      readonly membershipPosition: Position;
+      readonly store: Store;
+    }
   | {
       readonly state: "leading";
       readonly ballot: Ballot;
@@ -218,7 +223,11 @@ function onElectAnswered(
     return lead(registrar, { ballot, membershipPosition, epoch: kept, masterId, fresh: false, at: phase.sentAt }, now);
   }
   const data = encodeEntry({ type: "leader", candidate, masterId: newMasterId });
-  const store = storeOf(registrar, { ballot, membershipPosition, entries: [{ type: "append", data }], outcomes: [] }, now);
+  const store = storeOf(
+    registrar,
+    { ballot, membershipPosition, entries: [{ type: "append", data }], outcomes: [] },
+    now,
+  );
   registrar.phase = { state: "appointing", ballot, membershipPosition, store };
   return [{ type: "append", call: store.call }];
 }

@@ -3,11 +3,13 @@
 /** The plane answered a call with something else than success. `text` is its plain-text reason. */
 export class CallRefusedError extends Error {
   override readonly name = "CallRefusedError";
+  readonly call: string;
   readonly status: number;
   readonly text: string;
 
   constructor(call: string, status: number, text: string) {
     super(`${call}: the plane answered ${status}${text === "" ? "" : `: ${text}`}`);
+    this.call = call;
     this.status = status;
     this.text = text;
   }
@@ -24,11 +26,13 @@ export class StreamBrokenError extends Error {
 }
 
 /**
- * Whether the same call may succeed later. 307 names another leader, 403 asks for a new subscription, 429 and 5xx ask for
- * patience (http-api-v1 §4); 501 will not change. Every other answer is about the call itself.
+ * Whether the same call may succeed later. 307 names another leader, 429 and 5xx ask for patience (http-api-v1 §4), 403 asks
+ * for a new subscription, unless it is the subscription itself that is forbidden; 501 will not change. Every other answer is
+ * about the call.
  */
 export function isWorthRetrying(error: unknown): boolean {
   if (error instanceof PlaneUnreachableError || error instanceof StreamBrokenError) return true;
   if (!(error instanceof CallRefusedError) || error.status === 501) return false;
-  return error.status === 307 || error.status === 403 || error.status === 429 || error.status >= 500;
+  if (error.status === 403) return error.call !== "SUBSCRIBE";
+  return error.status === 307 || error.status === 429 || error.status >= 500;
 }

@@ -14,7 +14,11 @@ export const skipUnless = (condition: boolean, what: string): boolean => {
   return !condition;
 };
 
-const MAIN = fileURLToPath(new URL("../../agent-node/main.ts", import.meta.url));
+/** `MESOFLARE_TEST_AGENT="node dist/mesoflare-agent.js"` runs the same tests against a bundle, on another Node. */
+const AGENT = process.env["MESOFLARE_TEST_AGENT"]?.split(" ") ?? [
+  process.execPath,
+  fileURLToPath(new URL("../../agent-node/main.ts", import.meta.url)),
+];
 let count = 0;
 
 export interface AgentOptions {
@@ -107,7 +111,8 @@ export class AgentProcess {
   readonly #exit: Promise<number | null>;
 
   constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
-    this.child = spawn(process.execPath, [MAIN, ...args], { stdio: ["ignore", "pipe", "pipe"], env: { PATH: process.env["PATH"], ...env } });
+    const [program = "", ...first] = AGENT;
+    this.child = spawn(program, [...first, ...args], { stdio: ["ignore", "pipe", "pipe"], env: { PATH: process.env["PATH"], ...env } });
     for (const stream of [this.child.stdout, this.child.stderr]) stream?.on("data", (data: Buffer) => (this.output += data.toString()));
     this.#exit = new Promise((resolve) => this.child.once("close", (code) => resolve(code)));
   }

@@ -1,9 +1,8 @@
-import { createHash, createHmac, pbkdf2Sync } from "node:crypto";
 import { expect, test } from "vitest";
 import { millis } from "#base/time.ts";
 import { AUTHENTICATION_TIMEOUT_MS, MECHANISM, SILENCE_MS, type AgentMessage } from "#protocol/agent.ts";
 import type { AgentId, Epoch, HostKey, SessionId } from "#protocol/ids.ts";
-import { checkProof, clientFinal, clientFirst, makeVerifier, type ScramCrypto } from "#protocol/scram.ts";
+import { checkProof, clientFinal, clientFirst, makeVerifier } from "#protocol/scram.ts";
 import { PROTOCOL_VERSION } from "#protocol/version.ts";
 import {
   claimedPrincipal,
@@ -17,12 +16,8 @@ import {
 } from "../../src/agent/session.ts";
 import { nextSweep, SWEEP_INTERVAL_MS } from "../../src/agent/sweep.ts";
 import { register } from "../master/cluster.ts";
+import { nodeScram as crypto } from "../node-scram.ts";
 
-const crypto: ScramCrypto = {
-  hmac: async (key, data) => createHmac("sha256", key).update(data).digest(),
-  hash: async (data) => createHash("sha256").update(data).digest(),
-  stretch: async (secret, salt, iterations) => pbkdf2Sync(secret, salt, iterations, 32, "sha256"),
-};
 const SALT = new Uint8Array(16).fill(9);
 const CHALLENGE = { salt: SALT, iterations: 4096, serverNonce: "server-nonce-of-some-length" };
 const NONCE = "client-nonce-of-some-length";

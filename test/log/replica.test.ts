@@ -130,7 +130,10 @@ describe("writes", () => {
     const replica = new TestReplica(R1);
     const records = [{ position: position(2), performed: ballot(9), entry: value("chosen") }];
     replica.deliver({ ...HEADER, type: "catch-up", records });
-    expect(replica.deliver(write(ballot(4), 2, value("stale")))).toMatchObject({ type: "refused", promised: ballot(9) });
+    expect(replica.deliver(write(ballot(4), 2, value("stale")))).toMatchObject({
+      type: "refused",
+      promised: ballot(9),
+    });
     expect(replica.valueAt(2)).toEqual(value("chosen"));
   });
 
@@ -183,7 +186,12 @@ describe("learning", () => {
 });
 
 describe("who may answer", () => {
-  const messages = [promise(ballot(9)), write(ballot(9), 2, NOP), read(1), { ...HEADER, type: "confirm", ballot: ballot(9) }] as const;
+  const messages = [
+    promise(ballot(9)),
+    write(ballot(9), 2, NOP),
+    read(1),
+    { ...HEADER, type: "confirm", ballot: ballot(9) },
+  ] as const;
 
   test.each(messages)("[L11] an EMPTY replica answers $type with its status and stores nothing", (message) => {
     const replica = new TestReplica(R1, "empty");
@@ -226,7 +234,10 @@ describe("who may answer", () => {
     replica.deliver(write(ballot(1), 2, value("a"), value("b")));
     replica.deliver(learn(ballot(1), 3));
     replica.storage.damage(position(3));
-    expect(replica.deliver(promise(ballot(2), 1))).toMatchObject({ type: "ignored", standing: { status: "recovering" } });
+    expect(replica.deliver(promise(ballot(2), 1))).toMatchObject({
+      type: "ignored",
+      standing: { status: "recovering" },
+    });
     expect(replica.stored()).toMatchObject({ status: "recovering", missingFrom: 3, promised: ballot(1) });
     const records = [{ position: position(3), performed: ballot(1), entry: value("b") }];
     expect(replica.deliver({ ...HEADER, type: "catch-up", records })).toMatchObject({ standing: { missingFrom: 4 } });

@@ -8,9 +8,10 @@ import { loadReplica, type ReplicaState, step } from "#log/replica.ts";
 import { EMPTY_METADATA } from "#log/storage.ts";
 
 export const CLUSTER = "cluster-1" as ClusterId;
-export const REPLICAS = ["replica-1", "replica-2", "replica-3"] as readonly ReplicaId[];
+const named = (number: number): ReplicaId => `replica-${number}` as ReplicaId;
+export const [R1, R2, R3] = [named(1), named(2), named(3)];
+export const REPLICAS: readonly ReplicaId[] = [R1, R2, R3];
 export const MEMBERSHIP = { replicas: REPLICAS };
-export const [R1, R2, R3] = REPLICAS as readonly [ReplicaId, ReplicaId, ReplicaId];
 
 export const ballot = (counter: number, candidate = "master-1", nonce = "n"): Ballot => ({
   counter,

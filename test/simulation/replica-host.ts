@@ -41,7 +41,11 @@ export class ReplicaHost {
     if (parsed.type === "invalid") throw new Error(`the simulation sent an invalid message: ${parsed.reason}`);
     const before = this.#state;
     const isWrite = parsed.message.type === "write";
-    const taken = step(before, parsed.message, this.#broken === "H1" && isWrite ? forgetful(this.storage) : this.storage);
+    const taken = step(
+      before,
+      parsed.message,
+      this.#broken === "H1" && isWrite ? forgetful(this.storage) : this.storage,
+    );
     this.storage.persist(taken.effects);
     this.#state = taken.state;
     let { answer } = taken;

@@ -18,7 +18,7 @@ export class Schedule {
   after(delayMs: number, run: () => void): void {
     const heap = this.#heap;
     heap.push({ at: this.now + delayMs, order: this.#made++, run });
-    for (let at = heap.length - 1; at > 0; ) {
+    for (let at = heap.length - 1; at > 0;) {
       const parent = (at - 1) >> 1;
       if (!this.#swapIfBefore(at, parent)) break;
       at = parent;
@@ -40,10 +40,11 @@ export class Schedule {
     const last = present(heap.pop(), "an event");
     if (heap.length === 0) return;
     heap[0] = last;
-    for (let at = 0; ; ) {
+    for (let at = 0; ;) {
       let least = at;
       for (const child of [2 * at + 1, 2 * at + 2]) {
-        if (child < heap.length && isBefore(present(heap[child], "child"), present(heap[least], "least"))) least = child;
+        if (child < heap.length && isBefore(present(heap[child], "child"), present(heap[least], "least")))
+          least = child;
       }
       if (least === at) return;
       this.#swapIfBefore(least, at);

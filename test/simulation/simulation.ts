@@ -213,7 +213,8 @@ export class Simulation {
     this.#schedule.runUntil(this.#schedule.now + ROUND_DEADLINE_MS);
     if (!isLeading(witness)) this.#checker.violated("liveness: the witness could not lead a healed cluster");
     for (const agentId of acknowledged) {
-      if (!witness.registry.admitted.has(agentId)) this.#checker.violated(`acknowledged ${agentId} is not in the registry`);
+      if (!witness.registry.admitted.has(agentId))
+        this.#checker.violated(`acknowledged ${agentId} is not in the registry`);
     }
   }
 
@@ -475,4 +476,3 @@ function admission(id: number): AuditedOperation {
     audit: { who: "simulation", when: millis(id), why: "registered" },
   };
 }
-

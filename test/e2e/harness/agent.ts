@@ -55,13 +55,15 @@ export class TestAgent {
 
   /** Waits until the plane lists it as active. */
   async registered(plane: Plane, timeout = 20_000): Promise<AgentJson> {
-    const find = async (): Promise<AgentJson | undefined> => {
+    let found: AgentJson | undefined;
+    const find = async (): Promise<boolean> => {
       if (this.command.ended) throw new Error(`the agent has exited:\n${this.command.stdout}${this.command.stderr}`);
-      return (await listAgents(plane).catch(() => [])).find(({ hostname, active }) => active && hostname === this.hostname);
+      const known = await listAgents(plane).catch(() => []);
+      found = known.find(({ hostname, active }) => active && hostname === this.hostname);
+      return found !== undefined;
     };
-    await expect.poll(find, { timeout, interval: 50 }).toBeDefined();
-    const found = await find();
-    if (found === undefined) throw new Error("registered and gone again");
+    await expect.poll(find, { timeout, interval: 50 }).toBe(true);
+    if (found === undefined) throw new Error("not registered");
     return found;
   }
 }

@@ -43,6 +43,7 @@ export class FaultyPlane {
     const operator = new Plane(await state.prepareCredentials(url));
     const storage = (className: string) => ({ className, useSQLite: true });
     const miniflare = new Miniflare({
+      modulesRoot: directory,
       modules: [{ type: "ESModule", path: worker }],
       compatibilityDate: "2026-07-30",
       durableObjects: { REPLICA: storage("ReplicaDO"), MASTER: storage("MasterDO"), GATEWAY: storage("GatewayDO") },
