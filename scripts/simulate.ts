@@ -1,17 +1,18 @@
 // Runs seeds of the simulation and says what they found. `npm run simulate -- --help`
 import { parseArgs } from "node:util";
-import type { BrokenRule } from "../test/simulation/replica-host.ts";
+import { BROKEN_RULES, type BrokenRule } from "../test/simulation/replica-host.ts";
 import { FAULT_KINDS, Simulation, type SimulationResult } from "../test/simulation/simulation.ts";
 
 const USAGE = `Runs the log and the Registrar on virtual time with faults, and checks every message.
 
-  npm run simulate -- [--seeds A..B] [--break H1|H3]
-  npm run simulate -- --replay SEED [--break H1|H3]
+  npm run simulate -- [--seeds A..B] [--break H1|H2|H3]
+  npm run simulate -- --replay SEED [--break H1|H2|H3]
 
   --seeds A..B   seeds to run, both included (default 1..200)
   --replay SEED  one seed, with its counts
   --break RULE   switch a rule off; a violation is then expected, and exit 1
                    H1  an accepted write raises the promise
+                   H2  a replica that lost its storage does not vote
                    H3  a refused writer stops
   --help         this text
 
@@ -49,8 +50,10 @@ function parseRequest(): Request {
     console.log(USAGE);
     process.exit(0);
   }
-  const broken = values.break;
-  if (broken !== undefined && broken !== "H1" && broken !== "H3") return usageError(`no rule ${broken}, try H1 or H3`);
+  const broken = BROKEN_RULES.find((rule) => rule === values.break);
+  if (values.break !== undefined && broken === undefined) {
+    return usageError(`no rule '${values.break}', there are ${BROKEN_RULES.join(", ")}`);
+  }
   if (values.seeds !== undefined && values.replay !== undefined)
     return usageError("give --seeds or --replay, not both");
   const range = values.replay === undefined ? (values.seeds ?? "1..200") : `${values.replay}..${values.replay}`;

@@ -1,3 +1,5 @@
+import { present } from "./assert.ts";
+
 /** A source of randomness that is handed in: the platform's in a shell, a seeded one in a simulation or test. */
 export interface Random {
   /** Uniform in [0, 1). */
@@ -25,5 +27,5 @@ export function integerBetween(random: Random, from: number, to: number): number
 
 /** One item of a list that has at least one. */
 export function pick<T>(random: Random, items: readonly T[]): T {
-  return items[integerBetween(random, 0, items.length - 1)] as T;
+  return present(items[integerBetween(random, 0, items.length - 1)], "item to pick");
 }

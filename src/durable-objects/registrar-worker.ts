@@ -1,8 +1,8 @@
 // The shell of the log's calls: delivers the rounds of a conversation to the replicas and keeps their deadlines. It
-// holds nothing between calls. What a call decides is in src/log/{elect,append,confirm,read,bootstrap}.ts.
+// holds nothing between calls. What a call decides is in src/log/{elect,append,confirm,read,bootstrap,status}.ts.
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { append } from "#log/append.ts";
-import { bootstrap, status } from "#log/bootstrap.ts";
+import { bootstrap } from "#log/bootstrap.ts";
 import type {
   AppendAnswer,
   AppendCall,
@@ -24,6 +24,7 @@ import type { ReplicaId } from "#log/entry.ts";
 import { envelope, type ReplicaAnswer } from "#log/messages.ts";
 import { read } from "#log/read.ts";
 import type { Heard, Round, Send } from "#log/round.ts";
+import { status } from "#log/status.ts";
 import type { ReplicaDO } from "./replica-do.ts";
 
 export interface RegistrarWorkerEnv {

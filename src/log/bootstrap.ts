@@ -1,12 +1,11 @@
-// Making a cluster, once, and looking at one. `mesoflare init` calls the bootstrap; nothing else ever does, least of all
+// Making a cluster, once. `mesoflare init` calls the bootstrap; nothing else ever does, least of all
 // the finding that everybody is empty: a wrong namespace looks the same (H8).
 //
 // Two phases, so that an interrupted bootstrap can be told from a replica that lost its storage: nobody votes before
 // everybody has started, hence EMPTY beside VOTING is always a loss and is refused.
-import type { BootstrapAnswer, BootstrapCall, LogStatus, ReplicaReport } from "./calls.ts";
+import type { BootstrapAnswer, BootstrapCall } from "./calls.ts";
 import type { Concluded, Conversation } from "./conversation.ts";
 import type { ClusterId, Membership, ReplicaId } from "./entry.ts";
-import { quorumOf } from "./entry.ts";
 import type { ReplicaMessage, Standing } from "./messages.ts";
 import { describeAnswer, GatherRound } from "./round.ts";
 
@@ -83,23 +82,4 @@ function* askAll(
     return { type: "not-all", answer: { type: "unavailable", reason, reachable, replicas: replicas.length } };
   }
   return { type: "all", standings };
-}
-
-/** How each replica stands. The cluster id is the one that a quorum of `replicas` has. */
-export function* status(replicas: readonly ReplicaId[]): Conversation<Concluded<LogStatus>> {
-  const round = new GatherRound(replicas.map((to) => ({ to, message: { type: "status" } })));
-  yield round;
-  const reports = replicas.map((id): ReplicaReport => {
-    const heard = round.heardFrom(id);
-    if (heard.type === "unreachable") return { id, status: "unreachable", reason: heard.reason };
-    if (heard.answer.type !== "status") return { id, status: "unreachable", reason: describeAnswer(heard.answer) };
-    const { status: found, clusterId, begin, end, promised } = heard.answer.standing;
-    return { id, status: found, clusterId, begin, end, promised };
-  });
-  const clusterId = reports
-    .map((report) => report.clusterId)
-    .find(
-      (id) => id !== undefined && reports.filter((other) => other.clusterId === id).length >= quorumOf({ replicas }),
-    );
-  return { answer: clusterId === undefined ? { replicas: reports } : { replicas: reports, clusterId } };
 }

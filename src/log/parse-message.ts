@@ -35,9 +35,9 @@ export function parseEnvelope(raw: unknown): ParsedMessage {
 }
 
 /** The entry that a stored text holds, or undefined when it holds none. */
-export function parseEntryText(text: string): Entry | undefined {
+export function parseEntryText(stored: string): Entry | undefined {
   try {
-    return parseEntry(JSON.parse(text));
+    return parseEntry(JSON.parse(stored));
   } catch {
     return undefined;
   }

@@ -27,12 +27,12 @@ export type Decoded =
 const shortText = v.pipe(v.string(), v.maxLength(1024));
 const name = v.pipe(v.string(), v.minLength(1), v.maxLength(ID_BYTES_MAX));
 
-const audit = v.object({
+const auditSchema = v.object({
   who: shortText,
   when: v.pipe(v.number(), v.transform(millis)),
   why: shortText,
 });
-const operation = v.variant("type", [
+const operationSchema = v.variant("type", [
   v.object({
     type: v.literal("admit-agent"),
     agentId: agentIdText,
@@ -55,7 +55,10 @@ const entrySchema = v.variant("type", [
       v.transform((text) => text as MasterId),
     ),
   }),
-  v.object({ type: v.literal("operations"), operations: v.array(v.object({ operation, audit })) }),
+  v.object({
+    type: v.literal("operations"),
+    operations: v.array(v.object({ operation: operationSchema, audit: auditSchema })),
+  }),
 ]);
 const versioned = v.looseObject({ v: v.pipe(v.number(), v.safeInteger(), v.minValue(1)), type: v.string() });
 

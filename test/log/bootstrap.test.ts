@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { bootstrap, status } from "#log/bootstrap.ts";
+import { bootstrap } from "#log/bootstrap.ts";
 import { elect } from "#log/elect.ts";
 import { type ClusterId, position } from "#log/entry.ts";
+import { status } from "#log/status.ts";
 import { TestCluster } from "./cluster.ts";
 import { ballot, CLUSTER, MEMBERSHIP, R1, R2, R3, REPLICAS, write, value } from "./sample.ts";
 

@@ -145,6 +145,8 @@ describe("writes", () => {
   });
 });
 
+const record = (at: number, data: string) => ({ position: position(at), performed: ballot(2), entry: value(data) });
+
 describe("learning", () => {
   test("[L9] a commit notice moves over records of exactly its ballot", () => {
     const replica = new TestReplica(R1);
@@ -166,7 +168,6 @@ describe("learning", () => {
   test("[L10] catch-up is taken from the first missing position on and replaces what was only accepted", () => {
     const replica = new TestReplica(R1);
     replica.deliver(write(ballot(1), 2, value("never chosen")));
-    const record = (at: number, data: string) => ({ position: position(at), performed: ballot(2), entry: value(data) });
     const gapped = replica.deliver({ ...HEADER, type: "catch-up", records: [record(3, "b")] });
     expect(gapped).toMatchObject({ type: "learned", standing: { missingFrom: 2 } });
     const taken = replica.deliver({ ...HEADER, type: "catch-up", records: [record(2, "a"), record(3, "b")] });

@@ -57,10 +57,10 @@ test("[M3] a status update from an older session changes nothing", () => {
 test.each([
   [{}, "TASK_LOST", "TASK_LOST"],
   [PARTITION_AWARE, "TASK_DROPPED", "TASK_GONE"],
-] as const)("[M4] only the report of a new registration says what never happened (%j)", (info, dropped, gone) => {
+] )("[M4] only the report of a new registration says what never happened (%j)", (info, dropped, gone) => {
   const cluster = new Cluster();
   const agent = cluster.agent();
-  const framework = cluster.framework(info as never);
+  const framework = cluster.framework(info);
   cluster.launch(framework, [task("acted", agent.agentId), task("never", agent.agentId)]);
   cluster.say(agent.socket, { type: "acted", session: agent.session, sequence: 1 });
   onSocketClosed(cluster.master, agent.socket);

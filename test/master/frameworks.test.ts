@@ -62,7 +62,7 @@ test("[M12] another framework's offers are not touched, neither by DECLINE nor b
 test("[M13] each task of an ACCEPT gets one answer", () => {
   const cluster = new Cluster();
   const agent = cluster.agent();
-  const framework = cluster.framework(PARTITION_AWARE as never);
+  const framework = cluster.framework(PARTITION_AWARE);
   const [offer] = cluster.offers(framework);
   const { agentId } = agent;
   cluster.launch(framework, [
@@ -126,7 +126,7 @@ test("[M17] a new subscription ousts the old stream", () => {
 test("[M17] checks in their order: unknown, wrong principal, not subscribed, no stream id, wrong stream id, 501", () => {
   const cluster = new Cluster();
   const framework = cluster.framework();
-  const reconcile = { type: "RECONCILE", reconcile: { tasks: [] } } as const;
+  const reconcile: Partial<Call> = { type: "RECONCILE", reconcile: { tasks: [] } };
   expect(cluster.call({ ...framework, id: "x" as never }, reconcile).status).toBe(400);
   expect(cluster.call(framework, reconcile, { principal: "other" as Principal }).status).toBe(400);
   expect(cluster.call(framework, reconcile, { streamId: undefined }).status).toBe(400);
@@ -190,7 +190,7 @@ test("[M20] more than was refused is offered at once", () => {
 test("[M21] reconciliation answers by the table", () => {
   const cluster = new Cluster();
   const agent = cluster.agent();
-  const framework = cluster.framework(PARTITION_AWARE as never);
+  const framework = cluster.framework(PARTITION_AWARE);
   cluster.launch(framework, [task("known", agent.agentId)]);
   const before = cluster.updates(framework).length;
   const ask = (taskId: string, agentId?: string) => ({ task_id: { value: taskId }, agent_id: agentId === undefined ? undefined : { value: agentId } });

@@ -8,6 +8,11 @@ import { entryText } from "#log/record.ts";
 import { loadReplica, type ReplicaState } from "#log/replica.ts";
 import type { LogStorage } from "#log/storage.ts";
 
+/** Letters of a value that a violation shows. */
+const SHOWN_LETTERS_MAX = 90;
+const brief = (text: string | undefined): string =>
+  text === undefined ? "nothing" : text.length > SHOWN_LETTERS_MAX ? `${text.slice(0, SHOWN_LETTERS_MAX)}…` : text;
+
 const ballotText = ({ counter, candidate, nonce }: Ballot): string => `${counter}/${candidate}/${nonce}`;
 
 export interface Observed {
@@ -74,13 +79,18 @@ export class Checker {
     this.#checkPromise(replica, state.promised);
   }
 
+  /** From here on the replica starts from nothing: its promise is gone. */
+  lostStorage(replica: ReplicaId): void {
+    this.#promised.delete(replica);
+  }
+
   /** A caller was told that these entries are chosen. */
   told(what: string, entries: readonly PositionedEntry[]): void {
     for (const { position: at, entry } of entries) {
       const chosen = this.chosen.get(at);
       if (chosen === undefined) this.violated(`invariant 3: ${what} told position ${at}, which is not chosen`);
       else if (chosen !== entryText(entry)) {
-        this.violated(`invariant 3: ${what} told ${entryText(entry)} at ${at}, chosen is ${chosen}`);
+        this.violated(`invariant 3: ${what} told ${brief(entryText(entry))} at ${at}, chosen is ${brief(chosen)}`);
       }
     }
   }
@@ -98,7 +108,7 @@ export class Checker {
     const key = `${ballotText(ballot)}@${at}`;
     const written = this.#written.get(key);
     if (written !== undefined && written !== text) {
-      this.violated(`one value a ballot: ${key} is ${written} and ${text}`);
+      this.violated(`one value a ballot: ${key} is ${brief(written)} and ${brief(text)}`);
     }
     this.#written.set(key, text);
     if (storedText(storage, at) !== text) {
@@ -110,7 +120,7 @@ export class Checker {
     if (acceptances.size < this.#quorum) return;
     const chosen = this.chosen.get(at);
     if (chosen !== undefined && chosen !== text) {
-      this.violated(`invariant 1: two values are chosen at ${at}: ${chosen} and ${text} (by ${key})`);
+      this.violated(`invariant 1: two values are chosen at ${at}: ${brief(chosen)} and ${brief(text)} (by ${key})`);
     }
     this.chosen.set(at, chosen ?? text);
   }

@@ -1,6 +1,6 @@
 // A replica with its disk in the simulation: the shell of src/durable-objects/replica-do.ts with crashes in between.
 import { NO_BALLOT } from "#log/ballot.ts";
-import type { ReplicaId } from "#log/entry.ts";
+import type { Position, ReplicaId } from "#log/entry.ts";
 import { MemoryLogStorage } from "#log/memory-storage.ts";
 import { envelope, type ReplicaAnswer, type ReplicaMessage } from "#log/messages.ts";
 import { parseEnvelope } from "#log/parse-message.ts";
@@ -8,12 +8,13 @@ import { loadReplica, type ReplicaState, step } from "#log/replica.ts";
 import type { LogReader } from "#log/storage.ts";
 import type { Checker } from "./checker.ts";
 
-/** Rules that can be switched off, to see that the simulation notices. See hazards H1 and H3 of Mesos' log in SPEC.md. */
-export type BrokenRule = "H1" | "H3";
+/** Rules that can be switched off, to see that the simulation notices. They are hazards of Mesos' log. */
+export const BROKEN_RULES = ["H1", "H2", "H3"] as const;
+export type BrokenRule = (typeof BROKEN_RULES)[number];
 
 export class ReplicaHost {
   readonly id: ReplicaId;
-  readonly storage = new MemoryLogStorage();
+  storage = new MemoryLogStorage();
   isUp = true;
   #state: ReplicaState;
   readonly #checker: Checker;
@@ -34,6 +35,23 @@ export class ReplicaHost {
     this.isUp = true;
     this.#state = loadReplica(this.storage);
     this.#checker.restarted(this.id, this.#state);
+  }
+
+  /** The disk is replaced by an empty one. */
+  loseStorage(): void {
+    const { clusterId, replicaId, membership } = this.#state;
+    this.storage = new MemoryLogStorage();
+    this.#state = loadReplica(this.storage);
+    this.#checker.lostStorage(this.id);
+    if (this.#broken !== "H2" || clusterId === undefined || replicaId === undefined || membership === undefined) return;
+    // Votes again at once, although it has forgotten what it promised and accepted.
+    this.deliver({ type: "bootstrap-start", clusterId, replicaId, membership });
+    this.deliver({ type: "bootstrap-vote", clusterId });
+  }
+
+  /** One stored record is spoilt. */
+  damage(at: Position): void {
+    this.storage.damage(at);
   }
 
   deliver(message: ReplicaMessage): ReplicaAnswer {

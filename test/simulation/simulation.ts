@@ -1,8 +1,8 @@
 // The real cores (replicas, conversations, Registrars) in one thread on virtual time, from one seed. The seed draws the
 // cluster and its faults: loss, delay, duplication, reordering, partitions, crashes before and after a replica has
-// stored, racing candidates, and new instances of a candidate while the old one's calls are still in flight.
+// stored, damaged and lost disks, racing candidates, and new instances of a candidate while the old one's calls are still in flight.
 import { integerBetween, pick, type Random, seededRandom } from "#base/random.ts";
-import { InvariantError } from "#base/assert.ts";
+import { InvariantError, present } from "#base/assert.ts";
 import { millis } from "#base/time.ts";
 import { append } from "#log/append.ts";
 import type { Ballot, CandidateId } from "#log/ballot.ts";
@@ -53,6 +53,8 @@ export const FAULT_KINDS = [
   "crash",
   "crash-after-store",
   "instance",
+  "damage",
+  "lost-storage",
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
@@ -161,6 +163,7 @@ export class Simulation {
     const faultyUntil = this.#schedule.now + this.#faultyMs;
     this.#live();
     this.#disturb();
+    this.#ruin();
     this.#runUntil(faultyUntil);
     this.#heal();
     this.#converge();
@@ -280,6 +283,23 @@ export class Simulation {
         candidate.registrar = this.#instance(candidate.id, candidate.disk);
     }
     this.#schedule.after(integerBetween(random, 50, 800), () => this.#disturb());
+  }
+
+  /** Draws how many replicas are ruined for good and when: always a minority, for nothing recovers them yet. */
+  #ruin(): void {
+    const random = this.#random;
+    const ids = [...this.#membership.replicas];
+    const ruined = integerBetween(random, 0, ids.length - quorumOf(this.#membership));
+    for (let count = 0; count < ruined; count++) {
+      const [id] = ids.splice(integerBetween(random, 0, ids.length - 1), 1);
+      const replica = this.#replicas.get(present(id, "a replica"));
+      const kind = pick(random, ["damage", "lost-storage"] as const);
+      this.#schedule.after(integerBetween(random, 0, this.#faultyMs), () => {
+        this.#count(kind);
+        if (kind === "lost-storage") replica?.loseStorage();
+        else replica?.damage(position(integerBetween(random, 1, Math.max(1, replica.state.end))));
+      });
+    }
   }
 
   #crash(replica: ReplicaHost, kind: "crash" | "crash-after-store"): void {

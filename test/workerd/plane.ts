@@ -121,5 +121,5 @@ export function register(more: Partial<Extract<AgentMessage, { type: "register" 
     more: false,
     system: { cpus_total: 2, load_1min: 0, load_5min: 0, load_15min: 0, mem_total_bytes: 1, mem_free_bytes: 1 },
     ...more,
-  } as AgentMessage;
+  };
 }
