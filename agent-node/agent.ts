@@ -14,7 +14,14 @@ import { Checkpoint } from "./checkpoint/checkpoint.ts";
 import { errorText } from "./checkpoint/durable-file.ts";
 import { compareBoot, readOrMakeHostKey, rememberBoot } from "./checkpoint/host.ts";
 import { type Paths, pathsOf, sandboxPath } from "./checkpoint/paths.ts";
-import { type CheckpointedTask, type JournalRecord, latestState, type Registration, type TaskKey, taskKey } from "./checkpoint/state.ts";
+import {
+  type CheckpointedTask,
+  type JournalRecord,
+  latestState,
+  type Registration,
+  type TaskKey,
+  taskKey,
+} from "./checkpoint/state.ts";
 import type { Config } from "./config.ts";
 import { Connection } from "./connection/connection.ts";
 import type { StopReason, Traffic } from "./connection/session.ts";
@@ -31,7 +38,14 @@ import { registerMessages } from "./register-messages.ts";
 import { sweepSandboxes, SWEEP_INTERVAL_MS } from "./sandbox-sweep.ts";
 import { changedNoticeably, STATISTICS_INTERVAL_MS, systemStatistics } from "./statistics.ts";
 import { StatusUpdateManager } from "./status-updates/manager.ts";
-import { containerIdFrom, endStatus, executorIdOf, runningStatus, type Stamp, unknownTaskStatus } from "./task-status.ts";
+import {
+  containerIdFrom,
+  endStatus,
+  executorIdOf,
+  runningStatus,
+  type Stamp,
+  unknownTaskStatus,
+} from "./task-status.ts";
 
 /** Pause before a checkpoint that the disk refused is tried again, ms. */
 const DISK_RETRY_MS = 5_000;
@@ -87,7 +101,12 @@ export class Agent {
     this.#paths = paths;
     this.#checkpoint = checkpoint;
     this.#releaseLock = releaseLock;
-    this.#info = { hostname: config.hostname, port: config.port, resources: config.resources, attributes: config.attributes };
+    this.#info = {
+      hostname: config.hostname,
+      port: config.port,
+      resources: config.resources,
+      attributes: config.attributes,
+    };
     this.#routes = { paths, state: () => stateObject(this.#view()) };
     this.ended = new Promise((resolve) => (this.#resolveEnd = resolve));
     this.#containerizer = new ProcessContainerizer({
@@ -155,11 +174,14 @@ export class Agent {
       graceMs: graceMs(task.kill_policy),
     }));
     await this.#commit([{ type: "orders", sequence: this.#checkpoint.state.sequence, launches: [], kills }]);
-    tasks.forEach(({ containerId }, i) => this.#containerizer.kill(containerId, present(kills[i], "one kill a task").graceMs));
+    tasks.forEach(({ containerId }, i) =>
+      this.#containerizer.kill(containerId, present(kills[i], "one kill a task").graceMs),
+    );
     const deadline = Date.now() + Math.max(0, ...kills.map((kill) => kill.graceMs)) + FAREWELL_MS;
     while (this.#checkpoint.state.tasks.size > 0 && Date.now() < deadline && !this.#stopping) await pause(50);
     const left = this.#checkpoint.state.tasks.size;
-    if (left > 0) this.#log.warn({ tasks: left }, "not all last updates were acknowledged: they are sent at the next start");
+    if (left > 0)
+      this.#log.warn({ tasks: left }, "not all last updates were acknowledged: they are sent at the next start");
     await this.stop();
   }
 
@@ -195,7 +217,9 @@ export class Agent {
   }
 
   #inTurn(work: () => Promise<void>): void {
-    this.#turn = this.#turn.then(work).catch((error: unknown) => this.#log.error({ error: errorText(error) }, "a message could not be handled"));
+    this.#turn = this.#turn
+      .then(work)
+      .catch((error: unknown) => this.#log.error({ error: errorText(error) }, "a message could not be handled"));
   }
 
   async #onOrders(message: OrdersMessage): Promise<void> {
@@ -204,7 +228,8 @@ export class Agent {
       case "void":
         return this.#log.warn(`dropped: ${plan.reason}, which this agent does not obey`);
       case "nothing-new":
-        if (plan.gap) this.#log.warn({ have: this.#checkpoint.state.sequence }, "orders after a gap are not acted upon");
+        if (plan.gap)
+          this.#log.warn({ have: this.#checkpoint.state.sequence }, "orders after a gap are not acted upon");
         break;
       case "take":
         try {
@@ -229,7 +254,10 @@ export class Agent {
       case "kill":
         return this.#containerizer.kill(action.containerId, action.graceMs);
       case "report-unknown":
-        return void this.#update(action.frameworkId, unknownTaskStatus(action.taskId, action.partitionAware, this.#stamp()));
+        return void this.#update(
+          action.frameworkId,
+          unknownTaskStatus(action.taskId, action.partitionAware, this.#stamp()),
+        );
       case "complain":
         return this.#log.warn(action.problem);
       default:
@@ -237,7 +265,11 @@ export class Agent {
     }
   }
 
-  async #onAcknowledge({ epoch, session, acknowledgements }: Extract<Traffic, { readonly type: "acknowledge" }>): Promise<void> {
+  async #onAcknowledge({
+    epoch,
+    session,
+    acknowledgements,
+  }: Extract<Traffic, { readonly type: "acknowledge" }>): Promise<void> {
     const { registration } = this.#checkpoint.state;
     if (registration === undefined || registration.epoch !== epoch || registration.session !== session) return;
     const { tasks } = this.#checkpoint.state;
@@ -261,7 +293,13 @@ export class Agent {
 
   #onRequest({ requestId, path, range }: Extract<Traffic, { readonly type: "request" }>): void {
     const { status, headers, body } = answer(this.#routes, path, range);
-    this.#connection.send({ type: "response", requestId, status, headers: { ...headers }, body: body.toString("base64") });
+    this.#connection.send({
+      type: "response",
+      requestId,
+      status,
+      headers: { ...headers },
+      body: body.toString("base64"),
+    });
   }
 
   #onConnectionStopped(why: StopReason): void {
@@ -301,16 +339,19 @@ export class Agent {
       alive.map(([, task]) => this.#spec(task)),
       compareBoot(this.#paths),
     );
-    for (const [, { containerId, killGraceMs }] of alive) if (killGraceMs !== undefined) this.#containerizer.kill(containerId, killGraceMs);
+    for (const [, { containerId, killGraceMs }] of alive)
+      if (killGraceMs !== undefined) this.#containerizer.kill(containerId, killGraceMs);
   }
 
   #onContainerEvent(event: ContainerEvent): void {
     const key = this.#keys.get(event.containerId);
     const task = key === undefined ? undefined : this.#checkpoint.state.tasks.get(key);
     if (key === undefined || task === undefined) return;
-    if (event.type === "ended") return void this.#update(task.framework.id, endStatus(task, event.outcome, this.#stamp()));
+    if (event.type === "ended")
+      return void this.#update(task.framework.id, endStatus(task, event.outcome, this.#stamp()));
     // A task that was taken over may have said so before.
-    if (latestState(this.#checkpoint.state, key) === "TASK_STAGING") void this.#update(task.framework.id, runningStatus(task, this.#stamp()));
+    if (latestState(this.#checkpoint.state, key) === "TASK_STAGING")
+      void this.#update(task.framework.id, runningStatus(task, this.#stamp()));
   }
 
   #spec({ framework, task, containerId }: CheckpointedTask): ContainerSpec {
@@ -330,7 +371,11 @@ export class Agent {
 
   /** Under the agent id that the task was launched for: it stays where it is should this agent get another. */
   #sandbox({ framework, task, containerId }: Pick<CheckpointedTask, "framework" | "task" | "containerId">): string {
-    const name = { agentId: task.agent_id.value, frameworkId: framework.id, executorId: executorIdOf(task.task_id.value) };
+    const name = {
+      agentId: task.agent_id.value,
+      frameworkId: framework.id,
+      executorId: executorIdOf(task.task_id.value),
+    };
     return sandboxPath(this.#paths, name, containerId);
   }
 
@@ -351,7 +396,10 @@ export class Agent {
   /** Durable first, however long the disk refuses; then it is sent. */
   async #update(frameworkId: FrameworkId, status: TaskStatus): Promise<void> {
     await this.#commit([{ type: "update", frameworkId, status }]);
-    this.#log.info({ task: status.task_id.value, framework: frameworkId, state: status.state, message: status.message }, "status update");
+    this.#log.info(
+      { task: status.task_id.value, framework: frameworkId, state: status.state, message: status.message },
+      "status update",
+    );
     this.#sendUpdates();
   }
 
@@ -361,7 +409,10 @@ export class Agent {
         return await this.#checkpoint.append(records);
       } catch (error) {
         if (this.#stopping) return;
-        this.#log.error({ error: errorText(error) }, "the checkpoint cannot be written: free space on the disk of the work directory");
+        this.#log.error(
+          { error: errorText(error) },
+          "the checkpoint cannot be written: free space on the disk of the work directory",
+        );
         await pause(DISK_RETRY_MS);
       }
     }

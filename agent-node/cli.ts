@@ -23,18 +23,37 @@ Exit codes:
 `;
 
 function makeCommand(): Command {
-  const flag = (flags: string, name: string, description: string): Option => new Option(flags, description).env(`MESOFLARE_${name}`);
+  const flag = (flags: string, name: string, description: string): Option =>
+    new Option(flags, description).env(`MESOFLARE_${name}`);
   return new Command("mesoflare-agent")
     .description("Offers this host's resources to a Mesoflare plane and runs the tasks it is given.")
     .version(MESOFLARE_VERSION)
     .addOption(flag("--plane <url>", "PLANE", "URL of the plane (required)"))
     .addOption(flag("--credential <file>", "CREDENTIAL", 'file with {"principal": "…", "secret": "…"} (required)'))
-    .addOption(flag("--work-dir <dir>", "WORK_DIR", "checkpoint and sandboxes (default: /var/lib/mesoflare, or ~/.local/state/mesoflare-agent unless root)"))
+    .addOption(
+      flag(
+        "--work-dir <dir>",
+        "WORK_DIR",
+        "checkpoint and sandboxes (default: /var/lib/mesoflare, or ~/.local/state/mesoflare-agent unless root)",
+      ),
+    )
     .addOption(flag("--hostname <name>", "HOSTNAME", "name to report (default: the host's)"))
     .addOption(flag("--port <number>", "PORT", "port of the agent's own API on 127.0.0.1, 0 for none (default: 5051)"))
-    .addOption(flag("--resources <text>", "RESOURCES", "e.g. cpus:2;mem:1024;ports:[31000-32000] (default for each: what the host has)"))
+    .addOption(
+      flag(
+        "--resources <text>",
+        "RESOURCES",
+        "e.g. cpus:2;mem:1024;ports:[31000-32000] (default for each: what the host has)",
+      ),
+    )
     .addOption(flag("--attributes <text>", "ATTRIBUTES", "e.g. rack:r1;zone:eu"))
-    .addOption(flag("--cgroups-root <name>", "CGROUPS_ROOT", "cgroup in each hierarchy that holds the tasks' (default: mesoflare)"))
+    .addOption(
+      flag(
+        "--cgroups-root <name>",
+        "CGROUPS_ROOT",
+        "cgroup in each hierarchy that holds the tasks' (default: mesoflare)",
+      ),
+    )
     .addOption(flag("--log-format <format>", "LOG_FORMAT", "pretty or json (default: pretty on a terminal)"))
     .addOption(flag("--log-level <level>", "LOG_LEVEL", `${LOG_LEVELS.join(", ")} (default: info)`))
     .addHelpText("after", EXIT_CODES_HELP)
@@ -66,7 +85,10 @@ async function runAgent(options: unknown): Promise<ExitCode> {
   for (const warning of config.warnings) log.warn(warning);
   // A bug in one corner must not go on with half a state: end, and let the service manager start again from disk.
   const onUnexpected = (error: unknown): never => {
-    log.fatal({ error: error instanceof Error ? error.stack : errorText(error) }, "unexpected: the agent ends, tasks run on");
+    log.fatal(
+      { error: error instanceof Error ? error.stack : errorText(error) },
+      "unexpected: the agent ends, tasks run on",
+    );
     process.exit(EXIT_CODE.unexpected);
   };
   process.on("uncaughtException", onUnexpected);

@@ -24,14 +24,12 @@ const listText = <T>(parse: (text: string) => ParsedText<T>) =>
   );
 
 const optionsSchema = v.object({
-  plane: v.pipe(
-    v.string(),
-    v.url("must be a URL"),
-    v.regex(/^https?:\/\//, "must begin with http:// or https://"),
-  ),
+  plane: v.pipe(v.string(), v.url("must be a URL"), v.regex(/^https?:\/\//, "must begin with http:// or https://")),
   credential: v.pipe(v.string(), v.nonEmpty("may not be empty")),
   workDir: v.optional(v.pipe(v.string(), v.nonEmpty("may not be empty"))),
-  hostname: v.optional(v.pipe(v.string(), v.nonEmpty("may not be empty"), v.maxLength(255, "may have at most 255 characters"))),
+  hostname: v.optional(
+    v.pipe(v.string(), v.nonEmpty("may not be empty"), v.maxLength(255, "may have at most 255 characters")),
+  ),
   port: v.optional(
     v.pipe(
       v.string(),
@@ -103,10 +101,11 @@ function defaultWorkDir(): string {
   return join(process.env["XDG_STATE_HOME"] ?? join(homedir(), ".local", "state"), "mesoflare-agent");
 }
 
-const isLoopback = (host: string): boolean => host === "localhost" || host === "[::1]" || /^127\./.test(host);
+const isLoopback = (host: string): boolean => host === "localhost" || host === "[::1]" || host.startsWith("127.");
 
 function nearestExisting(path: string): string {
-  for (let at = path; ; at = resolve(at, "..")) if (statSync(at, { throwIfNoEntry: false }) !== undefined || at === "/") return at;
+  for (let at = path; ; at = resolve(at, ".."))
+    if (statSync(at, { throwIfNoEntry: false }) !== undefined || at === "/") return at;
 }
 
 /** A credential file: Mesos' JSON, or its old text form `principal secret`. Messages never hold its content. */
@@ -120,7 +119,9 @@ function readCredential(path: string, warnings: string[]): Credential {
   }
   const parsed = v.safeParse(credentialSchema, credentialJson(text));
   if (parsed.success) return parsed.output;
-  throw new StartError(`--credential ${path} is not {"principal": "…", "secret": "…"} (${describeIssue(parsed.issues)})`);
+  throw new StartError(
+    `--credential ${path} is not {"principal": "…", "secret": "…"} (${describeIssue(parsed.issues)})`,
+  );
 }
 
 function credentialJson(text: string): unknown {

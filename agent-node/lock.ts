@@ -23,7 +23,9 @@ export function takeLock(path: string, workDir: string): () => void {
       }
       const holder = parseIdentity(readIfThere(path) ?? "");
       if (holder !== undefined && isAlive(holder))
-        throw new StartError(`another agent (pid ${holder.pid}) runs on ${workDir}: stop it, or give this one its own --work-dir`);
+        throw new StartError(
+          `another agent (pid ${holder.pid}) runs on ${workDir}: stop it, or give this one its own --work-dir`,
+        );
       rmSync(path, { force: true });
     }
     throw new StartError(`another agent is just starting on ${workDir}`);

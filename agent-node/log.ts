@@ -9,7 +9,11 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export function makeLog({ level, format }: { readonly level: LogLevel; readonly format: "json" | "pretty" }): Log {
   const options = { level, base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` };
-  if (format === "json") return pino({ ...options, formatters: { level: (label) => ({ level: label }) } }, pino.destination({ dest: 1, sync: true }));
+  if (format === "json")
+    return pino(
+      { ...options, formatters: { level: (label) => ({ level: label }) } },
+      pino.destination({ dest: 1, sync: true }),
+    );
   return pino(options, { write: (line: string) => void process.stdout.write(prettyLine(line)) });
 }
 
@@ -18,7 +22,9 @@ const NAMES: Record<number, string> = { 10: "TRACE", 20: "DEBUG", 30: "INFO", 40
 /** `12:34:56.789 INFO  registered  agentId=… epoch=7` */
 function prettyLine(line: string): string {
   const { level, time, msg, ...rest } = JSON.parse(line) as Record<string, unknown>;
-  const fields = Object.entries(rest).map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`);
+  const fields = Object.entries(rest).map(
+    ([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`,
+  );
   const name = NAMES[Number(level)] ?? "";
-  return `${[String(time).slice(11, 23), name.padEnd(5), String(msg ?? ""), fields.join(" ")].join(" ").trimEnd()}\n`;
+  return `${[String(time).slice(11, 23), name.padEnd(5), typeof msg === "string" ? msg : "", fields.join(" ")].join(" ").trimEnd()}\n`;
 }

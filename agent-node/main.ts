@@ -6,6 +6,8 @@ import { EXIT_CODE } from "./exit-code.ts";
 try {
   process.exit(await run(process.argv));
 } catch (error) {
-  process.stderr.write(`mesoflare-agent: ${error instanceof Error ? (error.stack ?? error.message) : errorText(error)}\n`);
+  process.stderr.write(
+    `mesoflare-agent: ${error instanceof Error ? (error.stack ?? error.message) : errorText(error)}\n`,
+  );
   process.exit(EXIT_CODE.unexpected);
 }

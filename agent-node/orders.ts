@@ -7,7 +7,14 @@ import { unreachable } from "#base/assert.ts";
 import type { NumberedOrder, PlaneMessage } from "#protocol/agent.ts";
 import { type ContainerId, type FrameworkId, idProblem, type TaskId } from "#protocol/ids.ts";
 import type { KillPolicy } from "#protocol/task.ts";
-import { type AgentState, apply, type CheckpointedTask, type JournalRecord, type TaskKey, taskKey } from "./checkpoint/state.ts";
+import {
+  type AgentState,
+  apply,
+  type CheckpointedTask,
+  type JournalRecord,
+  type TaskKey,
+  taskKey,
+} from "./checkpoint/state.ts";
 import { hasEnded } from "./status-updates/stream.ts";
 
 /** Between SIGTERM and SIGKILL unless the kill or the task says otherwise, ms. Source: Mesos command executor. */
@@ -21,7 +28,12 @@ export type Action =
   | { readonly type: "launch"; readonly key: TaskKey; readonly task: CheckpointedTask }
   | { readonly type: "kill"; readonly key: TaskKey; readonly containerId: ContainerId; readonly graceMs: number }
   /** A kill of a task that this agent does not have: somebody must hear that it is not running. */
-  | { readonly type: "report-unknown"; readonly frameworkId: FrameworkId; readonly taskId: TaskId; readonly partitionAware: boolean }
+  | {
+      readonly type: "report-unknown";
+      readonly frameworkId: FrameworkId;
+      readonly taskId: TaskId;
+      readonly partitionAware: boolean;
+    }
   | { readonly type: "complain"; readonly problem: string };
 
 export type Plan =
@@ -29,7 +41,11 @@ export type Plan =
   | { readonly type: "void"; readonly reason: string }
   /** All of it was seen, or it begins after a gap: nothing is done, and the plane is told how far we are. */
   | { readonly type: "nothing-new"; readonly gap: boolean }
-  | { readonly type: "take"; readonly record: Extract<JournalRecord, { readonly type: "orders" }>; readonly actions: readonly Action[] };
+  | {
+      readonly type: "take";
+      readonly record: Extract<JournalRecord, { readonly type: "orders" }>;
+      readonly actions: readonly Action[];
+    };
 
 export function planOrders(state: AgentState, message: OrdersMessage, makeContainerId: () => ContainerId): Plan {
   const { registration } = state;
@@ -37,10 +53,14 @@ export function planOrders(state: AgentState, message: OrdersMessage, makeContai
     return { type: "void", reason: `orders of epoch ${message.epoch}, session ${message.session}` };
   const fresh = inSequence(state.sequence, message.orders);
   const last = fresh.at(-1);
-  if (last === undefined) return { type: "nothing-new", gap: message.orders.some(({ sequence }) => sequence > state.sequence) };
+  if (last === undefined)
+    return { type: "nothing-new", gap: message.orders.some(({ sequence }) => sequence > state.sequence) };
 
   let next = state;
-  const kept: Pick<Extract<JournalRecord, { readonly type: "orders" }>, "launches" | "kills"> = { launches: [], kills: [] };
+  const kept: Pick<Extract<JournalRecord, { readonly type: "orders" }>, "launches" | "kills"> = {
+    launches: [],
+    kills: [],
+  };
   const actions: Action[] = [];
   for (const numbered of fresh) {
     const step = planOne(next, numbered, makeContainerId);
@@ -79,7 +99,11 @@ function planOne(state: AgentState, { order }: NumberedOrder, makeContainerId: (
       const key = taskKey(framework.id, task.task_id.value);
       if (state.tasks.has(key)) return complain(`task ${key} is already here and is not started again`);
       const launch = { framework, task, containerId: makeContainerId() };
-      return { launches: [launch], kills: [], actions: [{ type: "launch", key, task: { ...launch, killGraceMs: undefined } }] };
+      return {
+        launches: [launch],
+        kills: [],
+        actions: [{ type: "launch", key, task: { ...launch, killGraceMs: undefined } }],
+      };
     }
     case "kill": {
       const { frameworkId, taskId } = order;
@@ -88,13 +112,22 @@ function planOne(state: AgentState, { order }: NumberedOrder, makeContainerId: (
       const task = state.tasks.get(taskKey(frameworkId, taskId));
       if (task !== undefined) return planKill(state, task, graceMs(order.killPolicy ?? task.task.kill_policy));
       if (state.streams.has(taskKey(frameworkId, taskId))) return NOTHING; // its last update is on its way already
-      return { ...NOTHING, actions: [{ type: "report-unknown", frameworkId, taskId, partitionAware: isPartitionAware(state, frameworkId) }] };
+      return {
+        ...NOTHING,
+        actions: [
+          { type: "report-unknown", frameworkId, taskId, partitionAware: isPartitionAware(state, frameworkId) },
+        ],
+      };
     }
     case "shutdown-framework": {
       const planned = [...state.tasks.values()]
         .filter(({ framework }) => framework.id === order.frameworkId)
         .map((task) => planKill(state, task, graceMs(task.task.kill_policy)));
-      return { launches: [], kills: planned.flatMap(({ kills }) => kills), actions: planned.flatMap(({ actions }) => actions) };
+      return {
+        launches: [],
+        kills: planned.flatMap(({ kills }) => kills),
+        actions: planned.flatMap(({ actions }) => actions),
+      };
     }
     default:
       return unreachable(order);

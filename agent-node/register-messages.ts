@@ -1,5 +1,12 @@
 // `register` in as many frames as the agent's tasks need. Decides what of a task is reported, and where frames end.
-import { type AgentInfo, type AgentMessage, FRAME_BYTES_MAX, FRAME_ITEMS_MAX, type SystemStatistics, type TaskReport } from "#protocol/agent.ts";
+import {
+  type AgentInfo,
+  type AgentMessage,
+  FRAME_BYTES_MAX,
+  FRAME_ITEMS_MAX,
+  type SystemStatistics,
+  type TaskReport,
+} from "#protocol/agent.ts";
 import { type AgentState, latestState } from "./checkpoint/state.ts";
 
 /** Reports in one frame, bytes: what else is in it takes far less than the rest. */

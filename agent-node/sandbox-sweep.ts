@@ -33,7 +33,9 @@ export function sweepSandboxes(paths: Paths, inUse: ReadonlySet<string>, now: nu
 }
 
 function lastChange(sandbox: string): number {
-  const entries = readdirSync(sandbox).map((name) => statSync(join(sandbox, name), { throwIfNoEntry: false })?.mtimeMs ?? 0);
+  const entries = readdirSync(sandbox).map(
+    (name) => statSync(join(sandbox, name), { throwIfNoEntry: false })?.mtimeMs ?? 0,
+  );
   return Math.max(statSync(sandbox).mtimeMs, ...entries);
 }
 

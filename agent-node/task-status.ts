@@ -23,7 +23,8 @@ interface Verdict {
   readonly reason?: TaskStatusReason;
 }
 
-export const runningStatus = (task: CheckpointedTask, stamp: Stamp): TaskStatus => statusOf(task, { state: "TASK_RUNNING" }, stamp);
+export const runningStatus = (task: CheckpointedTask, stamp: Stamp): TaskStatus =>
+  statusOf(task, { state: "TASK_RUNNING" }, stamp);
 
 export function endStatus(task: CheckpointedTask, outcome: Outcome, stamp: Stamp): TaskStatus {
   return statusOf(task, endVerdict(task, outcome), stamp);
@@ -42,7 +43,8 @@ function endVerdict({ framework, killGraceMs }: CheckpointedTask, outcome: Outco
           reason: "REASON_CONTAINER_LIMITATION_MEMORY",
           message: `Memory limit exceeded: the task may use ${memoryLimitMb} MB, give it more 'mem' (${exitMessage(status)})`,
         };
-      if (status.type === "exited" && status.code === 0) return { state: "TASK_FINISHED", message: exitMessage(status) };
+      if (status.type === "exited" && status.code === 0)
+        return { state: "TASK_FINISHED", message: exitMessage(status) };
       return { state: "TASK_FAILED", message: exitMessage(status), reason: "REASON_COMMAND_EXECUTOR_FAILED" };
     }
     case "launch-failed":
@@ -50,7 +52,12 @@ function endVerdict({ framework, killGraceMs }: CheckpointedTask, outcome: Outco
     case "cancelled":
       return { state: "TASK_KILLED", reason: "REASON_TASK_KILLED_DURING_LAUNCH", message: "Killed before it started" };
     case "never-started":
-      if (killed) return { state: "TASK_KILLED", reason: "REASON_TASK_KILLED_DURING_LAUNCH", message: "Killed before it started" };
+      if (killed)
+        return {
+          state: "TASK_KILLED",
+          reason: "REASON_TASK_KILLED_DURING_LAUNCH",
+          message: "Killed before it started",
+        };
       return {
         state: framework.partitionAware ? "TASK_DROPPED" : "TASK_LOST",
         reason: "REASON_AGENT_RESTARTED",
@@ -79,7 +86,11 @@ export function unknownTaskStatus(taskId: TaskId, partitionAware: boolean, { age
   };
 }
 
-function statusOf({ task, containerId }: CheckpointedTask, { state, message, reason }: Verdict, { agentId, now, uuid }: Stamp): TaskStatus {
+function statusOf(
+  { task, containerId }: CheckpointedTask,
+  { state, message, reason }: Verdict,
+  { agentId, now, uuid }: Stamp,
+): TaskStatus {
   return {
     task_id: task.task_id,
     state,

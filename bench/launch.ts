@@ -31,7 +31,10 @@ export async function launch({ tasks }: { readonly tasks: number }): Promise<Rep
     await launchTasks(cluster, { count: 5, atATime: 1 }); // warm: both sides have compiled their code
     const single = await launchTasks(cluster, { count: SINGLE_TASKS, atATime: 1 });
     const many = await launchTasks(cluster, { count: tasks, atATime: tasks });
-    const seconds = (Math.max(...many.map(({ finishedAt = 0 }) => finishedAt)) - Math.min(...many.map(({ launchedAt }) => launchedAt))) / 1000;
+    const seconds =
+      (Math.max(...many.map(({ finishedAt = 0 }) => finishedAt)) -
+        Math.min(...many.map(({ launchedAt }) => launchedAt))) /
+      1000;
     const running = single.map(({ launchedAt, runningAt = Number.NaN }) => runningAt - launchedAt);
     const finished = single.map(({ launchedAt, finishedAt = Number.NaN }) => finishedAt - launchedAt);
     return {
@@ -41,7 +44,13 @@ export async function launch({ tasks }: { readonly tasks: number }): Promise<Rep
         `latencies from ${SINGLE_TASKS} tasks one at a time, from sending ACCEPT to receiving the update; RSS is the largest of workerd and of the agent's process`,
       figures: [
         { name: "tasks_per_s", value: rounded(tasks / seconds), unit: "1/s", aim: 60, peer: { ...MESOS, value: 6.1 } },
-        { name: "launch_running_ms_p50", value: rounded(percentile(running, 0.5)), unit: "ms", aim: 50, peer: { ...MESOS, value: 183 } },
+        {
+          name: "launch_running_ms_p50",
+          value: rounded(percentile(running, 0.5)),
+          unit: "ms",
+          aim: 50,
+          peer: { ...MESOS, value: 183 },
+        },
         { name: "launch_running_ms_p99", value: rounded(percentile(running, 0.99)), unit: "ms" },
         { name: "launch_finished_ms_p50", value: rounded(percentile(finished, 0.5)), unit: "ms" },
         { name: "plane_rss_mb", value: rounded(plane.stop()), unit: "MB" },
@@ -54,7 +63,10 @@ export async function launch({ tasks }: { readonly tasks: number }): Promise<Rep
 }
 
 /** Launches `count` tasks, no more than `atATime` of them alive, and returns when each of them has finished. */
-async function launchTasks({ context }: LocalCluster, { count, atATime }: { readonly count: number; readonly atATime: number }): Promise<readonly Times[]> {
+async function launchTasks(
+  { context }: LocalCluster,
+  { count, atATime }: { readonly count: number; readonly atATime: number },
+): Promise<readonly Times[]> {
   const client = new SchedulerClient({ plane: context.plane, credential: context });
   const framework = { user: userInfo().username, name: "bench", capabilities: [{ type: "PARTITION_AWARE" }] };
   const times = new Map<string, Times>();

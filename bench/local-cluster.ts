@@ -44,7 +44,8 @@ export class LocalCluster {
     }
     const readySeconds = (performance.now() - startedAt) / 1000;
     child.stdout.resume();
-    if (!lines.some((line) => line.includes("registered as"))) throw new Error(`the cluster is not ready:\n${lines.join("\n")}`);
+    if (!lines.some((line) => line.includes("registered as")))
+      throw new Error(`the cluster is not ready:\n${lines.join("\n")}`);
     const context = await loadContext({ named: join(state, "context.json"), environment: {} }, () => undefined);
     const lock = parseLock(await readFile(join(state, "lock.json"), "utf8"));
     if (lock === undefined) throw new Error("the cluster has no lock");

@@ -31,7 +31,12 @@ export function formatText({ bench, method, figures }: Report): string {
     peer === undefined ? "" : `${peer.name} ${peer.value}`,
   ]);
   const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  const lines = rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  ").trimEnd());
+  const lines = rows.map((row) =>
+    row
+      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
   return [`${bench}: ${method}`, ...lines].join("\n");
 }
 

@@ -26,10 +26,7 @@ export function contextCandidates({ named, environment }: ContextSearch): readon
   const chosen = named ?? environment["MESOFLARE_CONTEXT"];
   if (chosen !== undefined && chosen !== "") return [chosen];
   const configuration = environment["XDG_CONFIG_HOME"] || join(homedir(), ".config");
-  return [
-    join(defaultStateDirectory(environment), "context.json"),
-    join(configuration, "mesoflare", "context.json"),
-  ];
+  return [join(defaultStateDirectory(environment), "context.json"), join(configuration, "mesoflare", "context.json")];
 }
 
 /** Reads the context; `warn` hears of a file that others can read. Throws a {@link Failure} that says what to do. */

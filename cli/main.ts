@@ -17,7 +17,10 @@ import { Failure } from "./failure.ts";
 const program = new Command("mesoflare")
   .description("Runs commands on a Mesoflare cluster, and shows what runs there.")
   .version(MESOFLARE_VERSION)
-  .option("--context <file>", "file with the plane's URL, principal and secret (default: $MESOFLARE_CONTEXT, then the local cluster's, then the user's)")
+  .option(
+    "--context <file>",
+    "file with the plane's URL, principal and secret (default: $MESOFLARE_CONTEXT, then the local cluster's, then the user's)",
+  )
   .addHelpText("after", EXIT_CODES_HELP)
   .enablePositionalOptions()
   .exitOverride();
@@ -42,7 +45,7 @@ function codeOf(error: unknown): number {
 
 function commandName([first, ...rest]: readonly string[]): string | undefined {
   if (first === "--context") return commandName(rest.slice(1));
-  return first?.startsWith("-") === true ? commandName(rest) : first;
+  return first?.startsWith("-") ? commandName(rest) : first;
 }
 
 try {

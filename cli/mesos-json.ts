@@ -1,6 +1,6 @@
 // The part of Mesos' operator JSON that the command line reads (endpoints.md §3). Unknown members are ignored.
 import type { AgentId, FrameworkId, TaskId } from "#protocol/ids.ts";
-import type { TaskState } from "#protocol/task.ts";
+import { isTerminal, type TaskState } from "#protocol/task.ts";
 import { Failure } from "./failure.ts";
 import type { Plane } from "./plane.ts";
 
@@ -61,18 +61,24 @@ export async function listTasks(plane: Plane): Promise<readonly TaskJson[]> {
   }
 }
 
-/** The task with this id, or the only one with this name. Throws a {@link Failure} when there is none or more than one. */
+/** The task that a person means by `wanted`: see {@link chooseTask}. */
 export async function findTask(plane: Plane, wanted: string): Promise<TaskJson> {
   return chooseTask(await listTasks(plane), wanted);
 }
 
+/**
+ * The task with this id, else the one with this name that has not ended, else the newest that had it; `tasks` are oldest
+ * first. Throws a {@link Failure} when there is none, or when more than one may be meant.
+ */
 export function chooseTask(tasks: readonly TaskJson[], wanted: string): TaskJson {
   const byId = tasks.filter(({ id }) => id === wanted);
   const matches = byId.length > 0 ? byId : tasks.filter(({ name }) => name === wanted);
-  const [first, ...others] = matches;
-  if (first === undefined) throw new Failure(`no task '${wanted}': 'mesoflare tasks' lists them`);
-  if (others.length > 0) {
-    throw new Failure(`'${wanted}' is more than one task: ${matches.map(({ id, framework_id }) => `${id} (framework ${framework_id})`).join(", ")}`);
+  const alive = matches.filter(({ state }) => !isTerminal(state));
+  if (alive.length > 1) {
+    const names = alive.map(({ id, framework_id }) => `${id} (framework ${framework_id})`);
+    throw new Failure(`'${wanted}' is more than one task: ${names.join(", ")}`);
   }
-  return first;
+  const chosen = alive[0] ?? matches.at(-1);
+  if (chosen === undefined) throw new Failure(`no task '${wanted}': 'mesoflare tasks --all' lists them`);
+  return chosen;
 }

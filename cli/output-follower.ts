@@ -56,7 +56,11 @@ export interface Following {
 }
 
 /** Follows a file until `ended` and its end. Returns why bytes may be missing, or undefined when all were read. */
-export async function followFile(plane: Plane, file: SandboxFile, { write, ended }: Following): Promise<string | undefined> {
+export async function followFile(
+  plane: Plane,
+  file: SandboxFile,
+  { write, ended }: Following,
+): Promise<string | undefined> {
   let offset = 0;
   let pauseMs = POLL_MS_MIN;
   let drainDeadline: number | undefined;

@@ -16,7 +16,10 @@ export class Plane {
   }
 
   /** Any status is an answer; only no answer at all is a {@link Failure}. */
-  async fetch(path: string, { method = "GET", headers = {}, body }: RequestInit & { headers?: Record<string, string> } = {}) {
+  async fetch(
+    path: string,
+    { method = "GET", headers = {}, body }: RequestInit & { headers?: Record<string, string> } = {},
+  ) {
     try {
       return await fetch(new URL(path, this.url), {
         method,

@@ -10,5 +10,6 @@ const DIGEST_BYTES = 32;
 export const nodeScramCrypto: ScramCrypto = {
   hmac: async (key, data) => new Uint8Array(createHmac(DIGEST, key).update(data).digest()),
   hash: async (data) => new Uint8Array(createHash(DIGEST).update(data).digest()),
-  stretch: async (secret, salt, iterations) => new Uint8Array(await stretch(secret, salt, iterations, DIGEST_BYTES, DIGEST)),
+  stretch: async (secret, salt, iterations) =>
+    new Uint8Array(await stretch(secret, salt, iterations, DIGEST_BYTES, DIGEST)),
 };

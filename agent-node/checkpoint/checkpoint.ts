@@ -27,7 +27,9 @@ export class Checkpoint {
       throw new StartError(
         `${paths.journal} is damaged in line ${read.line}: restore it, or remove ${paths.meta} to start as a new agent without its tasks`,
       );
-    const held = { state: read.records.map((record) => parseRecord(record, paths)).reduce<AgentState>(apply, NEW_AGENT) };
+    const held = {
+      state: read.records.map((record) => parseRecord(record, paths)).reduce<AgentState>(apply, NEW_AGENT),
+    };
     const journal = await Journal.open<JournalRecord>(paths.journal, {
       onDurable: (records) => {
         held.state = records.reduce<AgentState>(apply, held.state);
@@ -54,5 +56,7 @@ export class Checkpoint {
 function parseRecord(record: unknown, { journal }: Paths): JournalRecord {
   const parsed = v.safeParse(journalRecordSchema, record);
   if (parsed.success) return parsed.output;
-  throw new StartError(`${journal} was written by another version of the agent: run that one (${describeIssue(parsed.issues)})`);
+  throw new StartError(
+    `${journal} was written by another version of the agent: run that one (${describeIssue(parsed.issues)})`,
+  );
 }

@@ -16,7 +16,8 @@ export function readOrMakeHostKey({ hostKey: path }: Paths): HostKey {
     return made as HostKey;
   }
   const parsed = v.safeParse(hostKeyText, text);
-  if (!parsed.success) throw new StartError(`${path} is not a host key (32 hexadecimal digits): remove it to get a new one`);
+  if (!parsed.success)
+    throw new StartError(`${path} is not a host key (32 hexadecimal digits): remove it to get a new one`);
   return parsed.output;
 }
 

@@ -60,7 +60,11 @@ export class Journal<R> {
   #waiting: Waiting<R>[] = [];
   #writing: Promise<void> | undefined;
 
-  private constructor(path: string, owner: JournalOwner<R>, { file, bytes }: { readonly file: FileHandle; readonly bytes: number }) {
+  private constructor(
+    path: string,
+    owner: JournalOwner<R>,
+    { file, bytes }: { readonly file: FileHandle; readonly bytes: number },
+  ) {
     this.#path = path;
     this.#owner = owner;
     this.#file = file;
@@ -143,7 +147,7 @@ export class Journal<R> {
   async #commit(content: Buffer): Promise<void> {
     if (this.#dirty) await this.#file.truncate(this.#goodBytes);
     this.#dirty = true;
-    for (let at = 0; at < content.length; ) {
+    for (let at = 0; at < content.length;) {
       const { bytesWritten } = await this.#file.write(content, at, content.length - at, this.#goodBytes + at);
       at += bytesWritten;
     }

@@ -8,7 +8,11 @@ export function encodeLine(json: string): string {
 }
 
 export type Lines =
-  | { readonly type: "read"; readonly records: readonly unknown[]; /** Bytes up to which the file is good. */ readonly goodBytes: number }
+  | {
+      readonly type: "read";
+      readonly records: readonly unknown[];
+      /** Bytes up to which the file is good. */ readonly goodBytes: number;
+    }
   | { readonly type: "damaged"; readonly line: number };
 
 export function decodeLines(content: Buffer): Lines {

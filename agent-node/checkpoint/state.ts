@@ -131,10 +131,14 @@ export function snapshot(state: AgentState): JournalRecord[] {
       sequence: state.sequence,
       launches: tasks.map(({ framework, task, containerId }) => ({ framework, task, containerId })),
       kills: tasks.flatMap(({ framework, task, killGraceMs }) =>
-        killGraceMs === undefined ? [] : [{ frameworkId: framework.id, taskId: task.task_id.value, graceMs: killGraceMs }],
+        killGraceMs === undefined
+          ? []
+          : [{ frameworkId: framework.id, taskId: task.task_id.value, graceMs: killGraceMs }],
       ),
     },
-    ...[...state.streams].flatMap(([key, stream]) => snapshotStream(key.slice(0, key.indexOf("/")) as FrameworkId, stream)),
+    ...[...state.streams].flatMap(([key, stream]) =>
+      snapshotStream(key.slice(0, key.indexOf("/")) as FrameworkId, stream),
+    ),
   ];
 }
 

@@ -4,7 +4,15 @@ import WebSocket from "ws";
 import { unreachable } from "#base/assert.ts";
 import type { Random } from "#base/random.ts";
 import type { Millis } from "#base/time.ts";
-import { AGENT_SOCKET_PATH, type AgentMessage, FRAME_BYTES_MAX, parseFrame, PING, planeMessageSchema, PONG } from "#protocol/agent.ts";
+import {
+  AGENT_SOCKET_PATH,
+  type AgentMessage,
+  FRAME_BYTES_MAX,
+  parseFrame,
+  PING,
+  planeMessageSchema,
+  PONG,
+} from "#protocol/agent.ts";
 import type { Credential } from "#protocol/credentials.ts";
 import type { Epoch, HostKey } from "#protocol/ids.ts";
 import { clientFinal } from "#protocol/scram.ts";
@@ -12,7 +20,16 @@ import { errorText } from "../checkpoint/durable-file.ts";
 import type { Registration } from "../checkpoint/state.ts";
 import type { Log } from "../log.ts";
 import { nodeScramCrypto } from "./node-crypto.ts";
-import { type Effect, type Input, nextWake, NOT_STARTED, type Session, step, type StopReason, type Traffic } from "./session.ts";
+import {
+  type Effect,
+  type Input,
+  nextWake,
+  NOT_STARTED,
+  type Session,
+  step,
+  type StopReason,
+  type Traffic,
+} from "./session.ts";
 
 /** Most that may wait in the socket's send buffer, bytes: a plane that does not read is a plane that is gone. */
 const BUFFERED_BYTES_MAX = 64 * FRAME_BYTES_MAX;
@@ -101,7 +118,8 @@ export class Connection {
     for (const effect of effects) this.#do(effect);
     clearTimeout(this.#timer);
     const wake = nextWake(this.#session);
-    if (wake !== undefined) this.#timer = setTimeout(() => this.#step({ type: "tick" }), Math.max(0, wake - Date.now()) + 1);
+    if (wake !== undefined)
+      this.#timer = setTimeout(() => this.#step({ type: "tick" }), Math.max(0, wake - Date.now()) + 1);
   }
 
   #do(effect: Effect): void {
@@ -147,13 +165,20 @@ export class Connection {
     let failure: string | undefined;
     socket.on("open", () => current({ type: "opened" }));
     socket.on("error", (error) => (failure = errorText(error) || errorText(error.cause)));
-    socket.on("close", (code, reason) => current({ type: "closed", reason: failure ?? `closed with ${code} ${reason.toString()}`.trim() }));
+    socket.on("close", (code, reason) =>
+      current({ type: "closed", reason: failure ?? `closed with ${code} ${reason.toString()}`.trim() }),
+    );
     socket.on("message", (data, isBinary) => {
-      if (isBinary) return current({ type: "garbage", reason: "a binary frame" });
+      // `ws` gives text frames as one Buffer unless asked otherwise.
+      if (isBinary || !Buffer.isBuffer(data)) return current({ type: "garbage", reason: "a binary frame" });
       const text = data.toString();
       if (text === PONG) return current({ type: "pong" });
       const parsed = parseFrame(planeMessageSchema, text);
-      current(parsed.type === "parsed" ? { type: "message", message: parsed.value } : { type: "garbage", reason: parsed.reason });
+      current(
+        parsed.type === "parsed"
+          ? { type: "message", message: parsed.value }
+          : { type: "garbage", reason: parsed.reason },
+      );
     });
   }
 

@@ -10,7 +10,9 @@ export function nodeScramCrypto(hash: "sha256" | "sha1" = "sha256"): ScramCrypto
     hash: async (data) => new Uint8Array(createHash(hash).update(data).digest()),
     stretch: (secret, salt, iterations) =>
       new Promise((resolve, reject) => {
-        pbkdf2(secret, salt, iterations, length, hash, (error, key) => (error === null ? resolve(new Uint8Array(key)) : reject(error)));
+        pbkdf2(secret, salt, iterations, length, hash, (error, key) =>
+          error === null ? resolve(new Uint8Array(key)) : reject(error),
+        );
       }),
   };
 }

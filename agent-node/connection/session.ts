@@ -47,7 +47,12 @@ export type Session =
       readonly serverFinal: string | undefined;
     }
   /** `retryAt` is set while `register` waits to be sent again. */
-  | ({ readonly state: "registering"; readonly attempt: number; readonly until: Millis; readonly retryAt: Millis | undefined } & Liveness)
+  | ({
+      readonly state: "registering";
+      readonly attempt: number;
+      readonly until: Millis;
+      readonly retryAt: Millis | undefined;
+    } & Liveness)
   | ({ readonly state: "registered"; readonly registration: Registration } & Liveness)
   | { readonly state: "stopped"; readonly why: StopReason };
 
@@ -105,7 +110,9 @@ export function step(session: Session, input: Input, context: Context): Step {
     case "stop":
       return stop({ type: "asked" });
     case "closed":
-      return session.state === "waiting" ? [session, []] : [pause(session, context), [log("warn", closedText(session, input.reason))]];
+      return session.state === "waiting"
+        ? [session, []]
+        : [pause(session, context), [log("warn", closedText(session, input.reason))]];
     case "garbage":
       return giveUp(session, context, `the plane sent something that is no message of this version: ${input.reason}`);
     case "give-up":
@@ -197,8 +204,10 @@ function onTick(session: Session, context: Context): Step {
       return now >= session.until ? giveUp(session, context, "authentication took too long") : [session, []];
     case "registering":
     case "registered": {
-      if (now - session.heardAt >= SILENCE_MS) return giveUp(session, context, "the plane has been silent for too long");
-      if (session.state === "registering" && session.retryAt !== undefined && now >= session.retryAt) return register(session, context);
+      if (now - session.heardAt >= SILENCE_MS)
+        return giveUp(session, context, "the plane has been silent for too long");
+      if (session.state === "registering" && session.retryAt !== undefined && now >= session.retryAt)
+        return register(session, context);
       if (session.state === "registering" && session.retryAt === undefined && now >= session.until)
         return giveUp(session, context, "the plane did not answer the registration in time");
       if (now < session.pingAt) return [session, []];
@@ -218,10 +227,17 @@ function register(session: { readonly attempt: number }, context: Context): Step
   const { now } = context;
   const liveness = { pingAt: nextPing(context), heardAt: now };
   const until = later(now, REGISTRATION_TIMEOUT_MS);
-  return [{ state: "registering", attempt: session.attempt, until, retryAt: undefined, ...liveness }, [{ type: "register" }]];
+  return [
+    { state: "registering", attempt: session.attempt, until, retryAt: undefined, ...liveness },
+    [{ type: "register" }],
+  ];
 }
 
-function onProof(session: Session, input: Extract<Input, { readonly type: "proof" | "no-proof" }>, context: Context): Step {
+function onProof(
+  session: Session,
+  input: Extract<Input, { readonly type: "proof" | "no-proof" }>,
+  context: Context,
+): Step {
   // The proof took time: the exchange it belongs to may be over.
   if (session.state !== "authenticating" || session.nonce !== input.nonce) return [session, []];
   if (input.type === "no-proof") return giveUp(session, context, `authentication: ${input.reason}`);
@@ -232,13 +248,16 @@ function onProof(session: Session, input: Extract<Input, { readonly type: "proof
 function onMessage(session: Session, message: PlaneMessage, context: Context): Step {
   switch (message.type) {
     case "authentication-step": {
-      if (session.state !== "authenticating" || session.serverFinal !== undefined) return unexpected(session, message, context);
+      if (session.state !== "authenticating" || session.serverFinal !== undefined)
+        return unexpected(session, message, context);
       return [session, [{ type: "make-proof", nonce: session.nonce, serverFirst: message.serverFirst }]];
     }
     case "authenticated": {
-      if (session.state !== "authenticating" || session.serverFinal === undefined) return unexpected(session, message, context);
+      if (session.state !== "authenticating" || session.serverFinal === undefined)
+        return unexpected(session, message, context);
       // A server that does not know the secret cannot make this: it is not our plane, and must not have our tasks.
-      if (message.serverFinal !== session.serverFinal) return giveUp(session, context, "whatever answers there does not know this agent's credential");
+      if (message.serverFinal !== session.serverFinal)
+        return giveUp(session, context, "whatever answers there does not know this agent's credential");
       return register(session, context);
     }
     case "authentication-failed":
@@ -248,7 +267,8 @@ function onMessage(session: Session, message: PlaneMessage, context: Context): S
     case "refused":
       return stop({ type: "refused", reason: message.reason });
     case "unavailable": {
-      if (session.state !== "registering" && session.state !== "registered") return giveUp(session, context, message.reason);
+      if (session.state !== "registering" && session.state !== "registered")
+        return giveUp(session, context, message.reason);
       const attempt = session.state === "registering" ? session.attempt : 0;
       const retryAt = later(context.now, backoffMs(context.random, attempt, RECONNECT_BACKOFF));
       const { pingAt, heardAt } = session;
@@ -262,13 +282,19 @@ function onMessage(session: Session, message: PlaneMessage, context: Context): S
     case "orders":
     case "acknowledge":
     case "request":
-      return session.state === "registered" ? [session, [{ type: "traffic", message }]] : [session, [log("debug", `'${message.type}' before registration is dropped`)]];
+      return session.state === "registered"
+        ? [session, [{ type: "traffic", message }]]
+        : [session, [log("debug", `'${message.type}' before registration is dropped`)]];
     default:
       return unreachable(message);
   }
 }
 
-function onRegistered(session: Session, { agentId, epoch, session: id }: Extract<PlaneMessage, { readonly type: "registered" }>, context: Context): Step {
+function onRegistered(
+  session: Session,
+  { agentId, epoch, session: id }: Extract<PlaneMessage, { readonly type: "registered" }>,
+  context: Context,
+): Step {
   if (session.state === "registered") {
     const { registration } = session;
     if (registration.session === id && registration.epoch === epoch) return [session, []]; // said twice
@@ -276,7 +302,8 @@ function onRegistered(session: Session, { agentId, epoch, session: id }: Extract
   }
   if (session.state !== "registering") return giveUp(session, context, "'registered' before this agent had asked");
   // A leader that was deposed may still answer. Its orders would be void for everybody who has seen its successor.
-  if (epoch < context.epochSeen) return giveUp(session, context, `the plane answers for epoch ${epoch}, and ${context.epochSeen} was there already`);
+  if (epoch < context.epochSeen)
+    return giveUp(session, context, `the plane answers for epoch ${epoch}, and ${context.epochSeen} was there already`);
   const registration = { agentId, epoch, session: id };
   const { pingAt, heardAt } = session;
   return [{ state: "registered", registration, pingAt, heardAt }, [{ type: "registered", registration }]];

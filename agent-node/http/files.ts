@@ -74,12 +74,17 @@ function download({ fd, stats }: OpenFile, asked: string, range: string | undefi
     "x-content-type-options": "nosniff",
     "accept-ranges": "bytes",
   };
-  if (part.type === "unsatisfiable") return { ...textAnswer(416, ""), headers: { ...headers, "content-range": `bytes */${size}` } };
+  if (part.type === "unsatisfiable")
+    return { ...textAnswer(416, ""), headers: { ...headers, "content-range": `bytes */${size}` } };
   if (part.type === "whole" && size <= BODY_BYTES_MAX) return { status: 200, headers, body: readPart(fd, 0, size) };
   // A whole file that is too long for one answer: its beginning, in the same words. The reader goes on from there.
   const { start, end } = part.type === "part" ? part : { start: 0, end: BODY_BYTES_MAX };
   const body = readPart(fd, start, end);
-  return { status: 206, headers: { ...headers, "content-range": `bytes ${start}-${start + body.length - 1}/${size}` }, body };
+  return {
+    status: 206,
+    headers: { ...headers, "content-range": `bytes ${start}-${start + body.length - 1}/${size}` },
+    body,
+  };
 }
 
 /** Bytes [start, end), or fewer when the file ends before. */

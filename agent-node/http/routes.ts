@@ -22,7 +22,10 @@ export function answer({ paths, state }: Routes, path: string, range: string | u
   }
   const query = url.searchParams;
   // Mesos answers with and without the actor's name in front, and old tools ask with `.json` (endpoints §1).
-  const route = name.replace(/^\/slave\(1\)(?=\/)/, "").replace(/(?<=.)\/+$/, "").replace(/\.json$/, "");
+  const route = name
+    .replace(/^\/slave\(1\)(?=\/)/, "")
+    .replace(/(?<=.)\/+$/, "")
+    .replace(/\.json$/, "");
   const file = /^\/(?:slave\(1\)\/)?files\/([a-z]+)$/.exec(route)?.[1];
   if (file !== undefined) return filesAnswer(paths, file, query, range);
   switch (route) {

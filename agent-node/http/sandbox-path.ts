@@ -1,6 +1,15 @@
 // From a path that somebody asks for to an open file inside a sandbox, or nothing. Tasks write their sandboxes, also with
 // links and while we look, and the agent may be root: so the file is opened first, and where it really is decides.
-import { closeSync, constants, fstatSync, openSync, readdirSync, readlinkSync, realpathSync, type Stats } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  realpathSync,
+  type Stats,
+} from "node:fs";
 import { join, normalize, sep } from "node:path";
 import type { Paths } from "../checkpoint/paths.ts";
 
@@ -45,7 +54,8 @@ function openInside({ sandboxes }: Paths, path: string): OpenFile | undefined {
     fd = openSync(realpathSync(path), constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
     const realPath = readlinkSync(`/proc/self/fd/${fd}`);
     const stats = fstatSync(fd);
-    if ((realPath === root || realPath.startsWith(root + sep)) && (stats.isFile() || stats.isDirectory())) return { fd, stats, realPath };
+    if ((realPath === root || realPath.startsWith(root + sep)) && (stats.isFile() || stats.isDirectory()))
+      return { fd, stats, realPath };
   } catch {
     // Not there, or not readable: the asker learns nothing about what is outside.
   }

@@ -19,7 +19,9 @@ export async function listen(port: number, answering: Answering): Promise<Server
     server.once("error", (error) =>
       reject(
         errorCode(error) === "EADDRINUSE" || errorCode(error) === "EACCES"
-          ? new StartError(`port ${port} on 127.0.0.1 cannot be used (${errorCode(error) ?? ""}): choose another with --port, or 0 for none`)
+          ? new StartError(
+              `port ${port} on 127.0.0.1 cannot be used (${errorCode(error) ?? ""}): choose another with --port, or 0 for none`,
+            )
           : error,
       ),
     );
@@ -29,9 +31,15 @@ export async function listen(port: number, answering: Answering): Promise<Server
   return server;
 }
 
-async function serve(answering: Answering, { method, url = "/", headers }: IncomingMessage, response: ServerResponse): Promise<void> {
+async function serve(
+  answering: Answering,
+  { method, url = "/", headers }: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   if (method !== "GET" && method !== "HEAD") {
-    response.writeHead(405, { allow: "GET, HEAD", "content-type": "text/plain; charset=utf-8" }).end("Only GET is served here.\n");
+    response
+      .writeHead(405, { allow: "GET, HEAD", "content-type": "text/plain; charset=utf-8" })
+      .end("Only GET is served here.\n");
     return;
   }
   const first = answering(url, headers.range);
@@ -46,7 +54,7 @@ async function serve(answering: Answering, { method, url = "/", headers }: Incom
   response.writeHead(200, { ...rest, "content-length": size });
   if (method === "HEAD") return void response.end();
   response.write(first.body);
-  for (let at = first.body.length; at < size; ) {
+  for (let at = first.body.length; at < size;) {
     const { status, body } = answering(url, `bytes=${at}-${Math.min(size, at + BODY_BYTES_MAX) - 1}`);
     if (status !== 206 || body.length === 0) return void response.destroy(); // it became shorter meanwhile
     at += body.length;

@@ -55,14 +55,20 @@ export function stateObject({ state, info, startedAt, completed, directoryOf }: 
   };
 }
 
-function frameworks(ids: readonly string[], running: readonly TaskView[], ended: readonly TaskView[], agentId: AgentId | undefined): unknown[] {
+function frameworks(
+  ids: readonly string[],
+  running: readonly TaskView[],
+  ended: readonly TaskView[],
+  agentId: AgentId | undefined,
+): unknown[] {
   return ids.map((id) => {
-    const [now, before] = [running, ended].map((views) => views.filter(({ task }) => task.framework.id === id)) as [TaskView[], TaskView[]];
-    const { name = "", user = "" } = [...now, ...before][0]?.task.framework ?? {};
+    const of = (views: readonly TaskView[]): TaskView[] => views.filter(({ task }) => task.framework.id === id);
+    const [now, before] = [of(running), of(ended)];
+    const framework = (now[0] ?? before[0])?.task.framework;
     return {
       id,
-      name,
-      user,
+      name: framework?.name ?? "",
+      user: framework?.user ?? "",
       role: "*",
       executors: now.map((view) => executor(view, agentId)),
       completed_executors: before.map((view) => executor(view, agentId)),
@@ -97,7 +103,11 @@ function taskObject({ task: { task, framework }, state, statuses }: TaskView, ag
     state,
     resources: resourcesObject(fromResources(task.resources)),
     role: "*",
-    statuses: statuses.map(({ state: name, timestamp, container_status }) => ({ state: name, timestamp, container_status })),
+    statuses: statuses.map(({ state: name, timestamp, container_status }) => ({
+      state: name,
+      timestamp,
+      container_status,
+    })),
     labels: task.labels?.labels ?? [],
   };
 }

@@ -23,7 +23,8 @@ export const EMPTY_STREAM: UpdateStream = { pending: [], acknowledged: undefined
 export function enqueue(stream: UpdateStream, status: TaskStatus): UpdateStream {
   assert(status.uuid !== undefined, "an agent's update has a uuid");
   if (hasEnded(stream)) return stream;
-  if (stream.acknowledged?.uuid === status.uuid || stream.pending.some(({ uuid }) => uuid === status.uuid)) return stream;
+  if (stream.acknowledged?.uuid === status.uuid || stream.pending.some(({ uuid }) => uuid === status.uuid))
+    return stream;
   return { ...stream, pending: [...stream.pending, status] };
 }
 

@@ -27,7 +27,10 @@ interface NewOptions {
 }
 
 export function addCredential(program: Command): void {
-  const credential = program.command("credential").description("Makes credentials for a deployed plane.").addHelpText("after", EXIT_CODES_HELP);
+  const credential = program
+    .command("credential")
+    .description("Makes credentials for a deployed plane.")
+    .addHelpText("after", EXIT_CODES_HELP);
   credential
     .command("new")
     .summary("make a principal's credential")
@@ -55,7 +58,9 @@ async function newCredential(name: string, { role, verifiers: path, out, plane, 
   const all = withVerifier(known.principals, verifier);
   if (all.length > PRINCIPALS_MAX) throw new Failure(`a plane takes at most ${PRINCIPALS_MAX} principals`);
   const content =
-    plane === undefined ? parse(credentialSchema, { principal, secret }) : parse(contextSchema, { plane, principal, secret });
+    plane === undefined
+      ? parse(credentialSchema, { principal, secret })
+      : parse(contextSchema, { plane, principal, secret });
   // The secret first: a verifier whose secret is lost would have to be replaced by hand.
   await writePrivate(out, toJsonFile(content));
   await writePrivate(path, `${formatVerifiers(all)}\n`);

@@ -10,7 +10,8 @@ import { initialise } from "../initialise.ts";
 import { Plane } from "../plane.ts";
 import { contextSearch, printJson, warn } from "./shared-options.ts";
 
-const clusterIdSchema = v.pipe(v.string(), v.uuid());
+const isClusterId = (text: string): boolean => v.is(v.pipe(v.string(), v.uuid()), text);
+const isPlane = (text: string): boolean => v.is(contextSchema.entries.plane, text);
 
 interface InitOptions {
   readonly plane?: string;
@@ -32,11 +33,12 @@ export function addInit(program: Command): void {
     .addHelpText("after", EXIT_CODES_HELP)
     .action(async ({ plane, clusterId = randomUUID(), json }: InitOptions, self: Command) => {
       const context = await loadContext(contextSearch(self), warn);
-      if (!v.is(clusterIdSchema, clusterId)) throw new Failure(`--cluster-id takes a UUID, not '${clusterId}'`);
-      if (plane !== undefined && !v.is(contextSchema.entries.plane, plane)) throw new Failure(`--plane takes a URL, not '${plane}'`);
+      if (!isClusterId(clusterId)) throw new Failure(`--cluster-id takes a UUID, not '${clusterId}'`);
+      if (plane !== undefined && !isPlane(plane)) throw new Failure(`--plane takes a URL, not '${plane}'`);
       process.stderr.write(`cluster id ${clusterId}\n`); // before the call: it may be needed to repeat it
       const result = await initialise(new Plane({ ...context, plane: plane ?? context.plane }), clusterId);
-      if (result.type === "already") throw new Failure(`this plane is initialised already, nothing was changed. ${result.reason}`);
+      if (result.type === "already")
+        throw new Failure(`this plane is initialised already, nothing was changed. ${result.reason}`);
       if (result.type === "refused") {
         throw new Failure(`${result.reason}. If the plane may have begun, repeat with --cluster-id ${clusterId}`);
       }

@@ -52,7 +52,8 @@ export function addKill(program: Command): void {
       const state = isTerminal(task.state) ? task.state : await killAndWait(client, framework, task);
       const isOnlyTask = framework.tasks.every(({ id, state: other }) => id === task.id || isTerminal(other));
       if (isOnlyTask) await removeFramework(client, framework);
-      if (options.json === true) printJson({ task_id: task.id, state, framework_id: framework.id, framework_removed: isOnlyTask });
+      if (options.json === true)
+        printJson({ task_id: task.id, state, framework_id: framework.id, framework_removed: isOnlyTask });
       else process.stdout.write(`${task.id}: ${state}${isOnlyTask ? `, framework ${framework.id} removed` : ""}\n`);
     });
 }
@@ -60,7 +61,8 @@ export function addKill(program: Command): void {
 async function ownerOf(plane: Plane, task: TaskJson): Promise<FrameworkJson> {
   const { frameworks } = await plane.get<{ frameworks: FrameworkJson[] }>("/frameworks");
   const owner = frameworks.find(({ id }) => id === task.framework_id);
-  if (owner === undefined) throw new Failure(`task ${task.id} is ${task.state}, and its framework ${task.framework_id} is gone`);
+  if (owner === undefined)
+    throw new Failure(`task ${task.id} is ${task.state}, and its framework ${task.framework_id} is gone`);
   return owner;
 }
 
@@ -79,10 +81,20 @@ async function settledOwnerOf(plane: Plane, task: TaskJson): Promise<FrameworkJs
 /** Subscribes as the framework itself: its own user, name, roles and capabilities, so that nothing changes but the stream. */
 export function requestOf(framework: FrameworkJson): FrameworkRequest {
   const { user, name, failover_timeout, capabilities = [], roles } = framework;
-  return { user, name, failover_timeout, roles: roles && [...roles], capabilities: capabilities.map((type) => ({ type })) };
+  return {
+    user,
+    name,
+    failover_timeout,
+    roles: roles && [...roles],
+    capabilities: capabilities.map((type) => ({ type })),
+  };
 }
 
-async function killAndWait(client: SchedulerClient, framework: FrameworkJson, task: TaskJson): Promise<TaskStatus["state"]> {
+async function killAndWait(
+  client: SchedulerClient,
+  framework: FrameworkJson,
+  task: TaskJson,
+): Promise<TaskStatus["state"]> {
   const signal = AbortSignal.timeout(KILL_MS_MAX);
   try {
     for await (const event of client.subscribe(requestOf(framework), { signal })) {

@@ -46,7 +46,7 @@ async function showNow(plane: Plane, task: TaskJson, options: LogsOptions): Prom
   const file = sandboxFile(task, options);
   const decoder = new TextDecoder();
   let text = "";
-  for (let offset = 0; ; ) {
+  for (let offset = 0; ;) {
     const piece = await readPiece(plane, file, offset);
     if (piece.type === "unavailable") throw new Failure(piece.reason);
     if (piece.type === "nothing") break;
@@ -62,7 +62,10 @@ async function follow(plane: Plane, task: TaskJson, options: LogsOptions): Promi
   const decoder = new TextDecoder();
   const write = (bytes: Uint8Array): void => {
     if (options.json !== true) process.stdout.write(bytes);
-    else process.stdout.write(`${JSON.stringify({ task_id: task.id, stream: file.name, text: decoder.decode(bytes, { stream: true }) })}\n`);
+    else
+      process.stdout.write(
+        `${JSON.stringify({ task_id: task.id, stream: file.name, text: decoder.decode(bytes, { stream: true }) })}\n`,
+      );
   };
   const ended = new AbortController();
   const watching = setInterval(() => {

@@ -33,7 +33,8 @@ export function endingOf(status: TaskStatus, stop: StopCause | undefined): Endin
 }
 
 function endingByExit(status: TaskStatus, exit: ReturnType<typeof parseExitMessage>): Ending {
-  if (status.reason === "REASON_CONTAINER_LIMITATION_MEMORY") return { exitCode: signalExit(SIGKILL), message: describe(status) };
+  if (status.reason === "REASON_CONTAINER_LIMITATION_MEMORY")
+    return { exitCode: signalExit(SIGKILL), message: describe(status) };
   const message = status.state === "TASK_KILLED" ? describe(status) : undefined;
   if (exit?.type === "exited" && exit.code !== 0) return { exitCode: exit.code, message };
   if (exit?.type === "signaled") return { exitCode: signalExit(exit.signal), message: describe(status) };

@@ -47,7 +47,8 @@ export function parseRunOptions(given: RunArguments, argv: readonly string[], cu
 
 function positive(flag: string, text: string): number {
   const value = Number(text);
-  if (text.trim() === "" || !Number.isFinite(value) || value <= 0) throw new Failure(`${flag} must be a number above 0, not '${text}'`);
+  if (text.trim() === "" || !Number.isFinite(value) || value <= 0)
+    throw new Failure(`${flag} must be a number above 0, not '${text}'`);
   return value;
 }
 
@@ -64,7 +65,8 @@ export function parseTimeoutMs(text: string): number {
   const match = /^(\d+(?:\.\d+)?)([a-z]*)$/.exec(text);
   const unit = match?.[2] ?? "";
   const ms = match === null ? undefined : parseDurationMs(`${match[1]}${SHORT_UNITS[unit] ?? unit}`);
-  if (ms === undefined || ms <= 0) throw new Failure(`--timeout takes a duration such as 30, 90s, 5m or 1.5hrs, not '${text}'`);
+  if (ms === undefined || ms <= 0)
+    throw new Failure(`--timeout takes a duration such as 30, 90s, 5m or 1.5hrs, not '${text}'`);
   return ms;
 }
 

@@ -23,7 +23,12 @@ export const EXPLAIN_AFTER_MS = 10_000;
 export const RECONCILE_AGAIN_MS = 10_000;
 
 export type Phase =
-  | { readonly phase: "waiting"; readonly since: Millis; readonly explained: boolean; readonly misfits: ReadonlyMap<AgentId, string> }
+  | {
+      readonly phase: "waiting";
+      readonly since: Millis;
+      readonly explained: boolean;
+      readonly misfits: ReadonlyMap<AgentId, string>;
+    }
   | {
       readonly phase: "launched";
       readonly agentId: AgentId;
@@ -63,7 +68,10 @@ export type Step = readonly [next: Progress, effects: readonly Effect[]];
 
 const waiting = (since: Millis): Phase => ({ phase: "waiting", since, explained: false, misfits: new Map() });
 
-export function initialProgress(wanted: Wanted, { detach, now }: { readonly detach: boolean; readonly now: Millis }): Progress {
+export function initialProgress(
+  wanted: Wanted,
+  { detach, now }: { readonly detach: boolean; readonly now: Millis },
+): Progress {
   return { wanted, detach, current: waiting(now) };
 }
 
@@ -93,7 +101,11 @@ function onEvent(progress: Progress, event: SchedulerEvent, now: Millis): Step {
     case "UPDATE":
       return onUpdate(progress, event.update.status, now);
     case "ERROR":
-      return over(progress, { exitCode: EXIT.planeFailed, message: `the plane ended the subscription: ${event.error.message}` }, []);
+      return over(
+        progress,
+        { exitCode: EXIT.planeFailed, message: `the plane ended the subscription: ${event.error.message}` },
+        [],
+      );
     default:
       return [progress, []]; // HEARTBEAT, RESCIND (a launch on it is dropped and repeated), and types of later releases
   }
@@ -118,7 +130,8 @@ function onCallFailed(progress: Progress, now: Millis): Step {
 function onOffers(progress: Progress, offers: readonly Offer[]): Step {
   const { current } = progress;
   if (current.phase !== "waiting") {
-    const refuseSeconds = current.phase === "launched" && current.running ? REFUSE_SECONDS_RUNNING : REFUSE_SECONDS_WAITING;
+    const refuseSeconds =
+      current.phase === "launched" && current.running ? REFUSE_SECONDS_RUNNING : REFUSE_SECONDS_WAITING;
     return [progress, decline(offers, refuseSeconds)];
   }
   const misfits = new Map(current.misfits);
@@ -127,7 +140,10 @@ function onOffers(progress: Progress, offers: readonly Offer[]): Step {
     if (why === undefined) {
       const others = offers.filter((other) => other !== offer);
       const launched: Phase = { phase: "launched", agentId: offer.agent_id.value, running: false };
-      return [{ ...progress, current: launched }, [{ type: "launch", offer }, ...decline(others, REFUSE_SECONDS_WAITING)]];
+      return [
+        { ...progress, current: launched },
+        [{ type: "launch", offer }, ...decline(others, REFUSE_SECONDS_WAITING)],
+      ];
     }
     misfits.set(offer.agent_id.value, why);
   }
@@ -143,7 +159,8 @@ function onUpdate(progress: Progress, status: TaskStatus, now: Millis): Step {
   if (current.phase !== "launched") return [progress, acknowledge];
   if (isTerminal(status.state)) {
     // The offer was withdrawn while our ACCEPT was on its way: nothing was launched, and another offer will come.
-    const dropped = status.state === "TASK_DROPPED" && status.reason === "REASON_INVALID_OFFERS" && current.stop === undefined;
+    const dropped =
+      status.state === "TASK_DROPPED" && status.reason === "REASON_INVALID_OFFERS" && current.stop === undefined;
     if (dropped) return [{ ...progress, current: waiting(now) }, acknowledge];
     return over(progress, endingOf(status, current.stop), [...acknowledge, { type: "state", status }]);
   }
@@ -151,7 +168,10 @@ function onUpdate(progress: Progress, status: TaskStatus, now: Millis): Step {
   const running = current.running || status.state === "TASK_RUNNING";
   const next: Progress = { ...progress, current: { ...current, running, reconcilingSince: undefined } };
   if (status.state === "TASK_UNREACHABLE") {
-    return [next, [...told, { type: "say", text: `agent ${current.agentId} is unreachable; the task may run on there` }]];
+    return [
+      next,
+      [...told, { type: "say", text: `agent ${current.agentId} is unreachable; the task may run on there` }],
+    ];
   }
   if (progress.detach && status.state === "TASK_RUNNING" && current.stop === undefined) {
     const ending: Ending = { exitCode: EXIT.ok };
@@ -166,7 +186,11 @@ function onTick(progress: Progress, now: Millis): Step {
     const text = explainWaiting(current.misfits, progress.wanted);
     return [{ ...progress, current: { ...current, explained: true } }, [{ type: "say", text }]];
   }
-  if (current.phase === "launched" && current.reconcilingSince !== undefined && now - current.reconcilingSince >= RECONCILE_AGAIN_MS) {
+  if (
+    current.phase === "launched" &&
+    current.reconcilingSince !== undefined &&
+    now - current.reconcilingSince >= RECONCILE_AGAIN_MS
+  ) {
     return askAgain(progress, now);
   }
   return [progress, []];

@@ -7,7 +7,14 @@ import { millis, type Millis } from "#base/time.ts";
 import type { Context } from "#protocol/credentials.ts";
 import type { AgentId, FrameworkId, TaskId } from "#protocol/ids.ts";
 import type { TaskStatus } from "#protocol/task.ts";
-import { isWorthRetrying, scalar, SchedulerClient, staySubscribed, type FrameworkRequest, type TaskRequest } from "#scheduler/index.ts";
+import {
+  isWorthRetrying,
+  scalar,
+  SchedulerClient,
+  staySubscribed,
+  type FrameworkRequest,
+  type TaskRequest,
+} from "#scheduler/index.ts";
 import { EXIT } from "../exit-codes.ts";
 import { Failure, reasonOf } from "../failure.ts";
 import { followFile } from "../output-follower.ts";
@@ -198,7 +205,8 @@ export class TaskRun {
   }
 
   #onInterruption(error: unknown): void {
-    if (!this.#subscribedOnce && now() - this.#startedAt > FIRST_SUBSCRIPTION_MS_MAX) throw new Failure(reasonOf(error));
+    if (!this.#subscribedOnce && now() - this.#startedAt > FIRST_SUBSCRIPTION_MS_MAX)
+      throw new Failure(reasonOf(error));
     if (this.#interrupted) return;
     this.#interrupted = true;
     this.#report.say(`${reasonOf(error)}; trying again`);

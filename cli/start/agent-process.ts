@@ -69,7 +69,9 @@ export class AgentProcess {
       if (Date.now() - startedAt > HEALTHY_AFTER_MS) attempt = 0;
       const waitMs = backoffMs({ next: Math.random }, attempt, RESTART_BOUNDS);
       const how = signal === null ? `exited with code ${code}` : `was ended by ${signal}`;
-      this.#observer.say(`${this.name} ${how} (see ${this.#options.log}); starting it again in ${(waitMs / 1000).toFixed(1)} s`);
+      this.#observer.say(
+        `${this.name} ${how} (see ${this.#options.log}); starting it again in ${(waitMs / 1000).toFixed(1)} s`,
+      );
       await sleep(waitMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
     }
   }

@@ -9,7 +9,13 @@ export const LOCAL_AGENTS_MAX = 64;
 
 const wholeNumber = (flag: string, from: number, to: number) => {
   const problem = `${flag} must be a whole number from ${from} to ${to}`;
-  return v.pipe(v.string(), v.regex(/^\d{1,6}$/, problem), v.transform(Number), v.minValue(from, problem), v.maxValue(to, problem));
+  return v.pipe(
+    v.string(),
+    v.regex(/^\d{1,6}$/, problem),
+    v.transform(Number),
+    v.minValue(from, problem),
+    v.maxValue(to, problem),
+  );
 };
 
 const startSchema = v.object({
@@ -21,7 +27,11 @@ const startSchema = v.object({
       v.transform((text) => (text === "3" ? 3 : 5)),
     ),
   ),
-  state: v.pipe(v.string(), v.minLength(1, "--state must name a directory"), v.transform((path) => resolve(path))),
+  state: v.pipe(
+    v.string(),
+    v.minLength(1, "--state must name a directory"),
+    v.transform((path) => resolve(path)),
+  ),
 });
 export type StartOptions = v.InferOutput<typeof startSchema>;
 

@@ -38,7 +38,9 @@ export async function clearStaleLock(path: string): Promise<number> {
   if (text === undefined) return 0;
   const lock = parseLock(text);
   if (lock !== undefined && (await isAlive(lock.launcher))) {
-    throw new Failure(`a cluster runs on this state directory already, pid ${lock.launcher.pid}; end it with Ctrl-C there, or choose another --state`);
+    throw new Failure(
+      `a cluster runs on this state directory already, pid ${lock.launcher.pid}; end it with Ctrl-C there, or choose another --state`,
+    );
   }
   let ended = 0;
   for (const leftover of lock === undefined ? [] : leftoversOf(lock)) {

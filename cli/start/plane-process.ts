@@ -37,7 +37,9 @@ export class PlaneProcess {
     ]);
     if (answer.type === "failed") {
       if (answer.missing) {
-        throw new Failure("a local plane needs the package 'miniflare', a devDependency: clone the repository, and run 'npm install && npm start' there");
+        throw new Failure(
+          "a local plane needs the package 'miniflare', a devDependency: clone the repository, and run 'npm install && npm start' there",
+        );
       }
       throw new Failure(`the plane did not start: ${answer.reason} (see ${logPath})`);
     }

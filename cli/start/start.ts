@@ -40,9 +40,12 @@ export async function start(options: StartOptions, state: StateDirectory, shell:
   const known = await state.readCluster();
   const replicas = options.replicas ?? known?.cluster.replicas ?? REPLICAS_DEFAULT;
   if (known !== undefined && known.cluster.replicas !== replicas) {
-    throw new Failure(`this state directory has ${known.cluster.replicas} replicas, not ${replicas}; leave --replicas out, or choose another --state`);
+    throw new Failure(
+      `this state directory has ${known.cluster.replicas} replicas, not ${replicas}; leave --replicas out, or choose another --state`,
+    );
   }
-  if (!(await isPortFree(options.port))) throw new Failure(`port ${options.port} on 127.0.0.1 is taken; choose another with --port`);
+  if (!(await isPortFree(options.port)))
+    throw new Failure(`port ${options.port} on 127.0.0.1 is taken; choose another with --port`);
   await state.make();
   const lock = await HeldLock.take(state.lock);
   try {
@@ -59,7 +62,12 @@ async function serve(options: Options, state: StateDirectory, shell: StartShell,
   const context = await state.prepareCredentials(url);
   shell.say(`mesoflare ${MESOFLARE_VERSION}, state in ${state.path}`);
   const plane = await PlaneProcess.start(
-    { worker: builtFile("worker.js"), port: options.port, persist: state.plane, bindings: await bindingsOf(options, state) },
+    {
+      worker: builtFile("worker.js"),
+      port: options.port,
+      persist: state.plane,
+      bindings: await bindingsOf(options, state),
+    },
     state.planeLog,
   );
   let agents: readonly AgentProcess[] = [];
@@ -111,7 +119,13 @@ async function bootstrapOnce(plane: Plane, state: StateDirectory, replicas: 3 | 
   return cluster;
 }
 
-function startAgents(options: Options, plane: string, state: StateDirectory, { say }: StartShell, lock: HeldLock): readonly AgentProcess[] {
+function startAgents(
+  options: Options,
+  plane: string,
+  state: StateDirectory,
+  { say }: StartShell,
+  lock: HeldLock,
+): readonly AgentProcess[] {
   const host = { cpus: availableParallelism(), memMb: totalmem() / 1024 / 1024 };
   return Array.from({ length: options.agents }, (_, index) => {
     const name = `agent-${index + 1}`;
@@ -126,7 +140,13 @@ function startAgents(options: Options, plane: string, state: StateDirectory, { s
 }
 
 /** Says each agent's id once it is there; an agent that takes too long is named with its log, and not waited for. */
-async function sayRegistered(plane: Plane, agents: readonly AgentProcess[], state: StateDirectory, { say }: StartShell, over: AbortSignal): Promise<void> {
+async function sayRegistered(
+  plane: Plane,
+  agents: readonly AgentProcess[],
+  state: StateDirectory,
+  { say }: StartShell,
+  over: AbortSignal,
+): Promise<void> {
   const waiting = new Set(agents.map(({ name }) => name));
   const deadline = Date.now() + REGISTERED_MS_MAX;
   while (waiting.size > 0 && !over.aborted && Date.now() < deadline) {

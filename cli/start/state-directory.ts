@@ -53,7 +53,8 @@ export class StateDirectory {
   /** The cluster that lives here, or was about to; undefined in a new directory. */
   async readCluster(): Promise<{ readonly cluster: LocalCluster; readonly bootstrapped: boolean } | undefined> {
     for (const path of [this.cluster, this.bootstrap]) {
-      if (existsSync(path)) return { cluster: await readJson(path, clusterSchema), bootstrapped: path === this.cluster };
+      if (existsSync(path))
+        return { cluster: await readJson(path, clusterSchema), bootstrapped: path === this.cluster };
     }
     return undefined;
   }
@@ -85,7 +86,10 @@ export class StateDirectory {
     const operator = await makeCredential("operator" as Principal, "operator");
     await writePrivate(this.verifiers, `${formatVerifiers([agent.verifier, operator.verifier])}\n`);
     await writePrivate(this.agentCredential, toJsonFile({ principal: agent.principal, secret: agent.secret }));
-    await writePrivate(this.context, toJsonFile({ plane: planeUrl, principal: operator.principal, secret: operator.secret }));
+    await writePrivate(
+      this.context,
+      toJsonFile({ plane: planeUrl, principal: operator.principal, secret: operator.secret }),
+    );
   }
 }
 

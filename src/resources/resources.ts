@@ -29,7 +29,8 @@ export function resourceProblem(resource: Resource): string | undefined {
   const members = { SCALAR: resource.scalar, RANGES: resource.ranges, SET: resource.set };
   for (const kind of ["SCALAR", "RANGES", "SET"] as const) {
     if (kind === type && members[kind] === undefined) return `'${name}' has type ${type} but no ${MEMBER[kind]}`;
-    if (kind !== type && members[kind] !== undefined) return `'${name}' has type ${type} and may not have ${MEMBER[kind]}`;
+    if (kind !== type && members[kind] !== undefined)
+      return `'${name}' has type ${type} and may not have ${MEMBER[kind]}`;
   }
   if (resource.scalar !== undefined) {
     const { value } = resource.scalar;
@@ -71,10 +72,18 @@ export function fromResources(resources: readonly Resource[]): ResourceSet {
 /** One resource a name and kind, with role `*`, as Mesos' JSON has them. */
 export function toResources({ scalars, ranges, sets }: ResourceSet): Resource[] {
   return [
-    ...[...scalars].map(
-      ([name, value]): Resource => ({ name, type: "SCALAR", scalar: { value: value / THOUSANDTHS }, role: "*" }),
-    ),
-    ...[...ranges].map(([name, range]): Resource => ({ name, type: "RANGES", ranges: { range: [...range] }, role: "*" })),
+    ...[...scalars].map(([name, value]): Resource => ({
+      name,
+      type: "SCALAR",
+      scalar: { value: value / THOUSANDTHS },
+      role: "*",
+    })),
+    ...[...ranges].map(([name, range]): Resource => ({
+      name,
+      type: "RANGES",
+      ranges: { range: [...range] },
+      role: "*",
+    })),
     ...[...sets].map(([name, items]): Resource => ({ name, type: "SET", set: { item: [...items] }, role: "*" })),
   ];
 }
@@ -138,7 +147,11 @@ export function resourcesObject(set: ResourceSet): Record<string, number | strin
   return object;
 }
 
-function merge<T>(a: ReadonlyMap<string, T>, b: ReadonlyMap<string, T>, join: (x: T, y: T) => T): ReadonlyMap<string, T> {
+function merge<T>(
+  a: ReadonlyMap<string, T>,
+  b: ReadonlyMap<string, T>,
+  join: (x: T, y: T) => T,
+): ReadonlyMap<string, T> {
   if (b.size === 0) return a;
   const merged = new Map(a);
   for (const [name, value] of b) {

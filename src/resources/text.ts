@@ -30,7 +30,8 @@ export function attributesObject(attributes: readonly Attribute[]): Record<strin
   const object: Record<string, number | string> = {};
   for (const { name, scalar, ranges, set, text } of attributes) {
     if (scalar !== undefined) object[name] = scalar.value;
-    else if (ranges !== undefined) object[name] = `[${ranges.range.map(({ begin, end }) => `${begin}-${end}`).join(", ")}]`;
+    else if (ranges !== undefined)
+      object[name] = `[${ranges.range.map(({ begin, end }) => `${begin}-${end}`).join(", ")}]`;
     else if (set !== undefined) object[name] = `{${set.item.join(", ")}}`;
     else if (text !== undefined) object[name] = text.value;
   }

@@ -113,7 +113,10 @@ export class SchedulerClient {
   reconcile(tasks: readonly TaskToReconcile[]): Promise<void> {
     return this.#call("RECONCILE", {
       reconcile: {
-        tasks: tasks.map(({ taskId, agentId }) => ({ task_id: { value: taskId }, agent_id: agentId && { value: agentId } })),
+        tasks: tasks.map(({ taskId, agentId }) => ({
+          task_id: { value: taskId },
+          agent_id: agentId && { value: agentId },
+        })),
       },
     });
   }

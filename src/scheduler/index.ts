@@ -3,7 +3,12 @@
 export { SchedulerClient, type Credential, type SchedulerOptions } from "./client.ts";
 export { CallRefusedError, isWorthRetrying, PlaneUnreachableError, StreamBrokenError } from "./errors.ts";
 export type { CommandRequest, FrameworkRequest, KillRequest, TaskRequest, TaskToReconcile } from "./requests.ts";
-export { RESUBSCRIBE_BOUNDS, staySubscribed, type Interruption, type StaySubscribedOptions } from "./stay-subscribed.ts";
+export {
+  RESUBSCRIBE_BOUNDS,
+  staySubscribed,
+  type Interruption,
+  type StaySubscribedOptions,
+} from "./stay-subscribed.ts";
 export { scalar } from "./requests.ts";
 export type { Offer, SchedulerEvent } from "#protocol/scheduler.ts";
 export type { TaskState, TaskStatus } from "#protocol/task.ts";

@@ -44,5 +44,5 @@ export interface TaskToReconcile {
 
 /** A scalar resource of the default role; memory and disk are megabytes. */
 export function scalar(name: string, value: number): Resource {
-  return { name, type: "SCALAR", scalar: { value }, role: "*" } as Resource;
+  return { name, type: "SCALAR", scalar: { value }, role: "*" };
 }

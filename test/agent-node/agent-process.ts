@@ -1,13 +1,23 @@
 // A real agent process for tests, on a work directory and a cgroup root of its own.
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PRINCIPAL, SECRET } from "./fake-plane.ts";
 
 export const IS_ROOT = process.geteuid?.() === 0;
-export const HAS_CGROUPS = IS_ROOT && /^\S+ \S+ \S+ \S+ \S+ .* - cgroup2? /m.test(readFileSync("/proc/self/mountinfo", "utf8"));
+export const HAS_CGROUPS =
+  IS_ROOT && /^\S+ \S+ \S+ \S+ \S+ .* - cgroup2? /m.test(readFileSync("/proc/self/mountinfo", "utf8"));
 /** Says loudly what a host cannot show. */
 export const skipUnless = (condition: boolean, what: string): boolean => {
   if (!condition) process.stderr.write(`\n!!! SKIPPED, this host lacks ${what} !!!\n`);
@@ -26,6 +36,8 @@ export interface AgentOptions {
   readonly secret?: string;
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Host user to run the agent as. */
+  readonly uid?: number;
 }
 
 export class AgentHost {
@@ -33,15 +45,17 @@ export class AgentHost {
   readonly cgroupsRoot = `mesoflare-test-${process.pid}-${count++}`;
   readonly #agents: AgentProcess[] = [];
 
-  start({ plane, secret = SECRET, args = [], env = {} }: AgentOptions): AgentProcess {
+  start({ plane, secret = SECRET, args = [], env = {}, uid }: AgentOptions): AgentProcess {
     const credential = join(this.workDir, "credential.json");
     writeFileSync(credential, JSON.stringify({ principal: PRINCIPAL, secret }), { mode: 0o600 });
+    if (uid !== undefined) for (const path of [this.workDir, credential]) chownSync(path, uid, uid);
     const agent = new AgentProcess(
       ["--plane", plane, "--credential", credential, "--work-dir", join(this.workDir, "work"), "--port", "0"].concat(
         ["--cgroups-root", this.cgroupsRoot, "--log-format", "json", "--log-level", "debug"],
         args,
       ),
       env,
+      uid,
     );
     this.#agents.push(agent);
     return agent;
@@ -90,10 +104,12 @@ export class AgentHost {
 }
 
 async function removeGroup(path: string): Promise<void> {
-  for (const entry of readdirSync(path, { withFileTypes: true })) if (entry.isDirectory()) await removeGroup(join(path, entry.name));
+  for (const entry of readdirSync(path, { withFileTypes: true }))
+    if (entry.isDirectory()) await removeGroup(join(path, entry.name));
   for (let attempt = 0; attempt < 100; attempt++) {
     try {
-      for (const pid of readFileSync(join(path, "cgroup.procs"), "utf8").split("\n").map(Number)) if (pid > 1) process.kill(pid, "SIGKILL");
+      for (const pid of readFileSync(join(path, "cgroup.procs"), "utf8").split("\n").map(Number))
+        if (pid > 1) process.kill(pid, "SIGKILL");
     } catch {
       // a process that is just going
     }
@@ -110,10 +126,15 @@ export class AgentProcess {
   output = "";
   readonly #exit: Promise<number | null>;
 
-  constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  constructor(args: readonly string[], env: Readonly<Record<string, string>>, uid: number | undefined) {
     const [program = "", ...first] = AGENT;
-    this.child = spawn(program, [...first, ...args], { stdio: ["ignore", "pipe", "pipe"], env: { PATH: process.env["PATH"], ...env } });
-    for (const stream of [this.child.stdout, this.child.stderr]) stream?.on("data", (data: Buffer) => (this.output += data.toString()));
+    this.child = spawn(program, [...first, ...args], {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { PATH: process.env["PATH"], ...env },
+      ...(uid === undefined ? {} : { uid, gid: uid }),
+    });
+    for (const stream of [this.child.stdout, this.child.stderr])
+      stream?.on("data", (data: Buffer) => (this.output += data.toString()));
     this.#exit = new Promise((resolve) => this.child.once("close", (code) => resolve(code)));
   }
 

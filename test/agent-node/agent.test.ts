@@ -1,5 +1,6 @@
 // The whole agent against a plane that obeys: real processes, real sockets, real cgroups.
-import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { isAlive, identify } from "../../agent-node/checkpoint/process-identity.ts";
@@ -47,7 +48,11 @@ test("[A1] an agent registers and runs a task to its end", async () => {
   expect(host.read("hello", "stdout")).toMatch(/^hello\n\/.*\/runs\/[0-9a-f-]{36}\n$/);
   expect(host.read("hello", "stderr")).toBe("hello framework-1\n");
   // The acknowledged task is forgotten, its sandbox stays.
-  await eventually("no run directory", () => !existsSync(join(host.path, "meta/containers", status.container_status?.container_id?.value ?? "x")) || undefined);
+  await eventually(
+    "no run directory",
+    () =>
+      !existsSync(join(host.path, "meta/containers", status.container_status?.container_id?.value ?? "x")) || undefined,
+  );
 });
 
 test.each([
@@ -70,7 +75,9 @@ test("[A7] an agent killed with -9 comes back: the task was started once, and it
   const registration = await plane.registered(2);
   expect(registration.agentId).toBe("agent-S0");
   expect(registration.lastSession).toBe("session-1");
-  expect(registration.tasks.map(({ task, latest }) => [task.task_id.value, latest])).toEqual([["survivor", "TASK_RUNNING"]]);
+  expect(registration.tasks.map(({ task, latest }) => [task.task_id.value, latest])).toEqual([
+    ["survivor", "TASK_RUNNING"],
+  ]);
   writeFileSync(join(host.sandbox("survivor"), "go"), "");
   expect((await plane.state("survivor", "TASK_FAILED")).status.message).toBe("Command exited with status 42");
   expect(plane.states("survivor")).toEqual(["TASK_RUNNING", "TASK_FAILED"]);
@@ -96,7 +103,8 @@ test("[A7] a task whose supervisor was killed is reported as failed, and nothing
   const run = join(host.path, "meta/containers", status.container_status?.container_id?.value ?? "");
   process.kill(Number.parseInt(readFileSync(join(run, "pid"), "utf8"), 10), "SIGKILL");
   expect((await plane.state("orphan", "TASK_FAILED")).status.message).toMatch(/supervisor was killed/);
-  if (HAS_CGROUPS) await eventually("the end of the process", () => (sleeping === undefined || !isAlive(sleeping)) || undefined);
+  if (HAS_CGROUPS)
+    await eventually("the end of the process", () => sleeping === undefined || !isAlive(sleeping) || undefined);
 });
 
 test("[A6] a checkpointed launch that never started is not started by the next agent", async () => {
@@ -106,7 +114,12 @@ test("[A6] a checkpointed launch that never started is not started by the next a
   const { encodeLine } = await import("../../agent-node/checkpoint/lines.ts");
   const order = launch("never", "touch /tmp/never-started");
   if (order.type !== "launch") throw new Error("a launch");
-  const record = { type: "orders", sequence: 1, launches: [{ framework: order.framework, task: order.task, containerId: "c-1" }], kills: [] };
+  const record = {
+    type: "orders",
+    sequence: 1,
+    launches: [{ framework: order.framework, task: order.task, containerId: "c-1" }],
+    kills: [],
+  };
   writeFileSync(host.journal, readFileSync(host.journal, "utf8") + encodeLine(JSON.stringify(record)));
   agent = host.start({ plane: plane.url });
   const { status } = await plane.state("never", "TASK_DROPPED");
@@ -145,7 +158,10 @@ test("[A3] a repeated order is acknowledged again and launches once", async () =
   plane.orderWith(1, order);
   await plane.state("once", "TASK_RUNNING");
   plane.orderWith(1, order);
-  await eventually("two acknowledgements", () => plane.acted.filter((sequence) => sequence === 1).length >= 2 || undefined);
+  await eventually(
+    "two acknowledgements",
+    () => plane.acted.filter((sequence) => sequence === 1).length >= 2 || undefined,
+  );
   plane.orderWith(2, order); // [A5] the same task under a new number
   await eventually("the second order", () => plane.acted.includes(2) || undefined);
   plane.orderWith(3, launch("after", "true"));
@@ -250,7 +266,10 @@ test("[A16] an agent whose plane is away keeps its tasks and tells of them when 
   const { port } = plane;
   await plane.stop();
   writeFileSync(join(host.sandbox("alone"), "go"), "");
-  await eventually("the update in the checkpoint", () => /TASK_FINISHED/.test(readFileSync(host.journal, "utf8")) || undefined);
+  await eventually(
+    "the update in the checkpoint",
+    () => /TASK_FINISHED/.test(readFileSync(host.journal, "utf8")) || undefined,
+  );
   plane = await FakePlane.start(port);
   expect((await plane.registered()).tasks[0]?.latest).toBe("TASK_FINISHED");
   await plane.state("alone", "TASK_FINISHED");
@@ -262,7 +281,10 @@ test("[A11] updates are sent again until they are acknowledged, and one after th
   plane.order(launch("patient", "true"));
   const { latest } = await plane.state("patient", "TASK_RUNNING");
   expect(["TASK_RUNNING", "TASK_FINISHED"]).toContain(latest);
-  await eventually("the end in the checkpoint", () => /TASK_FINISHED/.test(readFileSync(host.journal, "utf8")) || undefined);
+  await eventually(
+    "the end in the checkpoint",
+    () => /TASK_FINISHED/.test(readFileSync(host.journal, "utf8")) || undefined,
+  );
   // A registration resends the head at once, and only the head.
   plane.disconnect();
   const registration = await plane.registered(2);
@@ -342,16 +364,24 @@ test("[A9] shutting a framework down kills its tasks and no others", async () =>
 test.skipIf(withoutCgroups)("[A8] a child that forked twice into a session of its own ends with its task", async () => {
   await started();
   const daemon = "( setsid sh -c 'echo $$ > daemon; trap \"\" TERM HUP; while :; do sleep 0.05; done' & ) ; ";
-  plane.order(launch("killed", `${daemon} sleep 600`), launch("finished", `${daemon} while [ ! -s daemon ]; do sleep 0.02; done`));
-  const processes = await Promise.all(["killed", "finished"].map(async (task) => identify(Number(await written(task, "daemon")))));
+  plane.order(
+    launch("killed", `${daemon} sleep 600`),
+    launch("finished", `${daemon} while [ ! -s daemon ]; do sleep 0.02; done`),
+  );
+  const processes = await Promise.all(
+    ["killed", "finished"].map(async (task) => identify(Number(await written(task, "daemon")))),
+  );
   plane.order(kill("killed", 100));
   await Promise.all([plane.state("killed", "TASK_KILLED"), plane.state("finished", "TASK_FINISHED")]);
-  for (const child of processes) await eventually("the daemon's end", () => child === undefined || !isAlive(child) || undefined);
+  for (const child of processes)
+    await eventually("the daemon's end", () => child === undefined || !isAlive(child) || undefined);
 });
 
 test.skipIf(withoutCgroups)("[A22] a task that takes more memory than it has fails with that reason", async () => {
   await started();
-  plane.order(launch("greedy", `exec ${process.execPath} -e 'const a = []; for (;;) a.push(Buffer.alloc(1 << 20, 1))'`));
+  plane.order(
+    launch("greedy", `exec ${process.execPath} -e 'const a = []; for (;;) a.push(Buffer.alloc(1 << 20, 1))'`),
+  );
   const { status } = await plane.state("greedy", "TASK_FAILED");
   expect(status.reason).toBe("REASON_CONTAINER_LIMITATION_MEMORY");
   expect(status.message).toMatch(/64 MB/);
@@ -359,22 +389,32 @@ test.skipIf(withoutCgroups)("[A22] a task that takes more memory than it has fai
 
 test.skipIf(withoutRoot)("[A26] a task runs as its user, with its own environment and no more", async () => {
   await started();
-  const environment = { variables: [{ name: "WORD", value: "it's \"quoted\" $HOME\nnext" }, { name: "LD_PRELOAD", value: "" }] };
+  const environment = {
+    variables: [
+      { name: "WORD", value: 'it\'s "quoted" $HOME\nnext' },
+      { name: "LD_PRELOAD", value: "" },
+    ],
+  };
   plane.order(
-    launch("as-nobody", "id -un; id -gn; printf '%s' \"$WORD\"; touch mine; env | grep -c MESOFLARE; ps -o args= -p $PPID", {
-      command: {
-        value: "id -un; printf '%s\\n' \"$WORD\"; touch mine; env | cut -d= -f1 | sort | tr '\\n' ' '; grep NoNewPrivs /proc/self/status",
-        user: "nobody",
-        environment,
-        arguments: [],
-        uris: [],
-        shell: undefined,
+    launch(
+      "as-nobody",
+      "id -un; id -gn; printf '%s' \"$WORD\"; touch mine; env | grep -c MESOFLARE; ps -o args= -p $PPID",
+      {
+        command: {
+          value:
+            "id -un; printf '%s\\n' \"$WORD\"; touch mine; env | cut -d= -f1 | sort | tr '\\n' ' '; grep NoNewPrivs /proc/self/status",
+          user: "nobody",
+          environment,
+          arguments: [],
+          uris: [],
+          shell: undefined,
+        },
       },
-    }),
+    ),
   );
   await plane.state("as-nobody", "TASK_FINISHED");
   const output = host.read("as-nobody", "stdout") ?? "";
-  expect(output).toContain("nobody\nit's \"quoted\" $HOME\nnext\n");
+  expect(output).toContain('nobody\nit\'s "quoted" $HOME\nnext\n');
   expect(output).toMatch(/HOME LD_PRELOAD MESOS_AGENT_ID MESOS_FRAMEWORK_ID MESOS_SANDBOX MESOS_TASK_ID PATH PWD WORD/);
   expect(output).toMatch(/NoNewPrivs:\t1/);
   expect(existsSync(join(host.sandbox("as-nobody"), "mine"))).toBe(true);
@@ -382,7 +422,14 @@ test.skipIf(withoutRoot)("[A26] a task runs as its user, with its own environmen
 
 test("[A26] without a shell the program gets its arguments as they are", async () => {
   await started();
-  const command = { value: "printf", arguments: ["printf", "%s|", "a b", "$HOME", "'"], shell: false, uris: [], user: undefined, environment: undefined };
+  const command = {
+    value: "printf",
+    arguments: ["printf", "%s|", "a b", "$HOME", "'"],
+    shell: false,
+    uris: [],
+    user: undefined,
+    environment: undefined,
+  };
   plane.order(launch("plain", "", { command }));
   await plane.state("plain", "TASK_FINISHED");
   expect(host.read("plain", "stdout")).toBe("a b|$HOME|'|");
@@ -399,10 +446,50 @@ test("[A10] what cannot be launched fails with advice, and the agent goes on", a
   expect(status.message).toMatch(/work directory/);
 });
 
+test.skipIf(withoutRoot)(
+  "[A4] what the disk cannot keep is not done: a full disk voids the orders, and space mends it",
+  async () => {
+    mkdirSync(host.path);
+    expect(spawnSync("mount", ["-t", "tmpfs", "-o", "size=256k", "tmpfs", host.path]).status).toBe(0);
+    try {
+      await started();
+      const filler = join(host.path, "filler");
+      spawnSync("dd", ["if=/dev/zero", `of=${filler}`, "bs=4k"]);
+      const ran = join(host.workDir, "ran");
+      plane.order(launch("unkept", `echo ran >> ${ran}; echo ${"x".repeat(8192)} > /dev/null`));
+      const registration = await eventually("another registration", () => plane.registrations[1]);
+      expect(registration.tasks).toEqual([]);
+      expect(plane.acted.filter((sequence) => sequence > 0)).toEqual([]);
+      expect(agent.output).toMatch(/cannot be checkpointed: ENOSPC/);
+      rmSync(filler);
+      const last = await eventually("a registration that holds", () =>
+        plane.acted.includes(0) ? plane.registrations.length : undefined,
+      );
+      plane.order(launch("kept", `echo ran >> ${ran}`));
+      await plane.state("kept", "TASK_FINISHED");
+      expect([last >= 2, readFileSync(ran, "utf8")]).toEqual([true, "ran\n"]);
+    } finally {
+      await agent.kill("SIGKILL");
+      spawnSync("umount", ["-l", host.path]);
+    }
+  },
+);
+
 test.skipIf(withoutRoot)("[A10] an unknown user and a missing command are launch failures", async () => {
   await started();
-  const command = { value: "true", user: "no-such-user", arguments: [], uris: [], shell: undefined, environment: undefined };
-  plane.order(launch("unknown-user", "", { command }), launch("no-command", "", { command: undefined }), launch("fine", "true"));
+  const command = {
+    value: "true",
+    user: "no-such-user",
+    arguments: [],
+    uris: [],
+    shell: undefined,
+    environment: undefined,
+  };
+  plane.order(
+    launch("unknown-user", "", { command }),
+    launch("no-command", "", { command: undefined }),
+    launch("fine", "true"),
+  );
   const { status } = await plane.state("unknown-user", "TASK_FAILED");
   expect(status.reason).toBe("REASON_CONTAINER_LAUNCH_FAILED");
   expect(status.message).toMatch(/no user 'no-such-user'/);
@@ -441,27 +528,72 @@ test("[A18] files of a sandbox are read through the plane's tunnel, in ranges, a
   plane.order(launch("writer", "printf 0123456789; ln -s /etc/passwd leak; mkfifo pipe; mkdir sub; echo x > sub/file"));
   await plane.state("writer", "TASK_FINISHED");
   const virtual = "/frameworks/framework-1/executors/writer/runs/latest";
-  const download = (path: string, range?: string) => plane.request(`/files/download?path=${encodeURIComponent(path)}`, range);
+  const download = (path: string, range?: string) =>
+    plane.request(`/files/download?path=${encodeURIComponent(path)}`, range);
   const whole = await download(`${virtual}/stdout`);
   expect([whole.status, Buffer.from(whole.body, "base64").toString()]).toEqual([200, "0123456789"]);
   const part = await download(`${virtual}/stdout`, "bytes=4-");
-  expect([part.status, part.headers["content-range"], Buffer.from(part.body, "base64").toString()]).toEqual([206, "bytes 4-9/10", "456789"]);
+  expect([part.status, part.headers["content-range"], Buffer.from(part.body, "base64").toString()]).toEqual([
+    206,
+    "bytes 4-9/10",
+    "456789",
+  ]);
   const beyond = await download(`${virtual}/stdout`, "bytes=10-");
   expect([beyond.status, beyond.headers["content-range"]]).toEqual([416, "bytes */10"]);
   for (const path of ["leak", "pipe", "../../../../../../../../host-key", "/etc/passwd", ""])
     expect((await download(path.startsWith("/") ? path : `${virtual}/${path}`)).status).toBeGreaterThanOrEqual(400);
   const browse = await plane.request(`/files/browse.json?path=${encodeURIComponent(virtual)}`);
   const entries = JSON.parse(Buffer.from(browse.body, "base64").toString()) as { path: string; mode: string }[];
-  expect(entries.map(({ path, mode }) => `${mode.charAt(0)} ${path.slice(virtual.length + 1)}`)).toEqual(["l leak", "p pipe", "- stderr", "- stdout", "d sub"]);
-  const state = JSON.parse(Buffer.from((await plane.request("/slave(1)/state")).body, "base64").toString()) as Record<string, unknown>;
-  expect(state).toMatchObject({ id: "agent-S0", completed_frameworks: [{ id: "framework-1", completed_executors: [{ id: "writer" }] }] });
+  expect(entries.map(({ path, mode }) => `${mode.charAt(0)} ${path.slice(virtual.length + 1)}`)).toEqual([
+    "l leak",
+    "p pipe",
+    "- stderr",
+    "- stdout",
+    "d sub",
+  ]);
+  const state = JSON.parse(Buffer.from((await plane.request("/slave(1)/state")).body, "base64").toString()) as Record<
+    string,
+    unknown
+  >;
+  expect(state).toMatchObject({
+    id: "agent-S0",
+    completed_frameworks: [{ id: "framework-1", completed_executors: [{ id: "writer" }] }],
+  });
 });
+
+test.skipIf(withoutRoot)(
+  "[A8] an agent that is not root says what it lacks, and runs and kills what it can",
+  async () => {
+    agent = host.start({ plane: plane.url, uid: 65_534 });
+    await plane.registered();
+    expect(agent.output).toMatch(/not root: every task runs as the agent's own user/);
+    expect(agent.output).toMatch(/no usable cgroup at all/);
+    plane.order(
+      launch("plain", "id -u"),
+      launch("tree", "sleep 600 & echo $! > child; trap '' TERM; echo ready; while :; do sleep 0.02; done"),
+    );
+    await plane.state("plain", "TASK_FINISHED");
+    expect(host.read("plain", "stdout")).toBe("65534\n");
+    const child = identify(Number(await written("tree", "child")));
+    await written("tree");
+    plane.order(kill("tree", 100));
+    await plane.state("tree", "TASK_KILLED");
+    expect(child !== undefined && isAlive(child)).toBe(false);
+  },
+);
 
 test.skipIf(withoutRoot)("[A26] task users can enter their sandbox and not the agent's own files", async () => {
   await started();
   chmodSync(host.workDir, 0o755); // the tests' own temporary directory is private
   symlinkSync("/", join(host.workDir, "root"));
-  const command = { value: `cat ${host.path}/meta/agent.journal || echo refused; ls ${host.path}/meta || echo refused`, user: "nobody", arguments: [], uris: [], shell: undefined, environment: undefined };
+  const command = {
+    value: `cat ${host.path}/meta/agent.journal || echo refused; ls ${host.path}/meta || echo refused`,
+    user: "nobody",
+    arguments: [],
+    uris: [],
+    shell: undefined,
+    environment: undefined,
+  };
   plane.order(launch("curious", "", { command }));
   await plane.state("curious", "TASK_FINISHED");
   expect(host.read("curious", "stdout")).toBe("refused\nrefused\n");

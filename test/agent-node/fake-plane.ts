@@ -4,9 +4,25 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type WebSocket, WebSocketServer } from "ws";
 import { present } from "#base/assert.ts";
-import { type AgentMessage, agentMessageSchema, type Order, parseFrame, type PlaneMessage, PING, PONG, type Update } from "#protocol/agent.ts";
+import {
+  type AgentMessage,
+  agentMessageSchema,
+  type Order,
+  parseFrame,
+  type PlaneMessage,
+  PING,
+  PONG,
+  type Update,
+} from "#protocol/agent.ts";
 import type { AgentId, Epoch, FrameworkId, SessionId, TaskId } from "#protocol/ids.ts";
-import { checkProof, makeVerifier, parseClientFirst, type ScramVerifier, type ServerExchange, serverFirst } from "#protocol/scram.ts";
+import {
+  checkProof,
+  makeVerifier,
+  parseClientFirst,
+  type ScramVerifier,
+  type ServerExchange,
+  serverFirst,
+} from "#protocol/scram.ts";
 import type { TaskState } from "#protocol/task.ts";
 import { nodeScramCrypto } from "../../agent-node/connection/node-crypto.ts";
 
@@ -61,7 +77,7 @@ export class FakePlane {
       this.#socket = socket;
       let exchange: ServerExchange | undefined;
       socket.on("error", () => {});
-      socket.on("message", (data) => {
+      socket.on("message", (data: Buffer) => {
         const text = data.toString();
         if (text === PING) {
           this.pings++;
@@ -121,7 +137,9 @@ export class FakePlane {
     const requestId = `request-${Math.random()}`;
     this.send({ type: "request", requestId, path, range });
     return eventually("a response", () =>
-      this.received.find((message): message is Response => message.type === "response" && message.requestId === requestId),
+      this.received.find(
+        (message): message is Response => message.type === "response" && message.requestId === requestId,
+      ),
     );
   }
 
@@ -140,16 +158,24 @@ export class FakePlane {
   }
 
   async state(taskId: string, state: TaskState, timeoutMs?: number): Promise<Update> {
-    return eventually(`${taskId} ${state}`, () => this.updatesOf(taskId).find(({ status }) => status.state === state), timeoutMs);
+    return eventually(
+      `${taskId} ${state}`,
+      () => this.updatesOf(taskId).find(({ status }) => status.state === state),
+      timeoutMs,
+    );
   }
 
   /** The `acted` numbers of the current session, in order. */
   get acted(): number[] {
-    return this.received.flatMap((message) => (message.type === "acted" && message.session === this.session ? [message.sequence] : []));
+    return this.received.flatMap((message) =>
+      message.type === "acted" && message.session === this.session ? [message.sequence] : [],
+    );
   }
 
   async registered(count = 1): Promise<Register> {
-    await eventually(`registration ${count}`, () => (this.registrations.length >= count && this.acted.length > 0 ? true : undefined));
+    await eventually(`registration ${count}`, () =>
+      this.registrations.length >= count && this.acted.length > 0 ? true : undefined,
+    );
     return present(this.registrations.at(-1), "a registration");
   }
 
@@ -164,13 +190,19 @@ export class FakePlane {
     await once(this.#server, "close");
   }
 
-  async #onMessage(socket: WebSocket, message: AgentMessage, exchange: ServerExchange | undefined): Promise<ServerExchange | undefined> {
-    const answer = (reply: PlaneMessage): void => socket.send(JSON.stringify(reply));
+  async #onMessage(
+    socket: WebSocket,
+    message: AgentMessage,
+    exchange: ServerExchange | undefined,
+  ): Promise<ServerExchange | undefined> {
+    const answer = (reply: PlaneMessage): undefined => {
+      socket.send(JSON.stringify(reply));
+    };
     switch (message.type) {
       case "authenticate": {
-        if (this.authenticationAnswer !== undefined) return void answer(this.authenticationAnswer);
+        if (this.authenticationAnswer !== undefined) return answer(this.authenticationAnswer);
         const first = parseClientFirst(message.clientFirst);
-        if (first.type === "refused") return void answer({ type: "authentication-failed", reason: first.reason });
+        if (first.type === "refused") return answer({ type: "authentication-failed", reason: first.reason });
         const { salt, iterations } = this.#verifier;
         const next = serverFirst(first, { salt, iterations, serverNonce: "server-nonce-of-this-test" });
         answer({ type: "authentication-step", serverFirst: next.serverFirst });
@@ -185,16 +217,22 @@ export class FakePlane {
         return undefined;
       }
       case "register": {
-        this.#register = this.#register === undefined ? message : { ...message, tasks: [...this.#register.tasks, ...message.tasks] };
+        this.#register =
+          this.#register === undefined ? message : { ...message, tasks: [...this.#register.tasks, ...message.tasks] };
         if (message.more) return undefined;
         const whole = this.#register;
         this.#register = undefined;
         const other = this.onRegister(whole);
-        if (other !== undefined) return void answer(other);
+        if (other !== undefined) return answer(other);
         this.registrations.push(whole);
         this.session = `session-${this.registrations.length}` as SessionId;
         this.#sequence = 0;
-        answer({ type: "registered", agentId: whole.agentId ?? ("agent-S0" as AgentId), epoch: this.epoch, session: this.session });
+        answer({
+          type: "registered",
+          agentId: whole.agentId ?? ("agent-S0" as AgentId),
+          epoch: this.epoch,
+          session: this.session,
+        });
         return undefined;
       }
       case "updates":
@@ -210,7 +248,11 @@ export class FakePlane {
 }
 
 /** A launch order of a shell line, or of more. */
-export function launch(taskId: string, command: string, over: Partial<Extract<Order, { readonly type: "launch" }>["task"]> = {}): Order {
+export function launch(
+  taskId: string,
+  command: string,
+  over: Partial<Extract<Order, { readonly type: "launch" }>["task"]> = {},
+): Order {
   return {
     type: "launch",
     framework: FRAMEWORK,
@@ -224,7 +266,7 @@ export function launch(taskId: string, command: string, over: Partial<Extract<Or
       ],
       command: { value: command, arguments: [], uris: [] },
       ...over,
-    } as Extract<Order, { readonly type: "launch" }>["task"],
+    },
   };
 }
 
@@ -236,7 +278,11 @@ export const kill = (taskId: string, graceMs?: number): Order => ({
 });
 
 /** Waits until `look` gives something. Real processes take real time; this is the only way that these tests wait. */
-export async function eventually<T>(what: string, look: () => T | undefined | Promise<T | undefined>, timeoutMs = 15_000): Promise<T> {
+export async function eventually<T>(
+  what: string,
+  look: () => T | undefined | Promise<T | undefined>,
+  timeoutMs = 15_000,
+): Promise<T> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
     const found = await look();

@@ -21,7 +21,10 @@ test("--context wins over MESOFLARE_CONTEXT, which wins over the default places"
   const environment = { MESOFLARE_CONTEXT: "/b", XDG_STATE_HOME: "/state", XDG_CONFIG_HOME: "/config" };
   expect(contextCandidates({ named: "/a", environment })).toEqual(["/a"]);
   expect(contextCandidates({ environment })).toEqual(["/b"]);
-  expect(contextCandidates({ environment: { ...environment, MESOFLARE_CONTEXT: "" } })).toEqual(["/state/mesoflare/context.json", "/config/mesoflare/context.json"]);
+  expect(contextCandidates({ environment: { ...environment, MESOFLARE_CONTEXT: "" } })).toEqual([
+    "/state/mesoflare/context.json",
+    "/config/mesoflare/context.json",
+  ]);
   expect(contextCandidates({ environment: {} })).toEqual([
     join(homedir(), ".local/state/mesoflare/context.json"),
     join(homedir(), ".config/mesoflare/context.json"),
@@ -37,7 +40,9 @@ test("a context is read, and one that others can read is warned of", async () =>
 
 test("no context: the error says where it looked and what to do", async () => {
   const missing = join(directory, "none.json");
-  await expect(loadContext({ named: missing, environment: {} }, ignore)).rejects.toThrow(new RegExp(`${missing}.*mesoflare start.*credential new`));
+  await expect(loadContext({ named: missing, environment: {} }, ignore)).rejects.toThrow(
+    new RegExp(`${missing}.*mesoflare start.*credential new`),
+  );
 });
 
 test.each([

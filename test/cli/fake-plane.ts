@@ -62,7 +62,10 @@ export class FakePlane {
 
   #update(status: { readonly state: TaskState; readonly message?: string; readonly reason?: string }): void {
     const uuid = randomBytes(16).toString("base64");
-    this.send({ type: "UPDATE", update: { status: { ...status, task_id: { value: this.#taskId }, agent_id: { value: "agent-S0" }, uuid } } });
+    this.send({
+      type: "UPDATE",
+      update: { status: { ...status, task_id: { value: this.#taskId }, agent_id: { value: "agent-S0" }, uuid } },
+    });
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -73,7 +76,11 @@ export class FakePlane {
     let body = "";
     for await (const chunk of request) body += String(chunk);
     const call = JSON.parse(body) as FakeCall;
-    this.calls.push({ ...call, authorization: request.headers.authorization, streamId: request.headers["mesos-stream-id"] });
+    this.calls.push({
+      ...call,
+      authorization: request.headers.authorization,
+      streamId: request.headers["mesos-stream-id"],
+    });
     if (call.type === "SUBSCRIBE") return this.#subscribe(response);
     response.writeHead(202).end();
     if (call.type === "ACCEPT") this.#accept(call);
@@ -88,12 +95,23 @@ export class FakePlane {
     const framework_id = { value: "framework-0000" };
     this.send({ type: "SUBSCRIBED", subscribed: { framework_id, heartbeat_interval_seconds: 15, master_info: {} } });
     this.send({ type: "HEARTBEAT" });
-    const resources = Object.entries(this.offered).map(([name, value]) => ({ name, type: "SCALAR", scalar: { value } }));
-    this.send({ type: "OFFERS", offers: { offers: [{ id: { value: "O1" }, framework_id, agent_id: { value: "agent-S0" }, hostname: "a", resources }] } });
+    const resources = Object.entries(this.offered).map(([name, value]) => ({
+      name,
+      type: "SCALAR",
+      scalar: { value },
+    }));
+    this.send({
+      type: "OFFERS",
+      offers: {
+        offers: [{ id: { value: "O1" }, framework_id, agent_id: { value: "agent-S0" }, hostname: "a", resources }],
+      },
+    });
   }
 
   #accept(call: FakeCall): void {
-    const { accept } = call as unknown as { accept: { operations: { launch: { task_infos: { task_id: { value: string } }[] } }[] } };
+    const { accept } = call as unknown as {
+      accept: { operations: { launch: { task_infos: { task_id: { value: string } }[] } }[] };
+    };
     this.#taskId = accept.operations[0]?.launch.task_infos[0]?.task_id.value ?? "";
     this.play(this.script);
   }

@@ -40,16 +40,34 @@ test("a task id is safe whatever the name is", () => {
   expect(makeTaskId("x".repeat(500), "0a1b")).toHaveLength(65);
 });
 
-test("a task is found by id, or by a name that only it has", () => {
-  const task = (id: string, name: string) => ({ id, name, framework_id: "f" }) as unknown as TaskJson;
-  const tasks = [task("a-1", "a"), task("b-1", "b"), task("b-2", "b"), task("a", "c")];
+test("a task is found by id, or by its name: the live one, else the newest", () => {
+  const task = (id: string, name: string, state = "TASK_RUNNING") =>
+    ({ id, name, state, framework_id: "f" }) as unknown as TaskJson;
+  const ended = "TASK_FINISHED";
+  const tasks = [
+    task("a-1", "a"),
+    task("b-1", "b"),
+    task("b-2", "b"),
+    task("a", "c"),
+    task("d-1", "d"),
+    task("d-2", "d", ended),
+  ];
   expect(chooseTask(tasks, "a-1").id).toBe("a-1");
   expect(chooseTask(tasks, "a").name).toBe("c"); // the id wins over the name
-  expect(chooseTask(tasks, "c").id).toBe("a");
+  expect(chooseTask(tasks, "d").id).toBe("d-1");
+  expect(chooseTask([task("e-1", "e", ended), task("e-2", "e", ended)], "e").id).toBe("e-2");
   expect(() => chooseTask(tasks, "b")).toThrow("more than one task");
   expect(() => chooseTask(tasks, "z")).toThrow("no task 'z'");
 });
 
 test("a table's columns are aligned", () => {
-  expect(formatTable(["id", "state"], [["long-id", "up"], ["x", ""]])).toBe("ID       STATE\nlong-id  up\nx\n");
+  expect(
+    formatTable(
+      ["id", "state"],
+      [
+        ["long-id", "up"],
+        ["x", ""],
+      ],
+    ),
+  ).toBe("ID       STATE\nlong-id  up\nx\n");
 });

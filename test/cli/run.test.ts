@@ -15,10 +15,22 @@ beforeEach(async () => {
 afterEach(() => plane.close());
 
 function prepare(flags: Partial<Parameters<typeof parseRunOptions>[0]> = {}) {
-  const options = parseRunOptions({ name: "t", cpus: "0.1", mem: "32", env: [], ...flags }, ["sh", "-c", "true"], "nobody");
+  const options = parseRunOptions(
+    { name: "t", cpus: "0.1", mem: "32", env: [], ...flags },
+    ["sh", "-c", "true"],
+    "nobody",
+  );
   const shown = { stdout: "", stderr: "" };
-  const collect = (name: "stdout" | "stderr") => ({ write: (data: string | Uint8Array) => (shown[name] += typeof data === "string" ? data : new TextDecoder().decode(data)) });
-  const run = new TaskRun(context, options, "t-1" as TaskId, textReport({ stdout: collect("stdout"), stderr: collect("stderr") }, options));
+  const collect = (name: "stdout" | "stderr") => ({
+    write: (data: string | Uint8Array) =>
+      (shown[name] += typeof data === "string" ? data : new TextDecoder().decode(data)),
+  });
+  const run = new TaskRun(
+    context,
+    options,
+    "t-1" as TaskId,
+    textReport({ stdout: collect("stdout"), stderr: collect("stderr") }, options),
+  );
   return { run, shown };
 }
 
@@ -34,7 +46,9 @@ test("output goes where the task wrote it, the exit code is the task's, and the 
   expect(shown).toEqual({ stdout: "hello, this is more than one piece\n", stderr: "oops\n" });
   expect(plane.callsOf("ACKNOWLEDGE")).toHaveLength(2);
   expect(plane.calls.at(-1)?.type).toBe("TEARDOWN");
-  expect(plane.calls[0]).toMatchObject({ subscribe: { framework_info: { user: "nobody", failover_timeout: FAILOVER_SECONDS_ATTACHED } } });
+  expect(plane.calls[0]).toMatchObject({
+    subscribe: { framework_info: { user: "nobody", failover_timeout: FAILOVER_SECONDS_ATTACHED } },
+  });
 });
 
 test("every call after SUBSCRIBE carries the stream id and the credentials", async () => {
@@ -42,7 +56,9 @@ test("every call after SUBSCRIBE carries the stream id and the credentials", asy
   const [first, ...rest] = plane.calls;
   expect(first?.["streamId"]).toBeUndefined();
   expect(new Set(rest.map(({ streamId }) => streamId))).toEqual(new Set(["stream-1"]));
-  expect(new Set(plane.calls.map(({ authorization }) => authorization))).toEqual(new Set([`Basic ${btoa("operator:secret-secret")}`]));
+  expect(new Set(plane.calls.map(({ authorization }) => authorization))).toEqual(
+    new Set([`Basic ${btoa("operator:secret-secret")}`]),
+  );
 });
 
 test("a stop kills the task, waits for its end, and decides the exit code", async () => {
@@ -67,7 +83,9 @@ test("--detach leaves when the task runs: no TEARDOWN, and a framework that outl
   expect(await run.run()).toBe(0);
   expect(shown.stdout).toContain("task t-1 runs on agent agent-S0, framework framework-0000");
   expect(plane.callsOf("TEARDOWN")).toHaveLength(0);
-  expect(plane.calls[0]).toMatchObject({ subscribe: { framework_info: { failover_timeout: FAILOVER_SECONDS_DETACHED } } });
+  expect(plane.calls[0]).toMatchObject({
+    subscribe: { framework_info: { failover_timeout: FAILOVER_SECONDS_DETACHED } },
+  });
 });
 
 test("a broken stream is resumed with the same framework id, and the task is reconciled", async () => {

@@ -19,14 +19,27 @@ const given = { port: "5050", agents: "1", state: "somewhere" };
 
 test("flags are whole numbers in their bounds", () => {
   expect(parseStartOptions({ ...given, replicas: "5" })).toMatchObject({ port: 5050, agents: 1, replicas: 5 });
-  for (const wrong of [{ port: "0" }, { port: "65536" }, { port: "x" }, { agents: "-1" }, { agents: "1.5" }, { replicas: "4" }, { state: "" }]) {
+  for (const wrong of [
+    { port: "0" },
+    { port: "65536" },
+    { port: "x" },
+    { agents: "-1" },
+    { agents: "1.5" },
+    { replicas: "4" },
+    { state: "" },
+  ]) {
     expect(() => parseStartOptions({ ...given, ...wrong })).toThrow(/must/);
   }
 });
 
 test("/proc/PID/stat is read past a name with parentheses and spaces", () => {
   const rest = Array.from({ length: 50 }, (_, i) => String(i));
-  expect(parseStat(`42 (a) b (c) S 7 ${rest.join(" ")}`)).toEqual({ name: "a) b (c", state: "S", parent: 7, startTime: 17 });
+  expect(parseStat(`42 (a) b (c) S 7 ${rest.join(" ")}`)).toEqual({
+    name: "a) b (c",
+    state: "S",
+    parent: 7,
+    startTime: 17,
+  });
   expect(parseStat("")).toBeUndefined();
 });
 
@@ -89,7 +102,8 @@ test("credentials are made once, with mode 0600, and the context follows the por
   const first = await state.prepareCredentials("http://127.0.0.1:5050");
   const second = await state.prepareCredentials("http://127.0.0.1:6060");
   expect(second).toEqual({ ...first, plane: "http://127.0.0.1:6060" });
-  for (const file of [state.context, state.agentCredential, state.verifiers]) expect((await stat(file)).mode & 0o777).toBe(0o600);
+  for (const file of [state.context, state.agentCredential, state.verifiers])
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
   expect(await readFile(state.verifiers, "utf8")).not.toContain(first.secret);
 });
 

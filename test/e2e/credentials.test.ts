@@ -41,7 +41,8 @@ test("an agent's principal may not run frameworks", async () => {
 
 test("without credentials everything but health, version and redirect is refused", async () => {
   const plane = await TestPlane.start();
-  const status = async (path: string): Promise<number> => (await fetch(new URL(path, plane.url), { redirect: "manual" })).status;
+  const status = async (path: string): Promise<number> =>
+    (await fetch(new URL(path, plane.url), { redirect: "manual" })).status;
   expect(await Promise.all(["/health", "/version"].map(status))).toEqual([200, 200]);
   expect(await status("/redirect")).toBe(307);
   for (const path of ["/state", "/slaves", "/frameworks", "/tasks", "/metrics/snapshot", "/registrar(1)/registry"]) {

@@ -9,7 +9,8 @@ import { isAlive } from "../../cli/start/processes.ts";
 import { Command, mesoflare } from "./harness/command.ts";
 import { built, freePort, onEnd, temporaryDirectory } from "./harness/workspace.ts";
 
-const launch = (...args: readonly string[]): Command => new Command(process.execPath, [built("mesoflare.js"), "start", ...args]);
+const launch = (...args: readonly string[]): Command =>
+  new Command(process.execPath, [built("mesoflare.js"), "start", ...args]);
 
 async function lockOf(state: string): Promise<Lock> {
   const lock = parseLock(await readFile(join(state, "lock.json"), "utf8"));
@@ -25,7 +26,8 @@ test("ready within 5 s; Ctrl-C leaves no process; the next start has the same ag
   await first.prints(/ready in [0-4]\.\d s/);
   const lock = await lockOf(state);
   expect(leftoversOf(lock).length).toBe(3);
-  for (const secret of ["context.json", "agent.json"]) expect((await stat(join(state, secret))).mode & 0o777).toBe(0o600);
+  for (const secret of ["context.json", "agent.json"])
+    expect((await stat(join(state, secret))).mode & 0o777).toBe(0o600);
   const task = await mesoflare(join(state, "context.json"), "run", "--name", "t", "--detach", "--", "sleep", "300");
   expect(task.code).toBe(0);
   await first.leave("SIGINT");
@@ -36,7 +38,9 @@ test("ready within 5 s; Ctrl-C leaves no process; the next start has the same ag
   const second = launch(...flags);
   await second.prints(/ready in/);
   expect(registeredId(second.stdout)).toBe(registeredId(first.stdout));
-  const { tasks } = JSON.parse((await mesoflare(join(state, "context.json"), "tasks", "--all", "--json")).stdout) as { tasks: { state: string }[] };
+  const { tasks } = JSON.parse((await mesoflare(join(state, "context.json"), "tasks", "--all", "--json")).stdout) as {
+    tasks: { state: string }[];
+  };
   expect(tasks.map((one) => one.state)).toEqual(["TASK_KILLED"]); // reported before the plane went
 });
 
@@ -104,5 +108,7 @@ test("an agent that dies is started again", async () => {
   const before = await lockOf(state);
   process.kill(before.agents["agent-2"]?.pid ?? 0, "SIGKILL");
   await command.prints("agent-2 was ended by SIGKILL");
-  await expect.poll(async () => (await lockOf(state)).agents["agent-2"]?.pid, { timeout: 5000 }).not.toBe(before.agents["agent-2"]?.pid);
+  await expect
+    .poll(async () => (await lockOf(state)).agents["agent-2"]?.pid, { timeout: 5000 })
+    .not.toBe(before.agents["agent-2"]?.pid);
 });

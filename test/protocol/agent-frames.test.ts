@@ -1,7 +1,13 @@
 // What may come over an agent's socket: every message is read back as it was written, and whatever else comes is refused.
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { agentMessageSchema, FRAME_BYTES_MAX, FRAME_ITEMS_MAX, parseFrame, planeMessageSchema } from "#protocol/agent.ts";
+import {
+  agentMessageSchema,
+  FRAME_BYTES_MAX,
+  FRAME_ITEMS_MAX,
+  parseFrame,
+  planeMessageSchema,
+} from "#protocol/agent.ts";
 
 const order = { sequence: 1, order: { type: "shutdown-framework", frameworkId: "f" } };
 const system = { cpus_total: 1, load_1min: 0, load_5min: 0, load_15min: 0, mem_total_bytes: 1, mem_free_bytes: 1 };
@@ -9,7 +15,14 @@ const info = { hostname: "h", port: 5051, resources: [], attributes: [] };
 const status = { task_id: { value: "t" }, state: "TASK_RUNNING", uuid: "AAAAAAAAAAAAAAAAAAAAAA==" };
 
 const AGENT_MESSAGES: readonly object[] = [
-  { type: "authenticate", protocolVersion: 1, agentVersion: "0.1.0", mechanism: "SCRAM-SHA-256", clientFirst: "n,,n=a,r=b", epochSeen: 0 },
+  {
+    type: "authenticate",
+    protocolVersion: 1,
+    agentVersion: "0.1.0",
+    mechanism: "SCRAM-SHA-256",
+    clientFirst: "n,,n=a,r=b",
+    epochSeen: 0,
+  },
   { type: "authentication-step", clientFinal: "c=biws" },
   { type: "register", info, tasks: [], more: false, system },
   { type: "acted", session: "s", sequence: 0 },
@@ -50,15 +63,32 @@ test.each([
   ["an order without a number", frame({ type: "orders", epoch: 1, session: "s", orders: [{ order: order.order }] })],
   ["order number 0", frame({ type: "orders", epoch: 1, session: "s", orders: [{ ...order, sequence: 0 }] })],
   ["half an order number", frame({ type: "orders", epoch: 1, session: "s", orders: [{ ...order, sequence: 1.5 }] })],
-  ["an unsafe order number", frame({ type: "orders", epoch: 1, session: "s", orders: [{ ...order, sequence: 2 ** 53 }] })],
-  ["too many orders", frame({ type: "orders", epoch: 1, session: "s", orders: Array.from({ length: FRAME_ITEMS_MAX + 1 }, () => order) })],
-  ["an unknown order", frame({ type: "orders", epoch: 1, session: "s", orders: [{ sequence: 1, order: { type: "reboot" } }] })],
+  [
+    "an unsafe order number",
+    frame({ type: "orders", epoch: 1, session: "s", orders: [{ ...order, sequence: 2 ** 53 }] }),
+  ],
+  [
+    "too many orders",
+    frame({ type: "orders", epoch: 1, session: "s", orders: Array.from({ length: FRAME_ITEMS_MAX + 1 }, () => order) }),
+  ],
+  [
+    "an unknown order",
+    frame({ type: "orders", epoch: 1, session: "s", orders: [{ sequence: 1, order: { type: "reboot" } }] }),
+  ],
   ["a negative epoch", frame({ type: "registered", agentId: "a", epoch: -1, session: "s" })],
   ["an epoch in text", frame({ type: "registered", agentId: "a", epoch: "1", session: "s" })],
   ["an id that is too long", frame({ type: "registered", agentId: "a".repeat(5000), epoch: 1, session: "s" })],
   ["a path that is none", frame({ type: "request", requestId: "1", path: "state" })],
   ["a path that is too long", frame({ type: "request", requestId: "1", path: `/${"a".repeat(9000)}` })],
-  ["a uuid that is too long", frame({ type: "acknowledge", epoch: 1, session: "s", acknowledgements: [{ frameworkId: "f", taskId: "t", uuid: "u".repeat(25) }] })],
+  [
+    "a uuid that is too long",
+    frame({
+      type: "acknowledge",
+      epoch: 1,
+      session: "s",
+      acknowledgements: [{ frameworkId: "f", taskId: "t", uuid: "u".repeat(25) }],
+    }),
+  ],
   ["too many bytes", `"${"x".repeat(FRAME_BYTES_MAX)}"`],
   ["deep nesting", "[".repeat(100_000)],
 ])("a plane's frame with %s is refused with a reason", (_, text) => {
@@ -67,9 +97,36 @@ test.each([
 });
 
 test.each([
-  ["a task without an id", frame({ type: "register", info, tasks: [{ framework: {}, task: {}, latest: "TASK_RUNNING", statuses: [] }], more: false, system })],
-  ["an unknown task state", frame({ type: "updates", session: "s", updates: [{ frameworkId: "f", status: { ...status, state: "TASK_HAPPY" }, latest: "TASK_RUNNING" }] })],
-  ["too many updates", frame({ type: "updates", session: "s", updates: Array.from({ length: FRAME_ITEMS_MAX + 1 }, () => ({ frameworkId: "f", status, latest: "TASK_RUNNING" })) })],
+  [
+    "a task without an id",
+    frame({
+      type: "register",
+      info,
+      tasks: [{ framework: {}, task: {}, latest: "TASK_RUNNING", statuses: [] }],
+      more: false,
+      system,
+    }),
+  ],
+  [
+    "an unknown task state",
+    frame({
+      type: "updates",
+      session: "s",
+      updates: [{ frameworkId: "f", status: { ...status, state: "TASK_HAPPY" }, latest: "TASK_RUNNING" }],
+    }),
+  ],
+  [
+    "too many updates",
+    frame({
+      type: "updates",
+      session: "s",
+      updates: Array.from({ length: FRAME_ITEMS_MAX + 1 }, () => ({
+        frameworkId: "f",
+        status,
+        latest: "TASK_RUNNING",
+      })),
+    }),
+  ],
   ["figures that are no numbers", frame({ type: "statistics", system: { ...system, cpus_total: null } })],
   ["port 70000", frame({ type: "register", info: { ...info, port: 70_000 }, tasks: [], more: false, system })],
   ["no host name", frame({ type: "register", info: { ...info, hostname: "" }, tasks: [], more: false, system })],

@@ -26,19 +26,23 @@ test("the length counts bytes, not characters", () => {
 test("chunk borders carry no meaning", () => {
   const payload = fc.uint8Array({ minLength: 1, maxLength: 300 });
   fc.assert(
-    fc.property(fc.array(payload, { maxLength: 8 }), fc.array(fc.nat({ max: 50 }), { maxLength: 20 }), (payloads, cuts) => {
-      const stream = new Uint8Array(payloads.flatMap((one) => [...encodeRecord(one)]));
-      const chunks: Uint8Array[] = [];
-      let at = 0;
-      for (const cut of cuts) chunks.push(stream.slice(at, (at += cut)));
-      chunks.push(stream.slice(at));
-      const reader = new RecordReader();
-      const records = chunks.flatMap((chunk) => {
-        const result = reader.push(chunk);
-        return result.type === "records" ? [...result.records] : [];
-      });
-      expect(records).toEqual(payloads);
-    }),
+    fc.property(
+      fc.array(payload, { maxLength: 8 }),
+      fc.array(fc.nat({ max: 50 }), { maxLength: 20 }),
+      (payloads, cuts) => {
+        const stream = new Uint8Array(payloads.flatMap((one) => [...encodeRecord(one)]));
+        const chunks: Uint8Array[] = [];
+        let at = 0;
+        for (const cut of cuts) chunks.push(stream.slice(at, (at += cut)));
+        chunks.push(stream.slice(at));
+        const reader = new RecordReader();
+        const records = chunks.flatMap((chunk) => {
+          const result = reader.push(chunk);
+          return result.type === "records" ? [...result.records] : [];
+        });
+        expect(records).toEqual(payloads);
+      },
+    ),
   );
 });
 

@@ -82,11 +82,23 @@ describe.each(VECTORS)("$name", (vector) => {
     const exchange = serverFirst(parsed, { salt, iterations: 4096, serverNonce: vector.serverNonce });
     const nonce = vector.clientNonce + vector.serverNonce;
     expect(exchange.serverFirst).toBe(`r=${nonce},s=${vector.salt},i=4096`);
-    const final = await clientFinal(crypto, { principal: "user", secret: "pencil", nonce: vector.clientNonce, serverFirst: exchange.serverFirst });
-    expect(final).toEqual({ type: "client-final", message: `c=biws,r=${nonce},p=${vector.proof}`, serverFinal: vector.serverFinal });
+    const final = await clientFinal(crypto, {
+      principal: "user",
+      secret: "pencil",
+      nonce: vector.clientNonce,
+      serverFirst: exchange.serverFirst,
+    });
+    expect(final).toEqual({
+      type: "client-final",
+      message: `c=biws,r=${nonce},p=${vector.proof}`,
+      serverFinal: vector.serverFinal,
+    });
     const verifier = await makeVerifier(crypto, "pencil", { salt, iterations: 4096 });
     const message = `c=biws,r=${nonce},p=${vector.proof}`;
-    expect(await checkProof(crypto, exchange, message, verifier)).toEqual({ type: "authenticated", serverFinal: vector.serverFinal });
+    expect(await checkProof(crypto, exchange, message, verifier)).toEqual({
+      type: "authenticated",
+      serverFinal: vector.serverFinal,
+    });
   });
 });
 
@@ -103,14 +115,24 @@ async function exchangeFor(principal: string) {
 test("a principal may have '=' and ','", async () => {
   const { verifier, exchange } = await exchangeFor("a=b,c");
   expect(exchange.principal).toBe("a=b,c");
-  const final = await clientFinal(crypto, { principal: "a=b,c", secret: "pencil", nonce: NONCE, serverFirst: exchange.serverFirst });
+  const final = await clientFinal(crypto, {
+    principal: "a=b,c",
+    secret: "pencil",
+    nonce: NONCE,
+    serverFirst: exchange.serverFirst,
+  });
   if (final.type === "refused") throw new Error(final.reason);
   expect((await checkProof(crypto, exchange, final.message, verifier)).type).toBe("authenticated");
 });
 
 test("a wrong secret and an unknown principal look the same", async () => {
   const { verifier, exchange } = await exchangeFor("user");
-  const final = await clientFinal(crypto, { principal: "user", secret: "guess", nonce: NONCE, serverFirst: exchange.serverFirst });
+  const final = await clientFinal(crypto, {
+    principal: "user",
+    secret: "guess",
+    nonce: NONCE,
+    serverFirst: exchange.serverFirst,
+  });
   if (final.type === "refused") throw new Error(final.reason);
   const wrong = await checkProof(crypto, exchange, final.message, verifier);
   expect(wrong.type).toBe("refused");
@@ -134,7 +156,12 @@ test.each([
   ["no proof", (message: string) => message.replace(/,p=.*/, "")],
 ])("the server refuses %s", async (_, change) => {
   const { verifier, exchange } = await exchangeFor("user");
-  const final = await clientFinal(crypto, { principal: "user", secret: "pencil", nonce: NONCE, serverFirst: exchange.serverFirst });
+  const final = await clientFinal(crypto, {
+    principal: "user",
+    secret: "pencil",
+    nonce: NONCE,
+    serverFirst: exchange.serverFirst,
+  });
   if (final.type === "refused") throw new Error(final.reason);
   expect((await checkProof(crypto, exchange, change(final.message), verifier)).type).toBe("refused");
 });
@@ -155,12 +182,21 @@ test.each([
   expect(result.type).toBe("refused");
 });
 
-test.each(["", "n,,", "y,,n=user,r=abcdefghijklmnopqr", "n,a=admin,n=user,r=abcdefghijklmnopqr", "n,,n=user,r=short", "n,,n=,r=abcdefghijklmnopqr"].concat([
-  "n,,n=a=b,r=abcdefghijklmnopqr",
-  "n,,n=user,r=abcdefghijklmnop,qr",
-  "n,,n=user,r=abcdefghijklmnop\u0000qr",
-  `n,,n=user,r=${"x".repeat(257)}`,
-]))("the server refuses client-first '%s'", (message) => {
+test.each(
+  [
+    "",
+    "n,,",
+    "y,,n=user,r=abcdefghijklmnopqr",
+    "n,a=admin,n=user,r=abcdefghijklmnopqr",
+    "n,,n=user,r=short",
+    "n,,n=,r=abcdefghijklmnopqr",
+  ].concat([
+    "n,,n=a=b,r=abcdefghijklmnopqr",
+    "n,,n=user,r=abcdefghijklmnop,qr",
+    "n,,n=user,r=abcdefghijklmnop\u0000qr",
+    `n,,n=user,r=${"x".repeat(257)}`,
+  ]),
+)("the server refuses client-first '%s'", (message) => {
   expect(parseClientFirst(message).type).toBe("refused");
 });
 
@@ -170,7 +206,9 @@ test("no text makes either side throw", async () => {
     fc.asyncProperty(fc.string({ unit: "binary" }), async (text) => {
       parseClientFirst(text);
       expect((await checkProof(crypto, exchange, text, verifier)).type).toBe("refused");
-      expect((await clientFinal(crypto, { principal: "u", secret: "s", nonce: NONCE, serverFirst: text })).type).toBe("refused");
+      expect((await clientFinal(crypto, { principal: "u", secret: "s", nonce: NONCE, serverFirst: text })).type).toBe(
+        "refused",
+      );
     }),
   );
 });

@@ -138,7 +138,16 @@ test("a tenth ten times is one CPU", () => {
 test("the resources object shows four scalars always, ranges and sets as text", () => {
   const set = fromResources([
     { name: "cpus", type: "SCALAR", scalar: { value: 1.5 } },
-    { name: "ports", type: "RANGES", ranges: { range: [{ begin: 5, end: 9 }, { begin: 1, end: 2 }] } },
+    {
+      name: "ports",
+      type: "RANGES",
+      ranges: {
+        range: [
+          { begin: 5, end: 9 },
+          { begin: 1, end: 2 },
+        ],
+      },
+    },
     { name: "cards", type: "SET", set: { item: ["a", "b"] } },
   ]);
   expect(resourcesObject(set)).toEqual({ cpus: 1.5, gpus: 0, mem: 0, disk: 0, ports: "[1-2, 5-9]", cards: "{a, b}" });

@@ -23,24 +23,42 @@ test("the flag text of resources", () => {
         name: "ports",
         role: "*",
         type: "RANGES",
-        ranges: { range: [{ begin: 5, end: 9 }, { begin: 31000, end: 32000 }] },
+        ranges: {
+          range: [
+            { begin: 5, end: 9 },
+            { begin: 31000, end: 32000 },
+          ],
+        },
       },
       { name: "cards", role: "*", type: "SET", set: { item: ["a", "b"] } },
     ],
   });
 });
 
-test.each(["cpus", "cpus:", "cpus:x", "cpus:-1", "cpus:0", "ports:[9-5]", "ports:[]", "cards:{}", "cpus:1;cpus:2", "a(b):1", ":1"])(
-  "resources: '%s' is refused with a reason",
-  (text) => {
-    const result = parseResources(text);
-    expect(result.type).toBe("refused");
-    expect(result).toHaveProperty("reason", expect.stringMatching(/./));
-  },
-);
+test.each([
+  "cpus",
+  "cpus:",
+  "cpus:x",
+  "cpus:-1",
+  "cpus:0",
+  "ports:[9-5]",
+  "ports:[]",
+  "cards:{}",
+  "cpus:1;cpus:2",
+  "a(b):1",
+  ":1",
+])("resources: '%s' is refused with a reason", (text) => {
+  const result = parseResources(text);
+  expect(result.type).toBe("refused");
+  expect(result).toHaveProperty("reason", expect.stringMatching(/./));
+});
 
 test("any text is parsed or refused, and never throws", () => {
-  fc.assert(fc.property(fc.string(), (text) => [parseResources(text), parseAttributes(text)].every(({ type }) => type !== undefined)));
+  fc.assert(
+    fc.property(fc.string(), (text) =>
+      [parseResources(text), parseAttributes(text)].every(({ type }) => type !== undefined),
+    ),
+  );
 });
 
 test("attributes: text is allowed, and shows as itself", () => {

@@ -12,10 +12,13 @@ import {
 } from "#scheduler/index.ts";
 
 const framework = { user: "nobody", name: "test" };
-const SUBSCRIBED = { type: "SUBSCRIBED", subscribed: { framework_id: { value: "f-1" }, heartbeat_interval_seconds: 2, master_info: {} } };
+const SUBSCRIBED = {
+  type: "SUBSCRIBED",
+  subscribed: { framework_id: { value: "f-1" }, heartbeat_interval_seconds: 2, master_info: {} },
+};
 const HEARTBEAT = { type: "HEARTBEAT" };
 
-interface Request {
+interface Sent {
   readonly url: string;
   readonly headers: Headers;
   readonly call: { readonly type: string; readonly [member: string]: unknown };
@@ -27,12 +30,16 @@ interface Stream {
 
 /** Stands for the network: `answer` decides, `requests` remembers. */
 class FakeNetwork {
-  readonly requests: Request[] = [];
+  readonly requests: Sent[] = [];
   readonly streams: Stream[] = [];
-  answer: (request: Request) => Response | undefined = () => undefined;
+  answer: (request: Sent) => Response | undefined = () => undefined;
 
   readonly fetch: typeof fetch = async (input, init) => {
-    const request = { url: String(input), headers: new Headers(init?.headers), call: JSON.parse(String(init?.body)) as Request["call"] };
+    const request = {
+      url: input instanceof Request ? input.url : input.toString(),
+      headers: new Headers(init?.headers),
+      call: JSON.parse(init?.body as string) as Sent["call"],
+    };
     this.requests.push(request);
     const answer = this.answer(request);
     if (answer !== undefined) return answer;
@@ -46,7 +53,8 @@ class FakeNetwork {
     signal?.addEventListener("abort", () => controller?.error(signal.reason));
     const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
     const stream: Stream = {
-      send: (item) => controller?.enqueue(typeof item === "string" ? encode(item) : encodeRecord(encode(JSON.stringify(item)))),
+      send: (item) =>
+        controller?.enqueue(typeof item === "string" ? encode(item) : encodeRecord(encode(JSON.stringify(item)))),
       close: () => controller?.close(),
     };
     this.streams.push(stream);
@@ -59,11 +67,16 @@ let network: FakeNetwork;
 let client: SchedulerClient;
 beforeEach(() => {
   network = new FakeNetwork();
-  client = new SchedulerClient({ plane: "http://plane:5050", credential: { principal: "p", secret: "s" }, fetch: network.fetch });
+  client = new SchedulerClient({
+    plane: "http://plane:5050",
+    credential: { principal: "p", secret: "s" },
+    fetch: network.fetch,
+  });
 });
 afterEach(() => void vi.useRealTimers());
 
-const next = async (events: AsyncGenerator<SchedulerEvent>): Promise<string | undefined> => (await events.next()).value?.type;
+const next = async (events: AsyncGenerator<SchedulerEvent>): Promise<string | undefined> =>
+  (await events.next()).value?.type;
 
 test("events come in order, and the ids of the subscription are remembered", async () => {
   const events = client.subscribe(framework);
@@ -85,7 +98,10 @@ test("a second subscription carries the framework id in both places", async () =
   await next(first);
   await first.return();
   await next(client.subscribe(framework));
-  expect(network.requests[1]?.call).toMatchObject({ framework_id: { value: "f-1" }, subscribe: { framework_info: { id: { value: "f-1" } } } });
+  expect(network.requests[1]?.call).toMatchObject({
+    framework_id: { value: "f-1" },
+    subscribe: { framework_info: { id: { value: "f-1" } } },
+  });
 });
 
 test("an ERROR event is the last one", async () => {
@@ -127,7 +143,11 @@ test("five missed heartbeats are the end of a stream, and any byte is a sign of 
 test("a refusal has status and text, no answer is another error", async () => {
   await next(client.subscribe(framework));
   network.answer = () => new Response("Framework is not subscribed", { status: 403 });
-  await expect(client.decline([])).rejects.toMatchObject({ name: "CallRefusedError", status: 403, text: "Framework is not subscribed" });
+  await expect(client.decline([])).rejects.toMatchObject({
+    name: "CallRefusedError",
+    status: 403,
+    text: "Framework is not subscribed",
+  });
   network.answer = () => {
     throw new TypeError("fetch failed", { cause: new Error("connect ECONNREFUSED") });
   };
@@ -138,7 +158,9 @@ test("a refusal has status and text, no answer is another error", async () => {
 
 test("a redirect moves host and port, and the next subscription goes there", async () => {
   network.answer = ({ url }) =>
-    url.startsWith("http://plane") ? new Response(null, { status: 307, headers: { Location: "//leader:5051/master/api/v1/scheduler" } }) : undefined;
+    url.startsWith("http://plane")
+      ? new Response(null, { status: 307, headers: { Location: "//leader:5051/master/api/v1/scheduler" } })
+      : undefined;
   const events = staySubscribed(client, framework, { bounds: { firstMs: 1, maxMs: 1 } });
   expect(await next(events)).toBe("SUBSCRIBED");
   expect(network.requests.at(-1)?.url).toBe("http://leader:5051/api/v1/scheduler");
@@ -154,11 +176,18 @@ test("staySubscribed comes back after 503 and broken streams, and says so each t
   let failures = 2;
   network.answer = () => (failures-- > 0 ? new Response("no quorum", { status: 503 }) : undefined);
   const interruptions: Interruption[] = [];
-  const events = staySubscribed(client, framework, { bounds: { firstMs: 1, maxMs: 1 }, onInterruption: (one) => interruptions.push(one) });
+  const events = staySubscribed(client, framework, {
+    bounds: { firstMs: 1, maxMs: 1 },
+    onInterruption: (one) => interruptions.push(one),
+  });
   expect(await next(events)).toBe("SUBSCRIBED");
   network.streams[0]?.close();
   expect(await next(events)).toBe("SUBSCRIBED");
-  expect(interruptions.map(({ error }) => (error as Error).name)).toEqual(["CallRefusedError", "CallRefusedError", "StreamBrokenError"]);
+  expect(interruptions.map(({ error }) => (error as Error).name)).toEqual([
+    "CallRefusedError",
+    "CallRefusedError",
+    "StreamBrokenError",
+  ]);
 });
 
 test("staySubscribed gives up on an answer that will not change, and on its signal", async () => {

@@ -4,9 +4,11 @@ import { compareBallots, type Ballot, NO_BALLOT } from "#log/ballot.ts";
 import type { Entry, PositionedEntry, ReplicaId } from "#log/entry.ts";
 import { position } from "#log/entry.ts";
 import type { ReplicaAnswer, ReplicaMessage } from "#log/messages.ts";
+import { parseEntryText } from "#log/parse-message.ts";
 import { entryText } from "#log/record.ts";
 import { loadReplica, type ReplicaState } from "#log/replica.ts";
 import type { LogStorage } from "#log/storage.ts";
+import { decodeEntry } from "#registrar/codec.ts";
 
 /** Letters of a value that a violation shows. */
 const SHOWN_LETTERS_MAX = 90;
@@ -34,9 +36,13 @@ export class Checker {
   readonly #acceptances = new Map<string, Set<ReplicaId>>();
   readonly #written = new Map<string, string>();
   readonly #promised = new Map<ReplicaId, Ballot>();
+  readonly #now: () => number;
+  /** Who promised each ballot, and when the last of a quorum did. */
+  readonly #promisers = new Map<string, { readonly ballot: Ballot; readonly by: Set<ReplicaId>; quorumAt: number }>();
 
-  constructor(quorum: number, bootstrapEntry: Entry) {
+  constructor(quorum: number, bootstrapEntry: Entry, now: () => number) {
     this.#quorum = quorum;
+    this.#now = now;
     this.chosen.set(1, entryText(bootstrapEntry));
   }
 
@@ -63,6 +69,7 @@ export class Checker {
       if (compareBallots(message.ballot, before.promised) < 0) {
         this.violated(`invariant 6: ${replica} promised ${ballotText(message.ballot)} below its promise`);
       }
+      this.#hasPromised(replica, message.ballot);
     }
     if (message.type === "write" && answer.type === "accepted") {
       if (compareBallots(message.ballot, before.promised) < 0) {
@@ -93,6 +100,34 @@ export class Checker {
         this.violated(`invariant 3: ${what} told ${brief(entryText(entry))} at ${at}, chosen is ${brief(chosen)}`);
       }
     }
+  }
+
+  /** A candidate leads: its epoch is its own leader entry, and the last one that it has replayed. */
+  leads(candidate: string, epoch: number, next: number): void {
+    for (let at = epoch; at < next; at++) {
+      const leader = leaderIn(this.chosen.get(at));
+      if (at === epoch && leader !== candidate)
+        this.violated(`${candidate} leads under ${epoch}, which is not its entry`);
+      if (at > epoch && leader !== undefined)
+        this.violated(`${candidate} leads under ${epoch}, but ${leader} led at ${at}`);
+    }
+  }
+
+  /** A candidate was told that nobody had overtaken `ballot` at `at`. */
+  confirmed(ballot: Ballot, at: number): void {
+    for (const { ballot: other, quorumAt } of this.#promisers.values()) {
+      if (compareBallots(other, ballot) > 0 && quorumAt < at) {
+        this.violated(`${ballotText(ballot)} was confirmed at ${at}, after a quorum promised ${ballotText(other)}`);
+      }
+    }
+  }
+
+  #hasPromised(replica: ReplicaId, ballot: Ballot): void {
+    const key = ballotText(ballot);
+    const promisers = this.#promisers.get(key) ?? { ballot, by: new Set(), quorumAt: Infinity };
+    promisers.by.add(replica);
+    if (promisers.by.size >= this.#quorum && promisers.quorumAt === Infinity) promisers.quorumAt = this.#now();
+    this.#promisers.set(key, promisers);
   }
 
   #checkPromise(replica: ReplicaId, promised: Ballot): void {
@@ -132,6 +167,14 @@ export class Checker {
       }
     }
   }
+}
+
+/** The candidate that a chosen value appoints, undefined when it is no leader entry. */
+function leaderIn(chosen: string | undefined): string | undefined {
+  const entry = chosen === undefined ? undefined : parseEntryText(chosen);
+  if (entry?.type !== "append") return undefined;
+  const decoded = decodeEntry(entry.data);
+  return decoded.type === "entry" && decoded.entry.type === "leader" ? decoded.entry.candidate : undefined;
 }
 
 function storedText(storage: LogStorage, at: number): string | undefined {

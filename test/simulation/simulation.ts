@@ -7,7 +7,7 @@ import { millis } from "#base/time.ts";
 import { append } from "#log/append.ts";
 import type { Ballot, CandidateId } from "#log/ballot.ts";
 import { bootstrap } from "#log/bootstrap.ts";
-import type { AppendAnswer, AppendCall, ElectAnswer, ReadAnswer } from "#log/calls.ts";
+import type { AppendCall, ElectAnswer, ReadAnswer } from "#log/calls.ts";
 import { confirm } from "#log/confirm.ts";
 import { type Concluded, type Conversation, ROUND_DEADLINE_MS } from "#log/conversation.ts";
 import { elect } from "#log/elect.ts";
@@ -17,6 +17,7 @@ import type { Heard, Round, Send } from "#log/round.ts";
 import type { AgentId, Epoch, HostKey, MasterId, Principal } from "#protocol/ids.ts";
 import type { AuditedOperation } from "#registrar/operations.ts";
 import {
+  ballotOf,
   createRegistrar,
   isLeading,
   type Registrar,
@@ -118,7 +119,11 @@ export class Simulation {
     const size = pick(this.#random, [3, 3, 5]);
     const replicas = Array.from({ length: size }, (_, index) => `replica-${index + 1}` as ReplicaId);
     this.#membership = { replicas };
-    this.#checker = new Checker(quorumOf(this.#membership), { type: "membership", membership: this.#membership });
+    this.#checker = new Checker(
+      quorumOf(this.#membership),
+      { type: "membership", membership: this.#membership },
+      () => this.#schedule.now,
+    );
     for (const id of replicas) this.#replicas.set(id, new ReplicaHost(id, this.#checker, broken));
     const candidates = integerBetween(this.#random, 2, 3);
     for (let number = 1; number <= candidates; number++) {
@@ -153,13 +158,13 @@ export class Simulation {
     });
     this.#schedule.runUntil(this.#schedule.now + 1_000);
 
-    const { loss, late, duplicate, crashAfterStore } = {
+    this.#weather = {
       loss: this.#random.next() * 0.3,
       late: this.#random.next() * 0.3,
       duplicate: this.#random.next() * 0.1,
+      error: this.#random.next() * 0.05,
       crashAfterStore: this.#random.next() * 0.01,
     };
-    this.#weather = { loss, late, duplicate, error: this.#random.next() * 0.05, crashAfterStore };
     const faultyUntil = this.#schedule.now + this.#faultyMs;
     this.#live();
     this.#disturb();
@@ -231,7 +236,7 @@ export class Simulation {
         if (this.#isQuiet) return;
         if (isLeading(candidate.registrar)) {
           for (let left = integerBetween(random, 0, 3); left > 0; left--) this.#submit(candidate);
-          if (random.next() < 0.2) this.#input(candidate, { type: "confirm" });
+          if (random.next() < 0.5) this.#input(candidate, { type: "confirm" });
         } else if (!this.#isFaulty && !this.#candidates.some(({ registrar }) => isLeading(registrar))) {
           this.#input(candidate, { type: "stand" });
         } else if (this.#isFaulty && random.next() < eagerness) {
@@ -362,11 +367,17 @@ export class Simulation {
       }
       case "leading":
         if (effect.fresh) candidate.disk.epoch = effect.epoch;
+        else if (candidate.disk.epoch !== effect.epoch) {
+          this.#checker.violated(`${candidate.id} keeps epoch ${effect.epoch}, its tables are of another`);
+        }
+        this.#checker.leads(candidate.id, effect.epoch, registrar.next);
         return;
       case "outcome":
         if (effect.outcome.type === "committed") this.#acknowledged.add(agentIdOf(effect.id));
         return;
       case "confirmed":
+        this.#checker.confirmed(present(ballotOf(registrar), "a leader's ballot"), effect.at);
+        return;
       case "not-leading":
         return;
     }
@@ -387,8 +398,7 @@ export class Simulation {
         this.#append(candidate, asked, { ...call, ballot: answer.promised }, reply);
         return;
       }
-      const given: AppendAnswer = answer;
-      reply({ type: "append-answered", ballot: asked.ballot, answer: given });
+      reply({ type: "append-answered", ballot: asked.ballot, answer });
     });
   }
 

@@ -81,7 +81,8 @@ export class Cgroups {
       if (version === 2 && !(delegate(mount, name) && delegate(join(mount, root), name))) controllers.delete(name);
     const cgroups = new Cgroups(root, { controllers, unified });
     if (!controllers.has("cpu")) missing.push("no usable 'cpu' cgroup: tasks share the processors equally");
-    if (!controllers.has("memory")) missing.push("no usable 'memory' cgroup: tasks may take more memory than they asked for");
+    if (!controllers.has("memory"))
+      missing.push("no usable 'memory' cgroup: tasks may take more memory than they asked for");
     if (cgroups.#mounts().length === 0)
       missing.push("no usable cgroup at all: a task's process that starts a session of its own outlives the task");
     return { cgroups, missing };
@@ -89,7 +90,9 @@ export class Cgroups {
 
   #mounts(): string[] {
     const { controllers, unified } = this.#hierarchies;
-    return [...new Set([...[...controllers.values()].map(({ mount }) => mount), ...(unified === undefined ? [] : [unified])])];
+    return [
+      ...new Set([...[...controllers.values()].map(({ mount }) => mount), ...(unified === undefined ? [] : [unified])]),
+    ];
   }
 
   #path(mount: string, containerId: ContainerId): string {
@@ -108,9 +111,15 @@ export class Cgroups {
   }
 
   /** Makes the groups and sets the limits. `cpus` and `memMb` 0 mean none. Throws what the kernel refuses. */
-  create(containerId: ContainerId, { cpus, memMb }: { readonly cpus: number; readonly memMb: number }): ContainerGroups {
+  create(
+    containerId: ContainerId,
+    { cpus, memMb }: { readonly cpus: number; readonly memMb: number },
+  ): ContainerGroups {
     for (const mount of this.#mounts()) mkdirSync(this.#path(mount, containerId), { recursive: true });
-    const set = (name: Controller, files: { readonly v1: Record<string, string>; readonly v2: Record<string, string> }): void => {
+    const set = (
+      name: Controller,
+      files: { readonly v1: Record<string, string>; readonly v2: Record<string, string> },
+    ): void => {
       const controller = this.#hierarchies.controllers.get(name);
       if (controller === undefined) return;
       for (const [file, value] of Object.entries(controller.version === 1 ? files.v1 : files.v2)) {
@@ -147,7 +156,10 @@ export class Cgroups {
   processes(containerId: ContainerId): number[] {
     const { procs } = this.groups(containerId);
     const text = procs === undefined ? "" : (readIfThere(procs) ?? "");
-    return text.split("\n").map(Number).filter((pid) => pid > 0);
+    return text
+      .split("\n")
+      .map(Number)
+      .filter((pid) => pid > 0);
   }
 
   /** SIGKILL to everything in the container. */
@@ -189,7 +201,8 @@ export function signalAll(pids: readonly number[], signal: NodeJS.Signals): void
 /** A container that uses cgroups itself leaves groups inside its own. */
 function removeTree(path: string): void {
   if (!existsSync(path)) return;
-  for (const entry of readdirSync(path, { withFileTypes: true })) if (entry.isDirectory()) removeTree(join(path, entry.name));
+  for (const entry of readdirSync(path, { withFileTypes: true }))
+    if (entry.isDirectory()) removeTree(join(path, entry.name));
   rmdirSync(path);
 }
 
@@ -208,7 +221,8 @@ function prepare(path: string, missing: string[]): boolean {
 function delegate(path: string, controller: string): boolean {
   try {
     const enabled = readFileSync(join(path, "cgroup.subtree_control"), "utf8");
-    if (!enabled.split(/\s+/).includes(controller)) writeFileSync(join(path, "cgroup.subtree_control"), `+${controller}`);
+    if (!enabled.split(/\s+/).includes(controller))
+      writeFileSync(join(path, "cgroup.subtree_control"), `+${controller}`);
     return true;
   } catch {
     return false;

@@ -4,7 +4,18 @@
 //
 //   queued → launching → running → ended      a kill while queued or launching ends in "cancelled"
 import { spawn } from "node:child_process";
-import { chmodSync, chownSync, closeSync, type FSWatcher, mkdirSync, openSync, renameSync, rmSync, symlinkSync, watch } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  type FSWatcher,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  watch,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import type { ContainerId } from "#protocol/ids.ts";
 import { errorCode, errorText } from "../../checkpoint/durable-file.ts";
@@ -89,7 +100,8 @@ export class ProcessContainerizer implements Containerizer {
   recover(specs: readonly ContainerSpec[], boot: "same-boot" | "other-boot"): void {
     const known = new Set<string>(specs.map(({ containerId }) => containerId));
     // A container is checkpointed before its directory is made, so that one nobody knows has ended and was acknowledged.
-    for (const containerId of listRunDirectories(this.#paths.containers)) if (!known.has(containerId)) this.remove(containerId);
+    for (const containerId of listRunDirectories(this.#paths.containers))
+      if (!known.has(containerId)) this.remove(containerId);
     for (const spec of specs) {
       const container = this.#add(spec, "launching");
       const outcome = boot === "same-boot" ? this.#takeOver(container) : outcomeOfOtherBoot(container);
@@ -218,7 +230,11 @@ export class ProcessContainerizer implements Containerizer {
   #pollAll(): void {
     for (const container of this.#containers.values()) {
       if (container.phase !== "launching" && container.phase !== "running") continue;
-      if (container.phase === "running" && !container.outOfMemory && this.#cgroups.hadOutOfMemory(container.spec.containerId)) {
+      if (
+        container.phase === "running" &&
+        !container.outOfMemory &&
+        this.#cgroups.hadOutOfMemory(container.spec.containerId)
+      ) {
         // The kernel killed one process; the rest would limp on without it (reference, host-isolation §2).
         container.outOfMemory = true;
         this.#cgroups.killAll(container.spec.containerId);
@@ -239,7 +255,10 @@ export class ProcessContainerizer implements Containerizer {
       }
       if (container.phase === "running" && container.killDueAt !== undefined) this.#proceedKilling(container);
     } catch (error) {
-      this.#log.error({ container: container.spec.containerId, error: errorText(error) }, "a container cannot be looked at");
+      this.#log.error(
+        { container: container.spec.containerId, error: errorText(error) },
+        "a container cannot be looked at",
+      );
     }
   }
 

@@ -19,6 +19,9 @@ export type Claim =
   | { readonly type: "agent" }
   | { readonly type: "supervisor"; readonly process: ProcessIdentity };
 
+const AGENT_CLAIM = "agent\n";
+const NO_PROCESS: ProcessIdentity = { pid: 0, startTime: "" };
+
 export class RunDirectory {
   readonly path: string;
 
@@ -34,15 +37,16 @@ export class RunDirectory {
   claim(): Claim {
     const text = readIfThere(join(this.path, "pid"));
     if (text === undefined) return { type: "nobody" };
-    const process = parseIdentity(text);
-    return process === undefined ? { type: "agent" } : { type: "supervisor", process };
+    if (text === AGENT_CLAIM) return { type: "agent" };
+    // What nobody can read was not written by an agent: something may have run, so it is not called unstarted.
+    return { type: "supervisor", process: parseIdentity(text) ?? NO_PROCESS };
   }
 
   /** Takes the claim for the agent, unless somebody has it; answers who has it then. */
   claimForAgent(): Claim {
     mkdirSync(this.path, { recursive: true, mode: 0o700 });
     const mine = join(this.path, "pid.agent");
-    writeFileSync(mine, "agent\n");
+    writeFileSync(mine, AGENT_CLAIM);
     try {
       linkSync(mine, join(this.path, "pid"));
     } catch (error) {

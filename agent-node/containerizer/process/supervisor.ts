@@ -20,8 +20,8 @@ shift 3
 read -r stat < /proc/$$/stat || exit 1
 keep_start() { start=\${20}; }
 keep_start \${stat##*) }
-echo "$$ $start" > "$run/pid.supervisor" || exit 1
-ln "$run/pid.supervisor" "$run/pid" 2>/dev/null || exit 0
+echo "$$ $start" > "$run/pid.$$" || exit 1
+ln "$run/pid.$$" "$run/pid" 2>/dev/null || exit 0
 (
   for group in "$@"; do
     echo 0 > "$group" || exit 125
@@ -41,12 +41,12 @@ elif [ -n "$procs" ]; then
   round=0
   while [ "$round" -lt 100 ]; do
     found=
-    while read -r pid; do kill -KILL "$pid" && found=1; done < "$procs"
+    while read -r pid; do kill -s KILL "$pid" && found=1; done < "$procs"
     [ -n "$found" ] || break
     round=$((round + 1))
   done
 else
-  kill -KILL -- "-$child"
+  kill -s KILL -- "-$child"
 fi
 case "$how" in
   *Done*) result="exited $code" ;;
@@ -105,7 +105,15 @@ function argumentsOf(command: CommandInfo): string[] {
   const [first, ...rest] = command.arguments;
   // argv[0] is the program's own name unless the task says otherwise; only bash can set it without a helper of ours.
   if (first === undefined || first === value || value.endsWith(`/${first}`)) return [value, ...rest];
-  return ["bash", "-c", 'argv0=$1 program=$2; shift 2; exec -a "$argv0" "$program" "$@"', "bash", first, value, ...rest];
+  return [
+    "bash",
+    "-c",
+    'argv0=$1 program=$2; shift 2; exec -a "$argv0" "$program" "$@"',
+    "bash",
+    first,
+    value,
+    ...rest,
+  ];
 }
 
 /** Why a command cannot be run, or undefined. */

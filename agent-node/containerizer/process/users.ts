@@ -29,7 +29,10 @@ async function ask(name: string): Promise<HostUser | undefined> {
   if (!/^[A-Za-z_][A-Za-z0-9_.@-]{0,63}\$?$/.test(name)) return undefined;
   const options = { env: { PATH: SAFE_PATH }, timeout: 10_000 };
   try {
-    const [uid, gid] = await Promise.all([run("id", ["-u", "--", name], options), run("id", ["-g", "--", name], options)]);
+    const [uid, gid] = await Promise.all([
+      run("id", ["-u", "--", name], options),
+      run("id", ["-g", "--", name], options),
+    ]);
     return { uid: Number(uid.stdout), gid: Number(gid.stdout) };
   } catch {
     return undefined;

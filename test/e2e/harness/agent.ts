@@ -36,7 +36,14 @@ export class TestAgent {
 
   #spawn(): Command {
     const { plane, credential, node = process.execPath, program = built("mesoflare-agent.js") } = this.#options;
-    const flags = { plane, credential, "work-dir": this.workDirectory, port: "0", hostname: this.hostname, resources: "cpus:8;mem:4096" };
+    const flags = {
+      plane,
+      credential,
+      "work-dir": this.workDirectory,
+      port: "0",
+      hostname: this.hostname,
+      resources: "cpus:8;mem:4096",
+    };
     return new Command(node, [program, ...Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, value])]);
   }
 

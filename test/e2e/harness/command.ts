@@ -13,12 +13,18 @@ export class Command {
   stdout = "";
   stderr = "";
 
-  constructor(file: string, args: readonly string[], { env, cwd }: { env?: Record<string, string | undefined>; cwd?: string } = {}) {
+  constructor(
+    file: string,
+    args: readonly string[],
+    { env, cwd }: { env?: Record<string, string | undefined>; cwd?: string } = {},
+  ) {
     this.child = spawn(file, args, { env: { ...process.env, ...env }, cwd, stdio: ["ignore", "pipe", "pipe"] });
     this.child.stdout?.setEncoding("utf8").on("data", (text: string) => (this.stdout += text));
     this.child.stderr?.setEncoding("utf8").on("data", (text: string) => (this.stderr += text));
     // As a shell shows it: 128 + signal.
-    this.#exit = once(this.child, "close").then(([code, signal]) => (code as number | null) ?? (signal === "SIGKILL" ? 137 : 143));
+    this.#exit = once(this.child, "close").then(
+      ([code, signal]) => (code as number | null) ?? (signal === "SIGKILL" ? 137 : 143),
+    );
     onEnd(() => this.leave());
   }
 

@@ -47,7 +47,12 @@ export class FaultyPlane {
       modules: [{ type: "ESModule", path: worker }],
       compatibilityDate: "2026-07-30",
       durableObjects: { REPLICA: storage("ReplicaDO"), MASTER: storage("MasterDO"), GATEWAY: storage("GatewayDO") },
-      bindings: { REPLICAS: "3", GATEWAYS: "1", CREDENTIALS: await readFile(state.verifiers, "utf8"), ADVERTISE: `127.0.0.1:${port}` },
+      bindings: {
+        REPLICAS: "3",
+        GATEWAYS: "1",
+        CREDENTIALS: await readFile(state.verifiers, "utf8"),
+        ADVERTISE: `127.0.0.1:${port}`,
+      },
       host: "127.0.0.1",
       port,
       cf: false,

@@ -23,13 +23,19 @@ export class TestPlane {
     this.url = `http://127.0.0.1:${port}`;
   }
 
-  /** A plane that was never used before, bootstrapped and listening. */
-  static async start(): Promise<TestPlane> {
+  /** A plane as `wrangler deploy` leaves it: listening, never used, and without a cluster id. */
+  static async deploy(): Promise<TestPlane> {
     const state = new StateDirectory(join(await temporaryDirectory(), "state"));
     await state.make();
     const plane = new TestPlane(state, await freePort());
     onEnd(() => plane.stop());
     await plane.boot();
+    return plane;
+  }
+
+  /** A plane that was never used before, bootstrapped. */
+  static async start(): Promise<TestPlane> {
+    const plane = await TestPlane.deploy();
     const result = await initialise(plane.operator, randomUUID());
     if (result.type !== "initialised") throw new Error(result.reason);
     return plane;
@@ -41,13 +47,14 @@ export class TestPlane {
     return new Plane(this.#context);
   }
 
-  async boot(): Promise<void> {
+  /** `credentials`: the Worker's secret, instead of the verifiers in the state directory. */
+  async boot({ credentials }: { readonly credentials?: string } = {}): Promise<void> {
     this.#context = await this.state.prepareCredentials(this.url);
     const bindings = {
       REPLICAS: "3",
       GATEWAYS: "1",
       AUTHENTICATE_HTTP_READONLY: "true",
-      CREDENTIALS: await readFile(this.state.verifiers, "utf8"),
+      CREDENTIALS: credentials ?? (await readFile(this.state.verifiers, "utf8")),
       ADVERTISE: `127.0.0.1:${this.port}`,
     };
     this.#process = await PlaneProcess.start(

@@ -1,0 +1,106 @@
+// The fence against any mixture of what may arrive.
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import type { NumberedOrder, Order } from "#protocol/agent.ts";
+import type { AgentId, Epoch, SessionId, TaskId } from "#protocol/ids.ts";
+import { type AgentState, apply, NEW_AGENT, taskKey } from "../../agent-node/checkpoint/state.ts";
+import { graceMs, KILL_GRACE_MS, KILL_GRACE_MS_MAX, type OrdersMessage, planOrders } from "../../agent-node/orders.ts";
+import { containerIdFrom, endStatus } from "../../agent-node/task-status.ts";
+import { FRAMEWORK, kill, launch } from "./fake-plane.ts";
+
+const EPOCH = 7 as Epoch;
+const SESSION = "session" as SessionId;
+const REGISTERED: AgentState = apply(NEW_AGENT, {
+  type: "registered",
+  agentId: "a" as AgentId,
+  epoch: EPOCH,
+  session: SESSION,
+});
+
+const message = (orders: readonly NumberedOrder[], over: Partial<OrdersMessage> = {}): OrdersMessage => ({
+  type: "orders",
+  epoch: EPOCH,
+  session: SESSION,
+  orders: [...orders],
+  ...over,
+});
+let containers = 0;
+const plan = (state: AgentState, orders: OrdersMessage) =>
+  planOrders(state, orders, () => containerIdFrom(`c-${containers++}`));
+const numbered = (sequence: number, order: Order): NumberedOrder => ({ sequence, order });
+
+test("[A2] only exactly the registered epoch and session is obeyed", () => {
+  const orders = [numbered(1, launch("t", "true"))];
+  expect(plan(REGISTERED, message(orders)).type).toBe("take");
+  expect(plan(NEW_AGENT, message(orders)).type).toBe("void");
+  for (const epoch of [0, 6, 8]) expect(plan(REGISTERED, message(orders, { epoch: epoch as Epoch })).type).toBe("void");
+  expect(plan(REGISTERED, message(orders, { session: "older" as SessionId })).type).toBe("void");
+});
+
+test("[A3] whatever is repeated, lost or mixed up: each order once, in order, without a gap", () => {
+  const sequences = fc.array(fc.array(fc.integer({ min: 1, max: 8 }), { maxLength: 6 }), { maxLength: 20 });
+  fc.assert(
+    fc.property(sequences, (frames) => {
+      let state = REGISTERED;
+      const launched: string[] = [];
+      const arrived = new Set<number>();
+      let highest = 0; // the obvious implementation
+      for (const frame of frames) {
+        const planned = plan(
+          state,
+          message(frame.map((sequence) => numbered(sequence, launch(`t${sequence}`, "true")))),
+        );
+        arrived.clear();
+        for (const sequence of frame) arrived.add(sequence);
+        while (arrived.has(highest + 1)) highest++;
+        if (planned.type !== "take") continue;
+        for (const action of planned.actions) if (action.type === "launch") launched.push(action.key);
+        state = apply(state, planned.record);
+      }
+      expect(state.sequence).toBe(highest);
+      expect(launched).toEqual(Array.from({ length: highest }, (_, i) => taskKey(FRAMEWORK.id, `t${i + 1}` as TaskId)));
+    }),
+  );
+});
+
+test("[A3] a gap is told apart from a repetition", () => {
+  const taken = plan(REGISTERED, message([numbered(1, kill("x"))]));
+  if (taken.type !== "take") throw new Error("taken");
+  const state = apply(REGISTERED, taken.record);
+  expect(plan(state, message([numbered(1, kill("x"))]))).toEqual({ type: "nothing-new", gap: false });
+  expect(plan(state, message([numbered(3, kill("x"))]))).toEqual({ type: "nothing-new", gap: true });
+});
+
+test("[A5] a task that is here is not launched again, under whatever number", () => {
+  const first = plan(REGISTERED, message([numbered(1, launch("t", "true")), numbered(2, launch("t", "true"))]));
+  if (first.type !== "take") throw new Error("taken");
+  expect(first.record.launches).toHaveLength(1);
+  expect(first.actions.map(({ type }) => type)).toEqual(["launch", "complain"]);
+});
+
+test("[A5] until its last update is acknowledged; then its id may be used anew", () => {
+  const first = plan(REGISTERED, message([numbered(1, launch("t", "true"))]));
+  if (first.type !== "take") throw new Error("taken");
+  let state = apply(REGISTERED, first.record);
+  const task = state.tasks.get(taskKey(FRAMEWORK.id, "t" as TaskId));
+  if (task === undefined) throw new Error("a task");
+  const status = endStatus(task, { type: "cancelled" }, { agentId: "a" as AgentId, now: 0 as never, uuid: "u" });
+  state = apply(state, { type: "update", frameworkId: FRAMEWORK.id, status });
+  expect(plan(state, message([numbered(2, launch("t", "true"))]))).toMatchObject({ actions: [{ type: "complain" }] });
+  state = apply(state, { type: "acknowledged", frameworkId: FRAMEWORK.id, taskId: "t" as TaskId, uuid: "u" });
+  expect(plan(state, message([numbered(2, launch("t", "true"))]))).toMatchObject({ actions: [{ type: "launch" }] });
+});
+
+test("[A18] an id that is a path is never taken as a directory", () => {
+  for (const id of ["../../etc", "a/b", "..", "", "a\0b"]) {
+    const planned = plan(REGISTERED, message([numbered(1, launch(id, "true"))]));
+    expect(planned).toMatchObject({ type: "take", record: { launches: [] }, actions: [{ type: "complain" }] });
+  }
+});
+
+test("[A9] the grace comes from the kill, else from the task, else it is 3 s; absurd ones are bounded", () => {
+  expect(graceMs(undefined)).toBe(KILL_GRACE_MS);
+  expect(graceMs({ grace_period: { nanoseconds: 5e8 } })).toBe(500);
+  expect(graceMs({ grace_period: { nanoseconds: -1 } })).toBe(0);
+  expect(graceMs({ grace_period: { nanoseconds: 1e300 } })).toBe(KILL_GRACE_MS_MAX);
+});

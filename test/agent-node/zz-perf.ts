@@ -1,0 +1,31 @@
+import { AgentHost } from "./agent-process.ts";
+import { eventually, FakePlane, launch, kill } from "./fake-plane.ts";
+import { readFileSync } from "node:fs";
+const plane = await FakePlane.start();
+const host = new AgentHost();
+const agent = host.start({ plane: plane.url });
+await plane.registered();
+for (const n of [1, 100, 300]) {
+  const t = performance.now();
+  const ids = Array.from({ length: n }, (_, i) => `t${n}-${i}`);
+  plane.order(...ids.map((id) => launch(id, "true")));
+  await eventually("all", () => plane.updates.filter(({ status }) => status.state === "TASK_FINISHED" && status.task_id.value.startsWith(`t${n}-`)).length >= n || undefined, 60000);
+  console.log(n, "tasks", Math.round(performance.now() - t), "ms", /VmRSS.*/.exec(readFileSync(`/proc/${agent.child.pid}/status`, "utf8"))?.[0]);
+}
+const ids = Array.from({ length: 200 }, (_, i) => `s${i}`);
+let t = performance.now();
+plane.order(...ids.map((id) => launch(id, "exec sleep 600")));
+await eventually("running", () => plane.updates.filter(({ status }) => status.state === "TASK_RUNNING" && status.task_id.value.startsWith("s")).length >= 200 || undefined, 60000);
+console.log("200 running", Math.round(performance.now() - t), /VmRSS.*/.exec(readFileSync(`/proc/${agent.child.pid}/status`, "utf8"))?.[0]);
+const stat = () => { const f = readFileSync(`/proc/${agent.child.pid}/stat`, "utf8").split(" "); return Number(f[13]) + Number(f[14]); };
+const before = stat(); await new Promise((r) => setTimeout(r, 10000)); console.log("cpu over 10 s idle with 200 tasks:", (stat() - before) * 10, "ms");
+t = performance.now();
+await agent.kill("SIGKILL");
+const again = host.start({ plane: plane.url });
+const reg = await plane.registered(2);
+console.log("re-registered", reg.tasks.length, Math.round(performance.now() - t));
+t = performance.now();
+plane.order(...ids.map((id) => kill(id)));
+await eventually("killed", () => plane.updates.filter(({ status }) => status.state === "TASK_KILLED").length >= 200 || undefined, 60000);
+console.log("200 killed", Math.round(performance.now() - t), /VmRSS.*/.exec(readFileSync(`/proc/${again.child.pid}/status`, "utf8"))?.[0]);
+await host.cleanUp(); await plane.stop();
