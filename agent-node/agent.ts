@@ -334,7 +334,7 @@ export class Agent {
     const { tasks } = this.#checkpoint.state;
     const alive = [...tasks].filter(([, task]) => !this.#hasEnded(task));
     for (const [key, { containerId }] of tasks) this.#keys.set(containerId, key);
-    // Ended ones are not looked at again: their last update is in the checkpoint. They keep their directory until it is acknowledged.
+    // Ended ones are not looked at again: their last update is in the checkpoint.
     this.#containerizer.recover(
       alive.map(([, task]) => this.#spec(task)),
       compareBoot(this.#paths),

@@ -94,7 +94,7 @@ function planOne(state: AgentState, { order }: NumberedOrder, makeContainerId: (
     case "launch": {
       const { framework, task } = order;
       // Ids become directories here, whatever the plane has checked already.
-      const problem = idProblem(framework.id) ?? idProblem(task.task_id.value);
+      const problem = idProblem(framework.id) ?? idProblem(task.task_id.value) ?? idProblem(task.agent_id.value);
       if (problem !== undefined) return complain(`a launch cannot be taken: ${problem}`);
       const key = taskKey(framework.id, task.task_id.value);
       if (state.tasks.has(key)) return complain(`task ${key} is already here and is not started again`);

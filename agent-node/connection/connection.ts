@@ -32,7 +32,7 @@ import {
 } from "./session.ts";
 
 /** Most that may wait in the socket's send buffer, bytes: a plane that does not read is a plane that is gone. */
-const BUFFERED_BYTES_MAX = 64 * FRAME_BYTES_MAX;
+const BUFFERED_BYTES_MAX = 16 * FRAME_BYTES_MAX;
 
 export interface ConnectionOptions {
   readonly plane: string;

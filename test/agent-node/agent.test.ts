@@ -2,11 +2,14 @@
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { isAlive, identify } from "../../agent-node/checkpoint/process-identity.ts";
 import type { Epoch, FrameworkId, SessionId } from "#protocol/ids.ts";
 import { AgentHost, type AgentProcess, HAS_CGROUPS, IS_ROOT, skipUnless } from "./agent-process.ts";
 import { eventually, FakePlane, FRAMEWORK, kill, launch } from "./fake-plane.ts";
+
+// Real processes on a busy machine take their time; nothing here waits longer than it must.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 const withoutRoot = skipUnless(IS_ROOT, "root: users and sandbox owners are not tested");
 const withoutCgroups = skipUnless(HAS_CGROUPS, "cgroups: limits and killing of trees are not tested");

@@ -3,7 +3,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { RunDirectory } from "../../agent-node/containerizer/process/run-directory.ts";
 import {
   installSupervisor,
@@ -12,6 +12,9 @@ import {
   taskEnvironment,
 } from "../../agent-node/containerizer/process/supervisor.ts";
 import { containerIdFrom } from "../../agent-node/task-status.ts";
+
+// Real processes on a busy machine take their time; nothing here waits longer than it must.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 let directory: string;
 let script: string;
