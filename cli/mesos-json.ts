@@ -15,6 +15,8 @@ export interface AgentJson {
   readonly used_resources?: ResourcesJson;
   /** Seconds since the epoch. */
   readonly registered_time: number;
+  /** There when it has registered again since. */
+  readonly reregistered_time?: number;
   readonly version?: string;
 }
 
@@ -48,6 +50,14 @@ const TASKS_PAGE = 1000;
 
 export async function listAgents(plane: Plane): Promise<readonly AgentJson[]> {
   return (await plane.get<{ slaves: AgentJson[] }>("/slaves")).slaves;
+}
+
+/**
+ * Whether the agent is connected now, by a registration after `since` (ms since the epoch). A plane that has just started goes
+ * by what it remembers, and calls agents active that have not come back yet.
+ */
+export function hasRegisteredSince({ active, registered_time, reregistered_time }: AgentJson, since: number): boolean {
+  return active && (reregistered_time ?? registered_time) * 1000 >= since;
 }
 
 /** All tasks that the plane knows, ended ones included, oldest first. */

@@ -13,6 +13,7 @@ export const identitySchema = v.object({
 export type ProcessIdentity = v.InferOutput<typeof identitySchema>;
 
 const EXIT_POLL_MS = 20;
+const ASK_AGAIN_MS = 1000;
 
 export interface ProcessStat {
   readonly name: string;
@@ -85,10 +86,15 @@ export async function endsWithin(identity: ProcessIdentity, ms: number): Promise
   return true;
 }
 
-/** Asks with `first`, and insists with SIGKILL after `graceMs`. False when it had to insist. */
+/**
+ * Asks with `first`, again and again because a process that is only just starting does not listen yet, and insists with
+ * SIGKILL after `graceMs`. False when it had to insist.
+ */
 export async function end(identity: ProcessIdentity, first: NodeJS.Signals, graceMs: number): Promise<boolean> {
-  await signal(identity, first);
-  if (await endsWithin(identity, graceMs)) return true;
+  for (const deadline = Date.now() + graceMs; Date.now() < deadline;) {
+    await signal(identity, first);
+    if (await endsWithin(identity, Math.min(ASK_AGAIN_MS, deadline - Date.now()))) return true;
+  }
   await signal(identity, "SIGKILL");
   await endsWithin(identity, 1000);
   return false;

@@ -7,7 +7,7 @@ import { MESOFLARE_VERSION } from "#protocol/version.ts";
 import { EXIT } from "../exit-codes.ts";
 import { Failure, reasonOf } from "../failure.ts";
 import { initialise } from "../initialise.ts";
-import { listAgents } from "../mesos-json.ts";
+import { hasRegisteredSince, listAgents } from "../mesos-json.ts";
 import { Plane } from "../plane.ts";
 import { readFile } from "node:fs/promises";
 import { AgentProcess, STOP_MS_MAX } from "./agent-process.ts";
@@ -79,8 +79,9 @@ async function serve(options: Options, state: StateDirectory, shell: StartShell,
     await lock.setPlane(plane.host, plane.workerd);
     const cluster = await bootstrapOnce(new Plane(context), state, options.replicas);
     shell.say(`plane    ${url} (cluster ${cluster.cluster_id}, ${cluster.replicas} replicas, log ${state.planeLog})`);
+    const agentsStartedAt = Date.now();
     agents = startAgents(options, url, state, shell, lock);
-    await sayRegistered(new Plane(context), agents, state, shell, over);
+    await sayRegistered(new Plane(context), agents, agentsStartedAt, state, shell, over);
     if (!over.aborted) {
       shell.say(`ready in ${(performance.now() / 1000).toFixed(1)} s; Ctrl-C ends the cluster and its tasks`);
       shell.say(`next: ${shell.tryNext}`);
@@ -143,6 +144,7 @@ function startAgents(
 async function sayRegistered(
   plane: Plane,
   agents: readonly AgentProcess[],
+  startedAt: number,
   state: StateDirectory,
   { say }: StartShell,
   over: AbortSignal,
@@ -151,8 +153,9 @@ async function sayRegistered(
   const deadline = Date.now() + REGISTERED_MS_MAX;
   while (waiting.size > 0 && !over.aborted && Date.now() < deadline) {
     const known = await listAgents(plane).catch(() => []); // 503 while the first election runs
-    for (const { hostname, id, active } of known) {
-      if (active && waiting.delete(hostname)) say(`${hostname}  registered as ${id}`);
+    for (const agent of known) {
+      if (hasRegisteredSince(agent, startedAt) && waiting.delete(agent.hostname))
+        say(`${agent.hostname}  registered as ${agent.id}`);
     }
     if (waiting.size > 0) await sleep(REGISTERED_POLL_MS, undefined, { signal: over }).catch(() => undefined);
   }

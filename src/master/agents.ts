@@ -59,6 +59,7 @@ function adoptAdmitted(master: Master, admitted: AdmittedAgent): AgentRecord {
     reregisteredAt: undefined,
     connection: undefined,
     session: undefined,
+    sessionBefore: undefined,
     nextSequence: 1,
     orders: [],
     system: undefined,
@@ -147,8 +148,9 @@ function onRegister(master: Master, sender: AgentSender, message: Register, ids:
     return;
   }
   const agent = present(master.agents.get(ofHost), "agent of a host key");
-  if (agent.connection !== undefined && socketKey(agent.connection) !== socketKey(from) && message.lastSession !== agent.session) {
-    // Either a copy of this agent's disk runs elsewhere, or its old socket has not been noticed to be dead yet.
+  const current = message.lastSession === agent.session || message.lastSession === agent.sessionBefore;
+  if (agent.connection !== undefined && socketKey(agent.connection) !== socketKey(from) && !current) {
+    // A copy of this agent's disk runs elsewhere: only one of the two may go on.
     reply(master, from, { type: "unavailable", reason: `agent ${ofHost} has another live socket with a newer session` });
     return;
   }
@@ -204,6 +206,7 @@ function completeRegistration(master: Master, agent: AgentRecord, pending: Pendi
   if (!pending.first) agent.reregisteredAt = now;
   const neverActed = new Set(agent.orders.flatMap(({ order }) => (order.type === "launch" ? [launchKey(order.framework.id, order.task.task_id.value)] : [])));
   setConnection(master, agent, pending.from);
+  agent.sessionBefore = agent.session;
   agent.session = ids.uuid() as SessionId;
   agent.nextSequence = 1;
   agent.orders = [];
@@ -307,7 +310,8 @@ function onActed(master: Master, sender: AgentSender, message: Extract<AgentMess
   if (agent === undefined || agent.session !== message.session) return;
   const before = agent.orders.length;
   agent.orders = agent.orders.filter(({ sequence }) => sequence > message.sequence);
-  if (agent.orders.length !== before) master.marked.agents.add(agent.agentId);
+  if (agent.orders.length !== before || agent.sessionBefore !== undefined) master.marked.agents.add(agent.agentId);
+  agent.sessionBefore = undefined;
 }
 
 function onUpdates(master: Master, sender: AgentSender, message: Extract<AgentMessage, { type: "updates" }>): void {

@@ -40,6 +40,8 @@ export interface AgentRecord {
   connection: Connection | undefined;
   /** Undefined until the agent has registered under this epoch: it is "recovered" from the registry. */
   session: SessionId | undefined;
+  /** The session before this one, until the agent has shown that it knows this one: "registered" may be lost on its way. */
+  sessionBefore: SessionId | undefined;
   nextSequence: number;
   /** Orders of this session that the agent has not yet said it acted upon, oldest first. */
   orders: PendingOrder[];

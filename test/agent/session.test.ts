@@ -46,7 +46,7 @@ async function exchange(secret: string): Promise<Session> {
   return onVerdict(checking, await checkProof(crypto, check.exchange, check.clientFinal, verifier))[0];
 }
 
-test("[A1] every message has its place", () => {
+test("[G1] every message has its place", () => {
   const session: SessionId = "x" as SessionId;
   const early: AgentMessage[] = [
     register({}),
@@ -64,30 +64,30 @@ test("[A1] every message has its place", () => {
   expect(onMessage(waiting, authenticate(), CHALLENGE)[1].at(-1)).toMatchObject({ type: "close" });
 });
 
-test("[A1] a second proof while the first is being checked is out of order", () => {
+test("[G1] a second proof while the first is being checked is out of order", () => {
   const [waiting] = onMessage(opened(), authenticate(), CHALLENGE);
   const step: AgentMessage = { type: "authentication-step", clientFinal: "c=biws,r=x,p=AAAA" };
   const [checking] = onMessage(waiting, step, undefined);
   expect(onMessage(checking, step, undefined)[1].at(-1)).toMatchObject({ type: "close" });
 });
 
-test("[A2] the right secret authenticates, a wrong one fails for good", async () => {
+test("[G2] the right secret authenticates, a wrong one fails for good", async () => {
   expect(await exchange("right")).toMatchObject({ state: "authenticated", principal: "agent", epochSeen: 3 });
   expect(await exchange("wrong")).toMatchObject({ state: "authenticating" });
 });
 
-test("[A2] a verdict of 'refused' tells nothing but that", () => {
+test("[G2] a verdict of 'refused' tells nothing but that", () => {
   const [waiting] = onMessage(opened(), authenticate(), CHALLENGE);
   const [, effects] = onVerdict(waiting, { type: "refused", reason: "the nonce was wrong in byte 7" });
   expect(effects[0]).toEqual({ type: "send", message: { type: "authentication-failed", reason: "unknown principal or wrong secret" } });
 });
 
-test("[A3] without a challenge there are no credentials, and the agent hears it", () => {
+test("[G3] without a challenge there are no credentials, and the agent hears it", () => {
   const [, effects] = onMessage(opened(), authenticate(), undefined);
   expect(effects[0]).toMatchObject({ message: { type: "authentication-failed", reason: expect.stringContaining("no credentials") } });
 });
 
-test("[A4] [A5] overdue: 5 s to authenticate, 75 s of silence", () => {
+test("[G4] [G5] overdue: 5 s to authenticate, 75 s of silence", () => {
   const session = opened();
   expect(overdue(session, millis(1000), millis(1000 + AUTHENTICATION_TIMEOUT_MS - 1))).toBeUndefined();
   expect(overdue(session, millis(1000), millis(1000 + AUTHENTICATION_TIMEOUT_MS))).toContain("too long");
@@ -96,21 +96,21 @@ test("[A4] [A5] overdue: 5 s to authenticate, 75 s of silence", () => {
   expect(overdue(authenticated, millis(90_000), millis(90_000 + SILENCE_MS))).toContain("silent");
 });
 
-test("[A4] the next sweep is soon while somebody authenticates, seldom otherwise, never without sockets", () => {
+test("[G4] the next sweep is soon while somebody authenticates, seldom otherwise, never without sockets", () => {
   const authenticated = { ...opened(), state: "authenticated", principal: "a", epochSeen: 0 } as unknown as Session;
   expect(nextSweep([], millis(2000))).toBeUndefined();
   expect(nextSweep([authenticated], millis(2000))).toBe(2000 + SWEEP_INTERVAL_MS);
   expect(nextSweep([authenticated, opened()], millis(2000))).toBe(1000 + AUTHENTICATION_TIMEOUT_MS);
 });
 
-test("[A6] the master's word makes a session registered", async () => {
+test("[G6] the master's word makes a session registered", async () => {
   const session = await exchange("right");
   const word = { type: "registered", agentId: "a" as AgentId, epoch: 5 as Epoch, session: "s" as SessionId } as const;
   expect(onPlaneMessage(session, word)).toMatchObject({ state: "registered", agentId: "a", epoch: 5 });
   expect(onPlaneMessage(opened(), word)).toEqual(opened());
 });
 
-test("[A8] a newer agent is told that the plane must be upgraded", () => {
+test("[G8] a newer agent is told that the plane must be upgraded", () => {
   const [, effects] = onMessage(opened(), authenticate({ protocolVersion: PROTOCOL_VERSION + 1 }), CHALLENGE);
   expect(effects[0]).toMatchObject({ message: { reason: expect.stringContaining("upgrade the plane") } });
 });

@@ -22,8 +22,9 @@ test("kill -9 of the plane: the agent comes back with the task, the registry is 
   const task = start("run", ...flags, "--", "sh", "-c", command);
   await task.prints("begun");
   await plane.killHard();
+  const since = Date.now();
   await plane.boot();
-  const after = await agent.registered(plane.operator, 30_000);
+  const after = await agent.registered(plane.operator, { timeout: 30_000, since });
   expect(after.id).toBe(before.id);
   await open();
   expect(await task.exited()).toBe(7);
@@ -38,8 +39,9 @@ test("kill -9 of the plane: a result from the time without it is reported", asyn
   await plane.killHard();
   await open();
   await new Promise((resolve) => setTimeout(resolve, 1500)); // the task ends while nobody listens
+  const since = Date.now();
   await plane.boot();
-  await agent.registered(plane.operator, 30_000);
+  await agent.registered(plane.operator, { timeout: 30_000, since });
   expect(await task.exited()).toBe(7);
 });
 
@@ -52,8 +54,9 @@ test("kill -9 of the agent: the task runs on, and the next agent reports its res
   await agent.killHard();
   await open();
   await new Promise((resolve) => setTimeout(resolve, 1500)); // the task ends while no agent looks
+  const since = Date.now();
   agent.startAgain();
-  const after = await agent.registered(plane.operator, 30_000);
+  const after = await agent.registered(plane.operator, { timeout: 30_000, since });
   expect(after.id).toBe(before.id);
   expect(await task.exited()).toBe(7);
   expect(task.stdout).toBe("begun\ndone\n");

@@ -34,6 +34,6 @@ test("with two replicas down nothing is acknowledged and the plane answers 503; 
 
   await plane.mendReplica(1);
   await plane.mendReplica(2);
-  await late.registered(plane.operator, 45_000);
-  await first.registered(plane.operator, 45_000);
+  await late.registered(plane.operator, { timeout: 45_000 });
+  await first.registered(plane.operator, { timeout: 45_000 });
 });

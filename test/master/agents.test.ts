@@ -125,11 +125,25 @@ test("[M6] an order that nobody acts upon closes the socket", () => {
 test("[M10] a newer socket wins with the last session, and waits with an older one", () => {
   const cluster = new Cluster();
   const agent = cluster.agent();
+  cluster.say(agent.socket, { type: "acted", session: agent.session, sequence: 0 });
   const clone = cluster.say(cluster.socket(), register({ agentId: agent.agentId, lastSession: "older" as SessionId }));
   expect(sent(clone, "unavailable")).toHaveLength(1);
   const newer = cluster.say(cluster.socket(), register({ agentId: agent.agentId, lastSession: agent.session }));
   expect(sent(newer, "registered")).toHaveLength(1);
   expect(newer.filter((effect) => effect.type === "close-socket")).toMatchObject([{ to: agent.socket }]);
+});
+
+test("[M10] an agent that never heard of its last session comes back with the one before", () => {
+  const cluster = new Cluster();
+  const agent = cluster.agent();
+  cluster.say(agent.socket, { type: "acted", session: agent.session, sequence: 0 });
+  const lost = cluster.say(cluster.socket(), register({ agentId: agent.agentId, lastSession: agent.session }));
+  const [unheard] = sent(lost, "registered");
+  const back = cluster.say(cluster.socket(), register({ agentId: agent.agentId, lastSession: agent.session }));
+  const [heard] = sent(back, "registered");
+  expect(heard?.session).not.toBe(unheard?.session);
+  const clone = cluster.say(cluster.socket(), register({ agentId: agent.agentId, lastSession: agent.session }));
+  expect(sent(clone, "unavailable")).toHaveLength(1);
 });
 
 test("[M11] a socket that is gone ends offers, not tasks", () => {

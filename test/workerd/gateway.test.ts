@@ -26,7 +26,7 @@ test.each([
   ["a wrong secret", "agent", "wrong-secret"],
   ["an unknown principal", "nobody", "agent-secret-1"],
   ["a principal that is no agent", "operator", "operator-secret-1"],
-])("[A2] %s fails for good, in the same words", async (_, principal, secret) => {
+])("[G2] %s fails for good, in the same words", async (_, principal, secret) => {
   const socket = await TestSocket.open();
   await socket.authenticate(principal, secret);
   expect(await socket.next("authentication-failed")).toEqual({ type: "authentication-failed", reason: "unknown principal or wrong secret" });
@@ -38,20 +38,20 @@ test.each([
   ["an array", "[]"],
   ["an unknown type", '{"type":"reboot"}'],
   ["binary", new ArrayBuffer(8)],
-])("[A7] a frame that is %s closes the socket", async (_, frame) => {
+])("[G7] a frame that is %s closes the socket", async (_, frame) => {
   const socket = await TestSocket.open();
   socket.sendRaw(frame);
   expect(await socket.closed()).toMatchObject({ code: 1008, reason: expect.stringContaining("bad frame") });
 });
 
-test("[A1] an update before authentication reaches nobody", async () => {
+test("[G1] an update before authentication reaches nobody", async () => {
   const socket = await TestSocket.open();
   socket.send(register());
   expect((await socket.next("authentication-error")).reason).toContain("not allowed");
   expect((await socket.closed()).code).toBe(1013);
 });
 
-test("[A4] a socket that never says anything is closed by the sweep", async () => {
+test("[G4] a socket that never says anything is closed by the sweep", async () => {
   const socket = await TestSocket.open();
   await runInDurableObject(gateway(), (_, ctx) => {
     for (const server of ctx.getWebSockets()) {

@@ -1,7 +1,7 @@
 // An agent process as it was built, which a test may kill and start again on the same work directory.
 import { join } from "node:path";
 import { expect } from "vitest";
-import { listAgents, type AgentJson } from "../../../cli/mesos-json.ts";
+import { hasRegisteredSince, listAgents, type AgentJson } from "../../../cli/mesos-json.ts";
 import type { Plane } from "../../../cli/plane.ts";
 import { Command } from "./command.ts";
 import { built, onEnd, temporaryDirectory } from "./workspace.ts";
@@ -60,13 +60,13 @@ export class TestAgent {
     this.command = this.#spawn();
   }
 
-  /** Waits until the plane lists it as active. */
-  async registered(plane: Plane, timeout = 20_000): Promise<AgentJson> {
+  /** Waits until the plane lists it as active, by a registration after `since`, ms. */
+  async registered(plane: Plane, { timeout = 20_000, since = 0 } = {}): Promise<AgentJson> {
     let found: AgentJson | undefined;
     const find = async (): Promise<boolean> => {
       if (this.command.ended) throw new Error(`the agent has exited:\n${this.command.stdout}${this.command.stderr}`);
       const known = await listAgents(plane).catch(() => []);
-      found = known.find(({ hostname, active }) => active && hostname === this.hostname);
+      found = known.find((one) => one.hostname === this.hostname && hasRegisteredSince(one, since));
       return found !== undefined;
     };
     await expect.poll(find, { timeout, interval: 50 }).toBe(true);

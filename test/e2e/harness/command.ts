@@ -4,8 +4,8 @@ import { once } from "node:events";
 import { expect } from "vitest";
 import { built, onEnd } from "./workspace.ts";
 
-/** Time for a command's exit after the test wants it gone, ms. */
-const LEAVE_MS = 10_000;
+/** Time for a command to exit after the test wants it gone, ms: longer than a launcher gives its agents. */
+const LEAVE_MS = 20_000;
 
 export class Command {
   readonly child: ChildProcess;
