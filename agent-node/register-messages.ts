@@ -22,6 +22,7 @@ export function registerMessages(state: AgentState, info: AgentInfo, system: Sys
     lastSession: state.registration?.session,
     info,
     tasks,
+    part: i + 1,
     more: i < batches.length - 1,
     system,
   }));

@@ -8,6 +8,8 @@ import { end, identify, identitySchema, isAlive, type ProcessIdentity } from "./
 
 /** Time for a leftover to end on SIGTERM before SIGKILL, ms. An agent that gets SIGTERM leaves its tasks running. */
 const LEFTOVER_GRACE_MS = 5_000;
+/** Time for the system to take a killed process away, ms. */
+const KILLED_MS_MAX = 1_000;
 
 const lockSchema = v.object({
   launcher: identitySchema,
@@ -27,9 +29,28 @@ export function parseLock(text: string): Lock | undefined {
   }
 }
 
-/** In the order in which they are ended: agents before the plane, so that none sees it go. */
-export function leftoversOf({ agents, plane, workerd }: Lock): readonly ProcessIdentity[] {
-  return [...Object.values(agents), plane, workerd].filter((identity) => identity !== undefined);
+/** Leftovers that are ended together. */
+export interface EndingStep {
+  readonly identities: readonly ProcessIdentity[];
+  readonly signal: "SIGTERM" | "SIGKILL";
+}
+
+/**
+ * In the order in which they are ended: agents before the plane, so that none sees it go. workerd outlives a host that was
+ * killed, and is killed too, as miniflare always does: on SIGTERM it waits for answers that are under way, and a scheduler's
+ * event stream never ends. Its SQLite files stand that.
+ */
+export function endingOf({ agents, plane, workerd }: Lock): readonly EndingStep[] {
+  const known = (identity: ProcessIdentity | undefined) => (identity === undefined ? [] : [identity]);
+  return [
+    { identities: Object.values(agents), signal: "SIGTERM" },
+    { identities: known(plane), signal: "SIGTERM" },
+    { identities: known(workerd), signal: "SIGKILL" },
+  ];
+}
+
+export function leftoversOf(lock: Lock): readonly ProcessIdentity[] {
+  return endingOf(lock).flatMap(({ identities }) => identities);
 }
 
 /** Throws a {@link Failure} when a cluster runs on this lock; ends what a dead one left. Returns how many it ended. */
@@ -43,13 +64,19 @@ export async function clearStaleLock(path: string): Promise<number> {
     );
   }
   let ended = 0;
-  for (const leftover of lock === undefined ? [] : leftoversOf(lock)) {
-    if (!(await isAlive(leftover))) continue;
-    await end(leftover, "SIGTERM", LEFTOVER_GRACE_MS);
-    ended++;
+  for (const { identities, signal } of lock === undefined ? [] : endingOf(lock)) {
+    const found = await Promise.all(identities.map((identity) => endLeftover(identity, signal)));
+    ended += found.filter((wasAlive) => wasAlive).length;
   }
   await rm(path, { force: true });
   return ended;
+}
+
+/** False when it was gone already. */
+async function endLeftover(identity: ProcessIdentity, signal: EndingStep["signal"]): Promise<boolean> {
+  if (!(await isAlive(identity))) return false;
+  await end(identity, signal, signal === "SIGKILL" ? KILLED_MS_MAX : LEFTOVER_GRACE_MS);
+  return true;
 }
 
 export class HeldLock {

@@ -4,7 +4,13 @@
 import type { Brand } from "#base/brand.ts";
 import { unreachable } from "#base/assert.ts";
 import type { Millis } from "#base/time.ts";
-import { AUTHENTICATION_TIMEOUT_MS, MECHANISM, SILENCE_MS, type AgentMessage, type PlaneMessage } from "#protocol/agent.ts";
+import {
+  AUTHENTICATION_TIMEOUT_MS,
+  MECHANISM,
+  SILENCE_MS,
+  type AgentMessage,
+  type PlaneMessage,
+} from "#protocol/agent.ts";
 import type { AgentId, Epoch, HostKey, Principal } from "#protocol/ids.ts";
 import { parseClientFirst, serverFirst, type ServerExchange, type ServerVerdict } from "#protocol/scram.ts";
 import { MESOFLARE_VERSION, PROTOCOL_VERSION } from "#protocol/version.ts";
@@ -20,7 +26,12 @@ interface Opened {
 export type Session =
   | (Opened & { readonly state: "opened" })
   /** `checking`: the client's proof is with the shell. */
-  | (Opened & { readonly state: "authenticating"; readonly exchange: ServerExchange; readonly epochSeen: Epoch; readonly checking: boolean })
+  | (Opened & {
+      readonly state: "authenticating";
+      readonly exchange: ServerExchange;
+      readonly epochSeen: Epoch;
+      readonly checking: boolean;
+    })
   | (Opened & { readonly state: "authenticated"; readonly principal: Principal; readonly epochSeen: Epoch })
   | (Opened & {
       readonly state: "registered";
@@ -95,7 +106,10 @@ function onAuthenticate(
   if (session.state !== "opened") return outOfOrder(session, message.type);
   const fail = (reason: string): Step => [
     session,
-    [{ type: "send", message: { type: "authentication-failed", reason } }, { type: "close", code: CLOSE_POLICY, reason }],
+    [
+      { type: "send", message: { type: "authentication-failed", reason } },
+      { type: "close", code: CLOSE_POLICY, reason },
+    ],
   ];
   if (message.protocolVersion > PROTOCOL_VERSION) {
     return fail(
@@ -118,7 +132,10 @@ function outOfOrder(session: Session, type: AgentMessage["type"]): Step {
   const reason = `'${type}' is not allowed while ${session.state}`;
   return [
     session,
-    [{ type: "send", message: { type: "authentication-error", reason } }, { type: "close", code: CLOSE_AGAIN, reason }],
+    [
+      { type: "send", message: { type: "authentication-error", reason } },
+      { type: "close", code: CLOSE_AGAIN, reason },
+    ],
   ];
 }
 
@@ -130,7 +147,10 @@ export function onVerdict(session: Session, verdict: ServerVerdict): Step {
     const reason = "unknown principal or wrong secret";
     return [
       session,
-      [{ type: "send", message: { type: "authentication-failed", reason } }, { type: "close", code: CLOSE_POLICY, reason }],
+      [
+        { type: "send", message: { type: "authentication-failed", reason } },
+        { type: "close", code: CLOSE_POLICY, reason },
+      ],
     ];
   }
   const { socketId, hostKey, openedAt, epochSeen } = session;
@@ -145,7 +165,16 @@ export function onVerdict(session: Session, verdict: ServerVerdict): Step {
 export function onPlaneMessage(session: Session, message: PlaneMessage): Session {
   if (message.type !== "registered" || session.state === "opened" || session.state === "authenticating") return session;
   const { socketId, hostKey, openedAt, principal, epochSeen } = session;
-  return { socketId, hostKey, openedAt, state: "registered", principal, epochSeen, agentId: message.agentId, epoch: message.epoch };
+  return {
+    socketId,
+    hostKey,
+    openedAt,
+    state: "registered",
+    principal,
+    epochSeen,
+    agentId: message.agentId,
+    epoch: message.epoch,
+  };
 }
 
 /** Why a socket must be closed now, or undefined. `lastHeard` is the newest of its pings and its opening. */

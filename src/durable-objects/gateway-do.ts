@@ -46,12 +46,17 @@ import { masterStub } from "./peers.ts";
 
 /** How long the plane waits for an agent's answer to a tunnelled request, ms. */
 const TUNNEL_TIMEOUT_MS = 10_000;
-/** Most frames waiting for the master; beyond that sockets are told to come again, and updates wait on the agents' disks. */
-const QUEUE_MAX = 20_000;
+/** Bytes of frames that may wait for the master; beyond that sockets are told to come again, and updates wait on the agents' disks. */
+const QUEUED_BYTES_MAX = 32 * 1024 * 1024;
+/** Bytes of one batch: a call between objects has a bound of 32 MiB. */
+const BATCH_BYTES_MAX = 8 * 1024 * 1024;
+/** How soon a gateway tells its live set again after the master did not take a batch, ms. */
+const RETRY_LIVE_MS = 5_000;
 
 export class GatewayDO extends DurableObject<Env> {
   readonly #name: string;
-  #queue: GatewayItem[] = [];
+  readonly #queue: { readonly item: GatewayItem; readonly bytes: number }[] = [];
+  #queuedBytes = 0;
   #authentications = 0;
   #flushing = false;
   #liveReported = false;
@@ -66,12 +71,18 @@ export class GatewayDO extends DurableObject<Env> {
   /** The Worker passes an agent's upgrade request on; the path ends with the host key. */
   override async fetch(request: Request): Promise<Response> {
     const hostKey = v.safeParse(hostKeyText, new URL(request.url).pathname.split("/").at(-1));
-    if (!hostKey.success) return new Response("the path ends with the host key: 32 hexadecimal digits", { status: 400 });
+    if (!hostKey.success)
+      return new Response("the path ends with the host key: 32 hexadecimal digits", { status: 400 });
     const { 0: client, 1: server } = new WebSocketPair();
     const socketId = crypto.randomUUID() as SocketId;
     this.ctx.acceptWebSocket(server, [socketId]);
     this.#keep(server, openSession({ socketId, hostKey: hostKey.output, openedAt: now() }));
-    await this.#setSweep();
+    await this.#setSweep(
+      nextSweep(
+        [sessionOf(server)].flatMap((session) => session ?? []),
+        now(),
+      ),
+    );
     return new Response(null, { status: 101, webSocket: client });
   }
 
@@ -89,11 +100,14 @@ export class GatewayDO extends DurableObject<Env> {
     const challenge = principal === undefined ? undefined : await challengeFor(this.env, principal);
     // The look-up took a turn: go on from what the session is now.
     const [next, effects] = onMessage(sessionOf(socket) ?? session, parsed.value, challenge);
-    this.#apply(socket, next, effects);
+    this.#apply(socket, next, effects, typeof frame === "string" ? frame.length : 0);
     for (const effect of effects) if (effect.type === "check-proof") await this.#checkProof(socket, effect);
   }
 
-  async #checkProof(socket: WebSocket, { exchange, clientFinal }: Extract<SessionEffect, { type: "check-proof" }>): Promise<void> {
+  async #checkProof(
+    socket: WebSocket,
+    { exchange, clientFinal }: Extract<SessionEffect, { type: "check-proof" }>,
+  ): Promise<void> {
     const known = principalsOf(this.env).principals.find(({ principal }) => principal === exchange.principal);
     // Only agents may register: to a socket, any other principal is as unknown as none.
     const verifier = known?.role === "agent" ? known : undefined;
@@ -105,35 +119,59 @@ export class GatewayDO extends DurableObject<Env> {
   }
 
   /** Keeps the session and does its effects, in order. */
-  #apply(socket: WebSocket, session: Session, effects: readonly SessionEffect[]): void {
+  #apply(socket: WebSocket, session: Session, effects: readonly SessionEffect[], frameBytes = 0): void {
     this.#keep(socket, session);
     for (const effect of effects) {
       if (effect.type === "send") send(socket, effect.message);
       else if (effect.type === "close") {
-        console.warn(JSON.stringify({ message: "agent socket closed", gateway: this.#name, host: session.hostKey, reason: effect.reason }));
+        console.warn(
+          JSON.stringify({
+            message: "agent socket closed",
+            gateway: this.#name,
+            host: session.hostKey,
+            reason: effect.reason,
+          }),
+        );
         socket.close(effect.code, clip(effect.reason));
         this.#closed(session);
-      } else if (effect.type === "forward") this.#forward(socket, session, effect.message);
+      } else if (effect.type === "forward") this.#forward(socket, session, effect.message, frameBytes);
       else if (effect.type === "answer-request") this.#answer(effect.message);
     }
   }
 
-  #forward(socket: WebSocket, session: Session, message: AgentMessage): void {
+  #forward(socket: WebSocket, session: Session, message: AgentMessage, bytes: number): void {
     if (session.state !== "authenticated" && session.state !== "registered") return;
-    if (this.#queue.length >= QUEUE_MAX) {
+    if (this.#queuedBytes + bytes > QUEUED_BYTES_MAX) {
       socket.close(CLOSE_AGAIN, "the plane is busy");
       this.#closed(session);
       return;
     }
     const { socketId, hostKey, principal, epochSeen } = session;
-    this.#queue.push({ type: "message", socketId, hostKey, principal, epochSeen, message });
-    this.ctx.waitUntil(this.#flush());
+    this.#enqueue({ type: "message", socketId, hostKey, principal, epochSeen, message }, bytes);
   }
 
   #closed(session: Session): void {
     if (session.state !== "authenticated" && session.state !== "registered") return;
-    this.#queue.push({ type: "closed", socketId: session.socketId });
+    this.#enqueue({ type: "closed", socketId: session.socketId }, 0);
+  }
+
+  #enqueue(item: GatewayItem, bytes: number): void {
+    this.#queue.push({ item, bytes });
+    this.#queuedBytes += bytes;
     this.ctx.waitUntil(this.#flush());
+  }
+
+  #takeBatch(): GatewayItem[] {
+    const items: GatewayItem[] = [];
+    let bytes = 0;
+    for (let next = this.#queue[0]; next !== undefined && items.length < GATEWAY_BATCH_MAX; next = this.#queue[0]) {
+      if (items.length > 0 && bytes + next.bytes > BATCH_BYTES_MAX) break;
+      this.#queue.shift();
+      items.push(next.item);
+      bytes += next.bytes;
+    }
+    this.#queuedBytes -= bytes;
+    return items;
   }
 
   override webSocketClose(socket: WebSocket): void {
@@ -150,7 +188,7 @@ export class GatewayDO extends DurableObject<Env> {
     if (this.#flushing) return;
     this.#flushing = true;
     try {
-      while (this.#queue.length > 0) await this.#deliverBatch(this.#queue.splice(0, GATEWAY_BATCH_MAX));
+      while (this.#queue.length > 0) await this.#deliverBatch(this.#takeBatch());
     } finally {
       this.#flushing = false;
     }
@@ -184,6 +222,7 @@ export class GatewayDO extends DurableObject<Env> {
         this.#liveReported = false;
       }
     }
+    if (!this.#liveReported) await this.#setSweep(millis(now() + RETRY_LIVE_MS));
   }
 
   /** A batch from the master. A socket that is gone is skipped: its closing is reported anyway. */
@@ -198,15 +237,20 @@ export class GatewayDO extends DurableObject<Env> {
       }
       const next = onPlaneMessage(session, item.message);
       if (next !== session) this.#keep(socket, next);
-      send(socket, item.message);
+      if (!send(socket, item.message)) {
+        socket.close(CLOSE_AGAIN, "a message for this agent is too long");
+        continue;
+      }
       if (item.message.type === "refused") socket.close(CLOSE_POLICY, clip(item.message.reason));
     }
   }
 
-  announce({ epoch }: Announcement): AnnouncementAnswer {
+  announce({ epoch, known }: Announcement): AnnouncementAnswer {
+    const inBooks = new Set(known);
     for (const socket of this.ctx.getWebSockets()) {
       const session = sessionOf(socket);
-      if (session?.state === "registered" && session.epoch < epoch) socket.close(CLOSE_AGAIN, "a new leader: register again");
+      if (session?.state !== "registered" || (session.epoch === epoch && inBooks.has(session.socketId))) continue;
+      socket.close(CLOSE_AGAIN, "the leader does not have this socket in its books: register again");
     }
     return { live: this.#liveSockets() };
   }
@@ -217,7 +261,10 @@ export class GatewayDO extends DurableObject<Env> {
     if (socket === undefined) return { type: "gone", reason: "the agent's socket is gone" };
     const requestId = crypto.randomUUID();
     const { promise, resolve } = Promise.withResolvers<TunnelAnswer>();
-    const timer = setTimeout(() => resolve({ type: "gone", reason: "the agent did not answer in time" }), TUNNEL_TIMEOUT_MS);
+    const timer = setTimeout(
+      () => resolve({ type: "gone", reason: "the agent did not answer in time" }),
+      TUNNEL_TIMEOUT_MS,
+    );
     this.#tunnels.set(requestId, resolve);
     try {
       send(socket, { type: "request", requestId, path, range });
@@ -231,7 +278,9 @@ export class GatewayDO extends DurableObject<Env> {
   #answer({ requestId, status, headers, body }: Extract<AgentMessage, { type: "response" }>): void {
     const bytes = fromBase64(body);
     this.#tunnels.get(requestId)?.(
-      bytes === undefined ? { type: "gone", reason: "the agent's answer is not base64" } : { type: "answered", status, headers, body: bytes },
+      bytes === undefined
+        ? { type: "gone", reason: "the agent's answer is not base64" }
+        : { type: "answered", status, headers, body: bytes },
     );
   }
 
@@ -247,12 +296,12 @@ export class GatewayDO extends DurableObject<Env> {
       socket.close(CLOSE_AGAIN, reason);
       this.#closed(session);
     }
-    await this.#setSweep();
+    if (!this.#liveReported) await this.#deliverBatch([]);
+    const sessions = this.ctx.getWebSockets().flatMap((socket) => sessionOf(socket) ?? []);
+    await this.#setSweep(nextSweep(sessions, now()));
   }
 
-  async #setSweep(): Promise<void> {
-    const sessions = this.ctx.getWebSockets().flatMap((socket) => sessionOf(socket) ?? []);
-    const next = nextSweep(sessions, now());
+  async #setSweep(next: Millis | undefined): Promise<void> {
     if (next === undefined) return;
     const set = await this.ctx.storage.getAlarm();
     if (set === null || set > next) await this.ctx.storage.setAlarm(next);
@@ -281,14 +330,17 @@ function sessionOf(socket: WebSocket): Session | undefined {
   return (socket.deserializeAttachment() as Session | null) ?? undefined;
 }
 
-function send(socket: WebSocket, message: PlaneMessage): void {
+/** False when the message is over the bound of a frame. A socket that closed meanwhile is webSocketClose's business. */
+function send(socket: WebSocket, message: PlaneMessage): boolean {
   const frame = JSON.stringify(message);
-  if (frame.length > FRAME_BYTES_MAX) throw new Error(`a ${message.type} frame of ${frame.length} bytes is over the bound`);
+  // In the worst case a letter takes three bytes; only then is it worth counting them.
+  if (frame.length * 3 > FRAME_BYTES_MAX && new TextEncoder().encode(frame).length > FRAME_BYTES_MAX) return false;
   try {
     socket.send(frame);
   } catch {
-    // Closed meanwhile: webSocketClose tells the master.
+    // Closed meanwhile.
   }
+  return true;
 }
 
 /** A close reason may have 123 bytes. */

@@ -1,8 +1,8 @@
 // The master's batches to its gateways: one call in flight to each, in order; what comes meanwhile makes the next batch.
 import type { DeliveryItem } from "#protocol/gateway.ts";
 
-/** Most items in one call to a gateway. */
-const DELIVERY_MAX = 1000;
+/** Most items in one call to a gateway: each may hold an order of some 200 KB, and a call has a bound of 32 MiB. */
+const DELIVERY_MAX = 100;
 
 interface Outbox {
   items: DeliveryItem[];

@@ -2,25 +2,27 @@
 // RegistrarWorker. It decides nothing but when to ask whether it still leads: before it answers, offers or orders anything, a
 // quorum has confirmed its ballot within the last 5 s.
 import { DurableObject } from "cloudflare:workers";
+import { backoffMs } from "#base/backoff.ts";
 import { millis, type Millis } from "#base/time.ts";
 import type { AgentId, MasterId, Principal, StreamId } from "#protocol/ids.ts";
-import type {
-  BatchAnswer,
-  DeliveryItem,
-  GatewayBatch,
-  GatewayItem,
-  Located,
-} from "#protocol/gateway.ts";
+import type { BatchAnswer, DeliveryItem, GatewayBatch, GatewayItem, Located } from "#protocol/gateway.ts";
 import type { FrameworkInfo, MasterInfo } from "#protocol/scheduler.ts";
 import { MESOFLARE_VERSION } from "#protocol/version.ts";
 import { newTimer, record, timerMetrics } from "#metrics/timer.ts";
 import type { BootstrapAnswer, LogStatus, RegistrarCalls, Unavailable } from "../log/calls.ts";
 import type { CandidateId } from "../log/ballot.ts";
 import type { ClusterId } from "../log/entry.ts";
-import { adoptRegistry, onAgentMessage, onGatewayLive, onNotCommitted, onOutcome, onSocketClosed } from "../master/agents.ts";
+import {
+  adoptRegistry,
+  onAgentMessage,
+  onGatewayLive,
+  onNotCommitted,
+  onOutcome,
+  onSocketClosed,
+} from "../master/agents.ts";
 import { onCall, type CallAnswer, type CallRequest } from "../master/calls.ts";
 import { nextDeadline, tick } from "../master/deadlines.ts";
-import { disconnectAfterRestart, disconnectStream, subscribe } from "../master/frameworks.ts";
+import { disconnectStream, excuseAbsence, subscribe } from "../master/frameworks.ts";
 import { masterMetrics } from "../master/metrics.ts";
 import { allocateDue, nextFilterEnd } from "../master/offers.ts";
 import { newMaster, type Ids, type Master, type MasterEffect } from "../master/state.ts";
@@ -33,7 +35,13 @@ import {
   tasksView,
   type TasksQuery,
 } from "../master/views.ts";
-import { createRegistrar, queuedOperations, registrySizeBytes, step as registrarStep, type Registrar } from "../registrar/registrar.ts";
+import {
+  createRegistrar,
+  queuedOperations,
+  registrySizeBytes,
+  step as registrarStep,
+  type Registrar,
+} from "../registrar/registrar.ts";
 import type { RegistrarEffect, RegistrarInput } from "../registrar/registrar.ts";
 import type { Env } from "./env.ts";
 import { GatewayOutbox } from "./gateway-outbox.ts";
@@ -46,6 +54,10 @@ import { HEARTBEAT_INTERVAL_SECONDS } from "#protocol/scheduler.ts";
 const CONFIRMATION_MS_MAX = 5_000;
 /** Window of `registrar/state_store_ms`: a day. Source: Mesos registrar.cpp. */
 const STORE_WINDOW_MS = 86_400_000;
+/** Pause before a gateway is told again. */
+const ANNOUNCE_BACKOFF = { firstMs: 500, maxMs: 15_000 };
+/** The longest that a timer takes. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
 /** An alarm is moved only when a deadline is sooner by more than this, ms: no row for each launch. */
 const ALARM_SLACK_MS = 1_000;
 
@@ -58,7 +70,9 @@ export type View =
   | ({ readonly type: "tasks" } & TasksQuery)
   | { readonly type: "registry" }
   | { readonly type: "leader" };
-export type ViewAnswer = { readonly status: 200; readonly json: string } | { readonly status: 503; readonly reason: string };
+export type ViewAnswer =
+  | { readonly status: 200; readonly json: string }
+  | { readonly status: 503; readonly reason: string };
 
 export interface SubscribeRequest {
   readonly info: FrameworkInfo;
@@ -89,8 +103,14 @@ export class MasterDO extends DurableObject<Env> {
   #confirmedAt = 0;
   #reason = "this candidate has not stood for election yet";
   #retryAt = 0;
+  /** Since when this instance, which had led, has no quorum. */
+  #awaySince: Millis | undefined;
   #lastUnavailable: Unavailable | undefined;
   #waiters: ((leadership: Leadership) => void)[] = [];
+  /** Calls to the log that have not been answered: while there is one, an answer to the waiters will come. */
+  #asked = 0;
+  #settling = false;
+  readonly #announcing = new Set<string>();
   #heartbeat: ReturnType<typeof setInterval> | undefined;
   #offersTimer: { readonly at: Millis; readonly handle: ReturnType<typeof setTimeout> } | undefined;
 
@@ -105,15 +125,19 @@ export class MasterDO extends DurableObject<Env> {
     return (this.ctx.exports as unknown as { RegistrarWorker: RegistrarCalls }).RegistrarWorker;
   }
 
-  /** Resolves when a quorum has confirmed us lately, or when it is clear that none does now. */
-  async #lead(): Promise<Leadership> {
-    if (this.#leading && Date.now() - this.#confirmedAt < CONFIRMATION_MS_MAX) return { type: "leading" };
-    if (!this.#leading && Date.now() < this.#retryAt) return this.#notLeading();
+  /**
+   * Resolves when a quorum has confirmed us after `since`, or when it is clear that none does now. What ends tasks asks for
+   * a confirmation that is younger than its cause; everything else takes one of the last 5 s.
+   */
+  async #lead(since = Date.now() - CONFIRMATION_MS_MAX): Promise<Leadership> {
+    if (this.#leading && this.#confirmedAt > since) return { type: "leading" };
     const registrar = await this.#openRegistrar();
-    if (registrar === undefined) return this.#notLeading();
+    if (registrar === undefined || (!this.#leading && Date.now() < this.#retryAt)) return this.#notLeading();
     const { promise, resolve } = Promise.withResolvers<Leadership>();
     this.#waiters.push(resolve);
     this.#registrarTurn(registrar, { type: this.#leading ? "confirm" : "stand" });
+    // Nothing was asked of the log: no answer would ever come.
+    if (this.#asked === 0) this.#resolve(this.#leading ? { type: "leading" } : this.#notLeading());
     return promise;
   }
 
@@ -158,8 +182,19 @@ export class MasterDO extends DurableObject<Env> {
   }
 
   #registrarTurn(registrar: Registrar, input: RegistrarInput): void {
-    for (const effect of registrarStep(registrar, input, now(), random)) this.#doRegistrarEffect(registrar, effect);
+    try {
+      for (const effect of registrarStep(registrar, input, now(), random)) this.#doRegistrarEffect(registrar, effect);
+    } catch (error) {
+      this.#restart("a turn of the Registrar failed", error);
+      throw error;
+    }
     if (this.#master !== undefined) this.#settle(this.#master);
+  }
+
+  /** A half-done turn must not be built upon: the next instance begins with what is stored. */
+  #restart(what: string, error: unknown): void {
+    note(what, { error: String(error) });
+    this.ctx.abort(`${what}: ${String(error)}`);
   }
 
   #doRegistrarEffect(registrar: Registrar, effect: RegistrarEffect): void {
@@ -200,7 +235,8 @@ export class MasterDO extends DurableObject<Env> {
         this.#resolve({ type: "leading" });
         return;
       case "outcome":
-        if (this.#master !== undefined) onOutcome(this.#master, effect.id, effect.outcome, registrar.registry, ids, now());
+        if (this.#master !== undefined)
+          onOutcome(this.#master, effect.id, effect.outcome, registrar.registry, ids, now());
         return;
       case "not-leading":
         this.#onNotLeading(effect);
@@ -210,57 +246,81 @@ export class MasterDO extends DurableObject<Env> {
 
   async #ask<T>(call: (log: RegistrarCalls) => Promise<T>): Promise<T | Unavailable> {
     let answer: T | Unavailable;
+    this.#asked++;
     try {
       answer = await call(this.#log());
     } catch (error) {
       answer = { type: "unavailable", reason: String(error), reachable: 0, replicas: 0 };
     }
+    this.#asked--;
     this.#lastUnavailable = isUnavailable(answer) ? answer : undefined;
     return answer;
   }
 
   #onLeading(registrar: Registrar, effect: Extract<RegistrarEffect, { type: "leading" }>): void {
     const { epoch, fresh, masterId } = effect;
-    if (fresh) this.#tables.beginEpoch({ epoch, masterId, electedAt: now() });
+    const wasAway = this.#awaySince !== undefined;
+    this.#awaySince = undefined;
+    if (fresh) {
+      this.#tables.beginEpoch({ epoch, masterId, electedAt: now() });
+      this.#streams.closeAll();
+    }
     if (fresh || this.#master === undefined) {
       const electedAt = this.#tables.meta("epoch")?.electedAt ?? now();
-      this.#master = newMaster({ masterId, epoch, info: masterInfo(this.env.ADVERTISE, masterId), startedAt: this.#startedAt, electedAt });
+      this.#master = newMaster({
+        masterId,
+        epoch,
+        info: masterInfo(this.env.ADVERTISE, masterId),
+        startedAt: this.#startedAt,
+        electedAt,
+      });
       this.#tables.load(this.#master);
     }
     adoptRegistry(this.#master, registrar.registry);
-    disconnectAfterRestart(this.#master, now());
+    excuseAbsence(this.#master, now(), { wasAway });
     this.#leading = true;
     this.#confirmedAt = Date.now();
     note("leading", { epoch, fresh, agents: this.#master.agents.size });
     this.#resolve({ type: "leading" });
-    this.ctx.waitUntil(this.#announce(this.#master));
+    for (let i = 1; i <= Number(this.env.GATEWAYS ?? "1"); i++) this.ctx.waitUntil(this.#announce(`gateway-${i}`));
   }
 
-  /** Tells every gateway the epoch, and learns which of the sockets that the tables name are still there. */
-  async #announce(master: Master): Promise<void> {
-    const gateways = Number(this.env.GATEWAYS ?? "1");
-    await Promise.all(
-      Array.from({ length: gateways }, async (_, i) => {
-        const gateway = `gateway-${i + 1}`;
+  /** Tells a gateway the epoch and what the books have of it, until it has answered; then forgets sockets that are gone. */
+  async #announce(gateway: string): Promise<void> {
+    if (this.#announcing.has(gateway)) return;
+    this.#announcing.add(gateway);
+    try {
+      for (let attempt = 0; this.#leading && this.#master !== undefined; attempt++) {
+        const master = this.#master;
+        const known = [...master.agents.values()].flatMap(({ connection }) =>
+          connection?.gateway === gateway ? [connection.socketId] : [],
+        );
         try {
-          const { live } = await gatewayStub(this.env, gateway).announce({ epoch: master.epoch });
-          onGatewayLive(master, gateway, live);
+          const { live } = await gatewayStub(this.env, gateway).announce({ epoch: master.epoch, known });
+          if (master !== this.#master) continue;
+          const gone = known.filter((socketId) => !live.includes(socketId));
+          for (const socketId of gone) onSocketClosed(master, { gateway, socketId });
           this.#settle(master);
+          return;
         } catch (error) {
-          note("a gateway did not hear of the epoch", { gateway, error: String(error) });
+          note("a gateway did not hear the leader", { gateway, attempt, error: String(error) });
+          await scheduler.wait(backoffMs(random, attempt, ANNOUNCE_BACKOFF));
         }
-      }),
-    );
+      }
+    } finally {
+      this.#announcing.delete(gateway);
+    }
   }
 
   #onNotLeading(effect: Extract<RegistrarEffect, { type: "not-leading" }>): void {
+    if (this.#leading) this.#awaySince = now();
     this.#leading = false;
     this.#reason = effect.reason;
     this.#retryAt = effect.retryAt;
     note("not leading", { reason: effect.reason, fenced: effect.fenced, retryInMs: effect.retryAt - Date.now() });
     this.#streams.closeAll();
     if (this.#master !== undefined) {
-      disconnectAfterRestart(this.#master, now());
+      excuseAbsence(this.#master, now(), { wasAway: true });
       onNotCommitted(this.#master, effect.ids, effect.reason);
     }
     this.#resolve(this.#notLeading());
@@ -274,12 +334,23 @@ export class MasterDO extends DurableObject<Env> {
 
   // --- turns -----------------------------------------------------------------------------------------------------------
 
-  /** After every change: offers that are due, then the rows, then what leaves. */
+  /** After every change: offers that are due, then the rows, then what leaves, in order. */
   #settle(master: Master): void {
-    if (this.#leading) allocateDue(master, now());
-    this.#tables.save(master);
-    const effects = master.effects.splice(0);
-    for (const effect of effects) this.#doEffect(effect);
+    if (master !== this.#master || this.#settling) return;
+    this.#settling = true;
+    try {
+      do {
+        if (this.#leading) allocateDue(master, now());
+        this.#tables.save(master);
+        // An effect may cause more: they come after it, and after their own rows.
+        for (const effect of master.effects.splice(0)) this.#doEffect(effect);
+      } while (master.effects.length > 0);
+    } catch (error) {
+      this.#restart("a turn of the master failed", error);
+      throw error;
+    } finally {
+      this.#settling = false;
+    }
     this.ctx.waitUntil(this.#outbox.flush());
     this.#setTimers(master);
   }
@@ -287,7 +358,11 @@ export class MasterDO extends DurableObject<Env> {
   #doEffect(effect: MasterEffect): void {
     switch (effect.type) {
       case "send":
-        this.#outbox.push(effect.to.gateway, { type: "message", socketId: effect.to.socketId, message: effect.message });
+        this.#outbox.push(effect.to.gateway, {
+          type: "message",
+          socketId: effect.to.socketId,
+          message: effect.message,
+        });
         return;
       case "close-socket":
         this.#outbox.push(effect.to.gateway, { type: "close", socketId: effect.to.socketId, reason: effect.reason });
@@ -301,7 +376,11 @@ export class MasterDO extends DurableObject<Env> {
       case "registry": {
         const { id, operation, who, why } = effect;
         if (this.#registrar === undefined) return;
-        this.#registrarTurn(this.#registrar, { type: "apply", id, audited: { operation, audit: { who, why, when: now() } } });
+        this.#registrarTurn(this.#registrar, {
+          type: "apply",
+          id,
+          audited: { operation, audit: { who, why, when: now() } },
+        });
         return;
       }
     }
@@ -314,6 +393,8 @@ export class MasterDO extends DurableObject<Env> {
     if (master === undefined) return;
     for (const { socketId } of items) onSocketClosed(master, { gateway, socketId });
     this.#settle(master);
+    // The sockets may be open all the same: the gateway closes those that the books no longer have.
+    this.ctx.waitUntil(this.#announce(gateway));
   }
 
   #setTimers(master: Master): void {
@@ -322,12 +403,18 @@ export class MasterDO extends DurableObject<Env> {
     const offersAt = this.#streams.size === 0 ? undefined : nextFilterEnd(master, now());
     if (this.#offersTimer?.at !== offersAt) {
       if (this.#offersTimer !== undefined) clearTimeout(this.#offersTimer.handle);
-      this.#offersTimer =
-        offersAt === undefined
-          ? undefined
-          : { at: offersAt, handle: setTimeout(() => void this.#tick(), Math.min(Math.max(0, offersAt - Date.now()), 2 ** 31 - 1)) };
+      this.#offersTimer = undefined;
+      if (offersAt !== undefined) {
+        const delayMs = Math.min(Math.max(0, Math.ceil(offersAt - Date.now())), TIMER_MS_MAX);
+        const onDue = (): void => {
+          this.#offersTimer = undefined;
+          void this.#tick();
+        };
+        this.#offersTimer = { at: offersAt, handle: setTimeout(onDue, delayMs) };
+      }
     }
-    if (this.#streams.size > 0) this.#heartbeat ??= setInterval(() => void this.#beat(), HEARTBEAT_INTERVAL_SECONDS * 1000);
+    if (this.#streams.size > 0)
+      this.#heartbeat ??= setInterval(() => void this.#beat(), HEARTBEAT_INTERVAL_SECONDS * 1000);
     else {
       if (this.#heartbeat !== undefined) clearInterval(this.#heartbeat);
       this.#heartbeat = undefined;
@@ -340,8 +427,7 @@ export class MasterDO extends DurableObject<Env> {
   }
 
   async #tick(): Promise<void> {
-    if (this.#offersTimer !== undefined && this.#offersTimer.at <= Date.now()) this.#offersTimer = undefined;
-    const { type } = await this.#lead();
+    const { type } = await this.#lead(Date.now() - 1);
     if (type !== "leading" || this.#master === undefined) return;
     tick(this.#master, now());
     this.#settle(this.#master);
@@ -363,7 +449,13 @@ export class MasterDO extends DurableObject<Env> {
 
   #onStreamGone(streamId: StreamId, reason: string): void {
     note("a scheduler's stream ended", { streamId, reason });
-    if (this.#master === undefined) return;
+    this.ctx.waitUntil(this.#disconnect(streamId));
+  }
+
+  /** A stream that ends may end tasks: a quorum confirms us after it, or somebody else decides. */
+  async #disconnect(streamId: StreamId): Promise<void> {
+    const { type } = await this.#lead(Date.now() - 1);
+    if (type !== "leading" || this.#master === undefined) return;
     disconnectStream(this.#master, streamId, now());
     this.#settle(this.#master);
   }
@@ -429,10 +521,10 @@ export class MasterDO extends DurableObject<Env> {
 
   /** SUBSCRIBE comes as a request, because its answer is a stream. The Worker has checked everything but the framework. */
   override async fetch(request: Request): Promise<Response> {
+    const subscription = (await request.json()) as SubscribeRequest;
     const leadership = await this.#lead();
     const master = this.#master;
     if (leadership.type === "not-leading" || master === undefined) return new Response(this.#reason, { status: 503 });
-    const subscription = (await request.json()) as SubscribeRequest;
     this.#showAddress(master, subscription.reachedAt);
     const readable = this.#streams.open(subscription.streamId);
     const result = subscribe(master, subscription, now());
@@ -489,13 +581,17 @@ export class MasterDO extends DurableObject<Env> {
     const metrics: Record<string, number> = {
       ...masterMetrics(this.#master, { startedAt: this.#startedAt, leading: this.#leading }, at),
       "registrar/queued_operations": registrar === undefined ? 0 : queuedOperations(registrar),
-      ...(this.#master === undefined || registrar === undefined ? {} : { "registrar/registry_size_bytes": registrySizeBytes(registrar) }),
+      ...(this.#master === undefined || registrar === undefined
+        ? {}
+        : { "registrar/registry_size_bytes": registrySizeBytes(registrar) }),
       ...timerMetrics("registrar/state_fetch_ms", this.#fetchTimer, at),
       ...timerMetrics("registrar/state_store_ms", this.#storeTimer, at),
       "registrar/log/recovered": this.#leading ? 1 : 0,
       "registrar/log/ensemble_size": Number(this.env.REPLICAS ?? "3"),
       // Ours: how many replicas answered the last round that found no quorum; absent while there is one.
-      ...(this.#lastUnavailable === undefined ? {} : { "registrar/log/replicas_reachable": this.#lastUnavailable.reachable }),
+      ...(this.#lastUnavailable === undefined
+        ? {}
+        : { "registrar/log/replicas_reachable": this.#lastUnavailable.reachable }),
     };
     return JSON.stringify(Object.fromEntries(Object.entries(metrics).toSorted(([a], [b]) => (a < b ? -1 : 1))));
   }
@@ -505,7 +601,8 @@ export class MasterDO extends DurableObject<Env> {
     if (leadership.type === "not-leading") return { type: "absent", status: 503, reason: leadership.reason };
     const agent = this.#master?.agents.get(agentId);
     if (agent === undefined) return { type: "absent", status: 404, reason: `no agent ${agentId}` };
-    if (agent.connection === undefined) return { type: "absent", status: 503, reason: `agent ${agentId} is not connected` };
+    if (agent.connection === undefined)
+      return { type: "absent", status: 503, reason: `agent ${agentId} is not connected` };
     return { type: "located", ...agent.connection, agentId };
   }
 }
@@ -521,7 +618,9 @@ function note(message: string, details: Readonly<Record<string, unknown>>): void
 const DEFAULT_ADDRESS = "127.0.0.1:5050";
 
 function masterInfo(address: string | undefined, masterId: MasterId): MasterInfo {
-  const [hostname = "", portText = "80"] = (address === undefined || address === "" ? DEFAULT_ADDRESS : address).split(":");
+  const [hostname = "", portText = "80"] = (address === undefined || address === "" ? DEFAULT_ADDRESS : address).split(
+    ":",
+  );
   const port = Number(portText);
   const octets = /^(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(hostname)?.slice(1).map(Number) ?? [0, 0, 0, 0];
   const ip = octets.reduceRight((value, octet) => value * 256 + octet, 0);
@@ -536,4 +635,3 @@ function masterInfo(address: string | undefined, masterId: MasterId): MasterInfo
     capabilities: [],
   };
 }
-

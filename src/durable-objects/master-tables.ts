@@ -4,7 +4,16 @@ import type { Millis } from "#base/time.ts";
 import type { AgentId, Epoch, FrameworkId, MasterId, TaskId } from "#protocol/ids.ts";
 import type { Ballot } from "../log/ballot.ts";
 import type { ClusterId } from "../log/entry.ts";
-import { setConnection, type AgentRecord, type FrameworkRecord, type Master, type TaskRecord } from "../master/state.ts";
+import {
+  addTaskRecord,
+  setConnection,
+  type AgentRecord,
+  type FrameworkRecord,
+  type Master,
+  type OrderChange,
+  type PendingOrder,
+  type TaskRecord,
+} from "../master/state.ts";
 
 /** Version of the tables; a build that finds a newer one refuses to run on it. */
 const SCHEMA_VERSION = 1;
@@ -17,7 +26,10 @@ interface Meta {
   next: { readonly agent: number; readonly framework: number; readonly offer: number };
 }
 
-type StoredAgent = Omit<AgentRecord, "system">;
+type StoredAgent = Omit<AgentRecord, "system" | "orders">;
+
+/** Offer ids that one instance may give before it stores how far it came: the next instance begins beyond them. */
+const OFFERS_RESERVED = 1_000_000;
 type StoredFramework = Omit<FrameworkRecord, "tasks" | "completedTasks"> & { readonly completed: boolean };
 
 export class MasterTables {
@@ -29,12 +41,16 @@ export class MasterTables {
     this.#sql = storage.sql;
     this.#sql.exec(`CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS agents (id TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS orders (agent TEXT, sequence INTEGER, value TEXT NOT NULL, PRIMARY KEY (agent, sequence)) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS frameworks (id TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS tasks (framework TEXT, id TEXT, value TEXT NOT NULL, PRIMARY KEY (framework, id)) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS completed_tasks (place INTEGER PRIMARY KEY AUTOINCREMENT, framework TEXT, id TEXT, value TEXT NOT NULL);
       CREATE INDEX IF NOT EXISTS completed_by_task ON completed_tasks (framework, id);`);
     const schema = this.meta("schema") ?? SCHEMA_VERSION;
-    if (schema > SCHEMA_VERSION) throw new Error(`these tables have schema ${schema}, newer than this build's ${SCHEMA_VERSION}: deploy the newer build`);
+    if (schema > SCHEMA_VERSION)
+      throw new Error(
+        `these tables have schema ${schema}, newer than this build's ${SCHEMA_VERSION}: deploy the newer build`,
+      );
     this.setMeta("schema", SCHEMA_VERSION);
   }
 
@@ -50,7 +66,8 @@ export class MasterTables {
   /** A new epoch begins: nothing of an older one may serve again. */
   beginEpoch(epoch: Meta["epoch"]): void {
     this.#storage.transactionSync(() => {
-      for (const table of ["agents", "frameworks", "tasks", "completed_tasks"]) this.#sql.exec(`DELETE FROM ${table}`);
+      for (const table of ["agents", "orders", "frameworks", "tasks", "completed_tasks"])
+        this.#sql.exec(`DELETE FROM ${table}`);
       this.setMeta("epoch", epoch);
       this.setMeta("next", { agent: 0, framework: 0, offer: 0 });
     });
@@ -60,12 +77,19 @@ export class MasterTables {
     const next = this.meta("next");
     master.nextAgent = next?.agent ?? 0;
     master.nextFramework = next?.framework ?? 0;
-    master.nextOffer = next?.offer ?? 0;
+    // Offers are not stored, but an id that was given must not come back with another meaning.
+    master.nextOffer = (next?.offer ?? 0) + OFFERS_RESERVED;
+    this.#saveNext(master);
     for (const stored of this.#rows<StoredAgent>("SELECT value FROM agents")) {
-      const agent: AgentRecord = { ...stored, connection: undefined, reregisteredAt: stored.reregisteredAt, session: stored.session, system: undefined };
+      const agent: AgentRecord = { ...stored, connection: undefined, orders: [], system: undefined };
       master.agents.set(agent.agentId, agent);
       master.agentByHost.set(agent.hostKey, agent.agentId);
       setConnection(master, agent, stored.connection);
+    }
+    for (const { agent, value } of this.#sql.exec<{ agent: AgentId; value: string }>(
+      "SELECT agent, value FROM orders ORDER BY agent, sequence",
+    )) {
+      master.agents.get(agent)?.orders.push(JSON.parse(value) as PendingOrder);
     }
     for (const { completed, ...stored } of this.#rows<StoredFramework>("SELECT value FROM frameworks")) {
       const framework: FrameworkRecord = { ...stored, tasks: new Map(), completedTasks: [] };
@@ -75,7 +99,8 @@ export class MasterTables {
     const completed = new Map(master.completedFrameworks.map((framework) => [framework.id, framework]));
     const frameworkOf = (id: FrameworkId) => master.frameworks.get(id) ?? completed.get(id);
     for (const task of this.#rows<TaskRecord>("SELECT value FROM tasks")) {
-      frameworkOf(task.frameworkId)?.tasks.set(task.info.task_id.value, task);
+      const framework = frameworkOf(task.frameworkId);
+      if (framework !== undefined) addTaskRecord(master, framework, task);
     }
     for (const task of this.#rows<TaskRecord>("SELECT value FROM completed_tasks ORDER BY place")) {
       frameworkOf(task.frameworkId)?.completedTasks.push(task);
@@ -89,18 +114,35 @@ export class MasterTables {
 
   /** Writes what is marked. */
   save(master: Master): void {
-    const { agents, frameworks, tasks, counters } = master.marked;
-    if (agents.size === 0 && frameworks.size === 0 && tasks.size === 0 && !counters) return;
+    const { agents, orders, frameworks, tasks, counters } = master.marked;
+    if (agents.size === 0 && orders.length === 0 && frameworks.size === 0 && tasks.size === 0 && !counters) return;
     this.#storage.transactionSync(() => {
-      this.setMeta("next", { agent: master.nextAgent, framework: master.nextFramework, offer: master.nextOffer });
+      this.#saveNext(master);
+      for (const change of orders) this.#saveOrder(change);
       for (const id of agents) this.#saveAgent(id, master.agents.get(id));
       for (const id of frameworks) this.#saveFramework(master, id);
       for (const [frameworkId, taskIds] of tasks) {
-        const framework = master.frameworks.get(frameworkId) ?? master.completedFrameworks.find(({ id }) => id === frameworkId);
+        const framework =
+          master.frameworks.get(frameworkId) ?? master.completedFrameworks.find(({ id }) => id === frameworkId);
         for (const taskId of taskIds) this.#saveTask(frameworkId, taskId, framework);
       }
     });
     clearMarks(master);
+  }
+
+  #saveNext(master: Master): void {
+    this.setMeta("next", { agent: master.nextAgent, framework: master.nextFramework, offer: master.nextOffer });
+  }
+
+  #saveOrder(change: OrderChange): void {
+    const { agentId } = change;
+    if (change.type === "voided") this.#sql.exec("DELETE FROM orders WHERE agent = ?", agentId);
+    else if (change.type === "acted")
+      this.#sql.exec("DELETE FROM orders WHERE agent = ? AND sequence <= ?", agentId, change.sequence);
+    else {
+      const { order } = change;
+      this.#sql.exec("INSERT OR REPLACE INTO orders VALUES (?, ?, ?)", agentId, order.sequence, JSON.stringify(order));
+    }
   }
 
   #saveAgent(id: AgentId, agent: AgentRecord | undefined): void {
@@ -108,7 +150,7 @@ export class MasterTables {
       this.#sql.exec("DELETE FROM agents WHERE id = ?", id);
       return;
     }
-    const { system: _, ...stored } = agent;
+    const { system: _, orders: __, ...stored } = agent;
     this.#sql.exec("INSERT OR REPLACE INTO agents VALUES (?, ?)", id, JSON.stringify(stored));
   }
 
@@ -120,7 +162,11 @@ export class MasterTables {
       return;
     }
     const { tasks: _, completedTasks: __, ...stored } = framework;
-    this.#sql.exec("INSERT OR REPLACE INTO frameworks VALUES (?, ?)", id, JSON.stringify({ ...stored, completed: live === undefined }));
+    this.#sql.exec(
+      "INSERT OR REPLACE INTO frameworks VALUES (?, ?)",
+      id,
+      JSON.stringify({ ...stored, completed: live === undefined }),
+    );
   }
 
   #saveTask(frameworkId: FrameworkId, taskId: TaskId, framework: FrameworkRecord | undefined): void {
@@ -130,13 +176,19 @@ export class MasterTables {
     const completed = (framework?.completedTasks ?? []).filter((task) => task.info.task_id.value === taskId);
     this.#sql.exec("DELETE FROM completed_tasks WHERE framework = ? AND id = ?", frameworkId, taskId);
     for (const task of completed) {
-      this.#sql.exec("INSERT INTO completed_tasks (framework, id, value) VALUES (?, ?, ?)", frameworkId, taskId, JSON.stringify(task));
+      this.#sql.exec(
+        "INSERT INTO completed_tasks (framework, id, value) VALUES (?, ?, ?)",
+        frameworkId,
+        taskId,
+        JSON.stringify(task),
+      );
     }
   }
 }
 
 function clearMarks(master: Master): void {
   master.marked.agents.clear();
+  master.marked.orders.length = 0;
   master.marked.frameworks.clear();
   master.marked.tasks.clear();
   master.marked.counters = false;

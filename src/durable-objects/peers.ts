@@ -4,7 +4,10 @@ import type { Env } from "./env.ts";
 export const MASTER_NAME = "master-1";
 
 export function masterStub(env: Env) {
-  const hint = env.MASTER_HINT === undefined || env.MASTER_HINT === "" ? {} : { locationHint: env.MASTER_HINT as DurableObjectLocationHint };
+  const hint =
+    env.MASTER_HINT === undefined || env.MASTER_HINT === ""
+      ? {}
+      : { locationHint: env.MASTER_HINT as DurableObjectLocationHint };
   return env.MASTER.get(env.MASTER.idFromName(MASTER_NAME), hint);
 }
 

@@ -4,7 +4,7 @@ import type { StreamId } from "#protocol/ids.ts";
 import type { SchedulerEvent } from "#protocol/scheduler.ts";
 
 /** Bytes that may wait for a slow reader before it is cut off. */
-export const QUEUED_BYTES_MAX = 8 * 1024 * 1024;
+export const QUEUED_BYTES_MAX = 16 * 1024 * 1024;
 
 interface Stream {
   readonly writer: WritableStreamDefaultWriter<Uint8Array>;

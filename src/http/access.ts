@@ -35,7 +35,9 @@ function unauthorized(context: Context<HttpEnv>, realm: Realm): Response {
   });
 }
 
-async function principalOf(context: Context<HttpEnv>): Promise<{ principal: Principal; role: CredentialRole } | undefined> {
+async function principalOf(
+  context: Context<HttpEnv>,
+): Promise<{ principal: Principal; role: CredentialRole } | undefined> {
   const header = context.req.header("authorization") ?? "";
   const match = header.length > HEADER_LENGTH_MAX ? null : /^(?:Basic|Bearer) ([A-Za-z0-9+/]+={0,2})$/.exec(header);
   const pair = decodePair(match?.[1]);
@@ -49,7 +51,9 @@ function decodePair(encoded: string | undefined): { readonly principal: string; 
   if (encoded === undefined) return undefined;
   let text: string;
   try {
-    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0)));
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
+      Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0)),
+    );
   } catch {
     return undefined;
   }

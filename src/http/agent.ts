@@ -8,6 +8,9 @@ import type { HttpEnv } from "./http-env.ts";
 
 /** Headers of an agent's answer that pass through; the rest is the plane's own business. */
 const PASSED_HEADERS = ["content-type", "content-range", "content-disposition", "accept-ranges"] as const;
+/** Longest path with its query that is passed on: the wire's own bound. */
+const TUNNEL_PATH_LENGTH_MAX = 8192;
+const SAFE_TYPES = /^(?:application\/json|text\/plain|text\/javascript|application\/octet-stream)(?:;|$)/;
 /** What of an agent's API is reachable from outside. */
 const TUNNELLED = /^\/(?:files\/(?:read|browse|download|debug)(?:\.json)?|state(?:\.json)?|health|version)$/;
 
@@ -27,6 +30,12 @@ export function agentRoutes(): Hono<HttpEnv> {
 
   app.get("/agents/:agentId/*", needs("mesos-master-readonly"), async (context) => {
     const url = new URL(context.req.url);
+    const range = context.req.header("range");
+    if (url.pathname.length + url.search.length > TUNNEL_PATH_LENGTH_MAX)
+      return context.text("the path is too long\n", 414);
+    if (range !== undefined && !/^bytes=\d{0,15}-\d{0,15}$/.test(range)) {
+      return context.text("'Range' is one range of bytes, such as bytes=0-99\n", 400);
+    }
     const path = url.pathname.slice(url.pathname.indexOf("/", "/agents/".length));
     if (!TUNNELLED.test(path)) return context.text("no such endpoint on an agent\n", 404);
     const plane = context.get("plane");
@@ -35,17 +44,24 @@ export function agentRoutes(): Hono<HttpEnv> {
     const answer = await plane.gateway(located.gateway).tunnel({
       socketId: located.socketId,
       path: `${path}${url.search}`,
-      range: context.req.header("range"),
+      range,
     });
     if (answer.type === "gone") return context.text(`${answer.reason}\n`, 504);
+    if (answer.status < 200 || answer.status > 599 || answer.status === 205)
+      return context.text("the agent's answer is none\n", 502);
     const headers = new Headers();
     for (const name of PASSED_HEADERS) {
       const value = answer.headers[name];
       if (value !== undefined) headers.set(name, value);
     }
-    // What a task wrote must not run as a page of the plane.
+    // What a task wrote, or a hostile agent says, must not run as a page of the plane, which has the reader's credentials.
+    headers.set("content-security-policy", "sandbox");
     headers.set("x-content-type-options", "nosniff");
-    return new Response(answer.status === 204 || answer.status === 304 ? null : answer.body, { status: answer.status, headers });
+    if (!SAFE_TYPES.test(headers.get("content-type") ?? "")) headers.set("content-type", "application/octet-stream");
+    return new Response(answer.status === 204 || answer.status === 304 ? null : answer.body, {
+      status: answer.status,
+      headers,
+    });
   });
   return app;
 }

@@ -27,7 +27,9 @@ export function app(planeOf: (env: Env) => Plane): Hono<HttpEnv> {
     await next();
   });
   for (const path of ["/api/v1/scheduler", "/master/api/v1/scheduler"]) {
-    routes.all(path, needs("mesos-master-scheduler"), (context) => onScheduler(context.req.raw, context.get("plane"), context.get("principal")));
+    routes.all(path, needs("mesos-master-scheduler"), (context) =>
+      onScheduler(context.req.raw, context.get("plane"), context.get("principal")),
+    );
   }
   // Once in a cluster's life: never because everybody is empty.
   routes.post("/mesoflare/init", needs("mesos-master-readwrite"), async (context) => {

@@ -1,6 +1,9 @@
 // Reading a request's body up to a bound: what is longer is refused before it is held in memory.
 
-export type Body = { readonly type: "body"; readonly text: string } | { readonly type: "too-long" } | { readonly type: "not-utf8" };
+export type Body =
+  | { readonly type: "body"; readonly text: string }
+  | { readonly type: "too-long" }
+  | { readonly type: "not-utf8" };
 
 export async function readBody(request: Request, bytesMax: number): Promise<Body> {
   if (Number(request.headers.get("content-length") ?? "0") > bytesMax) return { type: "too-long" };

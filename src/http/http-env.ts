@@ -10,7 +10,10 @@ export interface Plane {
   master(): DurableObjectStub<MasterDO>;
   gateway(name: string): DurableObjectStub<GatewayDO>;
   gatewayNameOf(hostKey: HostKey): string;
-  authenticate(principal: string, secret: string): Promise<{ readonly principal: Principal; readonly role: CredentialRole } | undefined>;
+  authenticate(
+    principal: string,
+    secret: string,
+  ): Promise<{ readonly principal: Principal; readonly role: CredentialRole } | undefined>;
 }
 
 /** What hono's handlers get: the Worker's bindings, the plane behind them, and who asks. */

@@ -39,7 +39,8 @@ export function operatorRoutes(): Hono<HttpEnv> {
   const both = (name: string) => [`/${name}`, `/${name}.json`, `/master/${name}`, `/master/${name}.json`];
 
   for (const path of ["/health", "/master/health"]) app.get(path, (context) => context.body(null, 200));
-  for (const path of ["/version", "/master/version"]) app.get(path, (context) => json(context, JSON.stringify(VERSION_INFO)));
+  for (const path of ["/version", "/master/version"])
+    app.get(path, (context) => json(context, JSON.stringify(VERSION_INFO)));
   for (const path of ["/redirect", "/master/redirect"]) {
     app.get(path, async (context) => {
       const answer = await context.get("plane").master().view({ type: "leader" }, reachedAt(context.req.url));
@@ -47,12 +48,25 @@ export function operatorRoutes(): Hono<HttpEnv> {
       return context.body(null, 307, { location: JSON.parse(answer.json) as string });
     });
   }
-  for (const path of both("state")) app.get(path, readonly, view(() => ({ type: "state" })));
+  for (const path of both("state"))
+    app.get(
+      path,
+      readonly,
+      view(() => ({ type: "state" })),
+    );
   for (const path of both("slaves")) {
-    app.get(path, readonly, view((context) => ({ type: "slaves", slaveId: context.req.query("slave_id") })));
+    app.get(
+      path,
+      readonly,
+      view((context) => ({ type: "slaves", slaveId: context.req.query("slave_id") })),
+    );
   }
   for (const path of both("frameworks")) {
-    app.get(path, readonly, view((context) => ({ type: "frameworks", frameworkId: context.req.query("framework_id") })));
+    app.get(
+      path,
+      readonly,
+      view((context) => ({ type: "frameworks", frameworkId: context.req.query("framework_id") })),
+    );
   }
   for (const path of both("tasks")) {
     app.get(
@@ -68,7 +82,11 @@ export function operatorRoutes(): Hono<HttpEnv> {
       })),
     );
   }
-  app.get("/:registrar{registrar(?:\\(1\\)|%281%29)}/registry", readonly, view(() => ({ type: "registry" })));
+  app.get(
+    "/:registrar{registrar(?:\\(1\\)|%281%29)}/registry",
+    readonly,
+    view(() => ({ type: "registry" })),
+  );
   app.get("/metrics/snapshot", readonly, async (context) => {
     const timeout = context.req.query("timeout");
     if (timeout !== undefined && parseDurationMs(timeout) === undefined) {

@@ -1,6 +1,5 @@
 // POST /api/v1/scheduler: the checks of http-api-v1 §4 in their order. What needs the master's books is the master's.
 import * as v from "valibot";
-import { fromBase64 } from "#base/base64.ts";
 import { describeIssue } from "#protocol/json.ts";
 import type { Principal, StreamId } from "#protocol/ids.ts";
 import { CALL_BYTES_MAX, callSchema, type Call, type CallType } from "#protocol/scheduler.ts";
@@ -30,7 +29,8 @@ export async function onScheduler(request: Request, plane: Plane, principal: Pri
   const streamId = request.headers.get("mesos-stream-id");
   if (problem !== undefined) return refuse(plane, 400, problem);
   if (call.type === "SUBSCRIBE") {
-    if (!acceptsJson(request.headers.get("accept"))) return refuse(plane, 406, `Expecting 'Accept' to allow '${JSON_TYPE}'`);
+    if (!acceptsJson(request.headers.get("accept")))
+      return refuse(plane, 406, `Expecting 'Accept' to allow '${JSON_TYPE}'`);
     if (streamId !== null) return refuse(plane, 400, "Subscribe calls may not have the 'Mesos-Stream-Id' header");
     return onSubscribe(plane, call, principal, reachedAt(request.url));
   }
@@ -73,7 +73,8 @@ async function readCall(request: Request): Promise<ReadCallResult> {
   if (mediaType === PROTOBUF_TYPE) {
     return refused(text(415, `This release of Mesoflare takes '${JSON_TYPE}' only; '${PROTOBUF_TYPE}' comes later`));
   }
-  if (mediaType !== JSON_TYPE) return refused(text(415, `Expecting 'Content-Type' of ${JSON_TYPE} or ${PROTOBUF_TYPE}`));
+  if (mediaType !== JSON_TYPE)
+    return refused(text(415, `Expecting 'Content-Type' of ${JSON_TYPE} or ${PROTOBUF_TYPE}`));
   const body = await readBody(request, CALL_BYTES_MAX);
   if (body.type === "too-long") return refused(text(413, `A call may have at most ${CALL_BYTES_MAX} bytes`));
   if (body.type === "not-utf8") return refused(text(400, "Failed to parse body into JSON: it is not UTF-8"));
@@ -81,12 +82,15 @@ async function readCall(request: Request): Promise<ReadCallResult> {
   try {
     json = JSON.parse(body.text);
   } catch (error) {
-    return refused(text(400, `Failed to parse body into JSON: ${error instanceof Error ? error.message : "syntax error"}`));
+    return refused(
+      text(400, `Failed to parse body into JSON: ${error instanceof Error ? error.message : "syntax error"}`),
+    );
   }
   const parsed = v.safeParse(callSchema, json, { abortEarly: true });
   if (!parsed.success) return refused(text(400, `Failed to convert JSON into a Call: ${describeIssue(parsed.issues)}`));
   const { type } = parsed.output;
-  if (type === undefined) return refused(text(400, "Failed to validate scheduler::Call: Expecting 'type' to be present"));
+  if (type === undefined)
+    return refused(text(400, "Failed to validate scheduler::Call: Expecting 'type' to be present"));
   return { type: "call", call: { ...parsed.output, type } };
 }
 
@@ -113,9 +117,6 @@ function callProblem(call: Call & { readonly type: CallType }, principal: Princi
     return undefined;
   }
   if (call.framework_id === undefined) return "Expecting 'framework_id' to be present";
-  if (call.acknowledge !== undefined && call.type === "ACKNOWLEDGE" && fromBase64(call.acknowledge.uuid)?.length !== 16) {
-    return "'uuid' must be 16 bytes in base64";
-  }
   return undefined;
 }
 

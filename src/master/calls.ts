@@ -47,7 +47,10 @@ export function onCall(master: Master, request: CallRequest, now: Millis): CallA
       return onAcknowledge(master, framework, call);
     case "RECONCILE": {
       master.counters["master/messages_reconcile_tasks"]++;
-      const queries = (call.reconcile?.tasks ?? []).map((task) => ({ taskId: task.task_id.value, agentId: task.agent_id?.value }));
+      const queries = (call.reconcile?.tasks ?? []).map((task) => ({
+        taskId: task.task_id.value,
+        agentId: task.agent_id?.value,
+      }));
       reconcile(master, framework, queries, now);
       return ACCEPTED;
     }
@@ -73,7 +76,9 @@ export function onCall(master: Master, request: CallRequest, now: Millis): CallA
   }
 }
 
-type Checked = { readonly type: "sender"; readonly framework: FrameworkRecord } | { readonly type: "refused"; readonly answer: CallAnswer };
+type Checked =
+  | { readonly type: "sender"; readonly framework: FrameworkRecord }
+  | { readonly type: "refused"; readonly answer: CallAnswer };
 
 function checkSender(master: Master, { principal, streamId }: CallRequest, id: FrameworkId | undefined): Checked {
   const refuse = (status: 400 | 403, text: string): Checked => ({ type: "refused", answer: { status, text } });

@@ -10,6 +10,8 @@ import { completeTask, retire } from "./tasks.ts";
 
 /** After the plane itself was away, a framework has at least this long to come back, ms. Source: Mesos agent_reregister_timeout. */
 export const RESUBSCRIBE_GRACE_MS = 600_000;
+/** A deadline that is found this late, ms, was not looked at in time: the plane itself was away. Alarms come within less. */
+const OVERDUE_MS = 2_000;
 /** Timers and dates have bounds: 100 years. */
 const FAILOVER_TIMEOUT_MS_MAX = 100 * 365 * 86_400_000;
 
@@ -30,8 +32,7 @@ export function subscribe(
   if (problem !== undefined) return { type: "refused", message: problem };
   if (id === undefined) {
     master.counters["master/messages_register_framework"]++;
-    const fresh = `${master.masterId}-${String(master.nextFramework++).padStart(4, "0")}` as FrameworkId;
-    return connect(master, newFramework(fresh, info, principal, now), streamId);
+    return connect(master, newFramework(freshId(master), info, principal, now), streamId);
   }
   master.counters["master/messages_reregister_framework"]++;
   const known = master.frameworks.get(id);
@@ -39,6 +40,8 @@ export function subscribe(
     if (master.completedFrameworks.some((framework) => framework.id === id)) {
       return { type: "refused", message: "Framework has been removed" };
     }
+    // An id that this master would have made itself is either forgotten or was never given: nobody may claim it.
+    if (id.startsWith(`${master.masterId}-`)) return { type: "refused", message: "Framework has been removed" };
     return connect(master, newFramework(id, info, principal, now), streamId);
   }
   if (known.status.state === "removed") return { type: "refused", message: "Framework has been removed" };
@@ -63,6 +66,10 @@ export function subscribe(
   return connect(master, known, streamId);
 }
 
+function freshId(master: Master): FrameworkId {
+  return `${master.masterId}-${String(master.nextFramework++).padStart(4, "0")}` as FrameworkId;
+}
+
 function infoProblem(info: FrameworkInfo, id: FrameworkId | undefined): string | undefined {
   if (id !== undefined) {
     const problem = idProblem(id);
@@ -72,7 +79,10 @@ function infoProblem(info: FrameworkInfo, id: FrameworkId | undefined): string |
   if (multiRole && info.role !== undefined) return "framework_info: 'role' may not be set together with MULTI_ROLE";
   if (!multiRole && info.roles.length > 0) return "framework_info: 'roles' needs the capability MULTI_ROLE";
   for (const role of [...info.roles, info.role ?? "*"]) {
-    if (role !== "*" && (role === "" || role === "." || role === ".." || role.startsWith("-") || /[\s\b*]|^\/|\/\/|\/$/.test(role))) {
+    if (
+      role !== "*" &&
+      (role === "" || role === "." || role === ".." || role.startsWith("-") || /[\s\b*]|^\/|\/\/|\/$/.test(role))
+    ) {
       return `framework_info: '${role}' is not a valid role`;
     }
   }
@@ -80,7 +90,12 @@ function infoProblem(info: FrameworkInfo, id: FrameworkId | undefined): string |
   return undefined;
 }
 
-function newFramework(id: FrameworkId, info: FrameworkInfo, principal: Principal | undefined, now: Millis): FrameworkRecord {
+function newFramework(
+  id: FrameworkId,
+  info: FrameworkInfo,
+  principal: Principal | undefined,
+  now: Millis,
+): FrameworkRecord {
   return {
     id,
     info: { ...info, id: { value: id } },
@@ -115,7 +130,11 @@ function connect(master: Master, framework: FrameworkRecord, streamId: StreamId)
   return { type: "subscribed", framework };
 }
 
-function pushEvent(master: Master, streamId: StreamId, event: Extract<Master["effects"][number], { type: "event" }>["event"]): void {
+function pushEvent(
+  master: Master,
+  streamId: StreamId,
+  event: Extract<Master["effects"][number], { type: "event" }>["event"],
+): void {
   master.effects.push({ type: "event", streamId, event });
 }
 
@@ -134,7 +153,7 @@ export function recoverFramework(master: Master, summary: FrameworkSummary, now:
     webui_url: undefined,
     capabilities: summary.partitionAware ? [{ type: "PARTITION_AWARE" }] : [],
   };
-  const framework = newFramework(summary.id, info, undefined, now);
+  const framework = newFramework(summary.id, info, summary.principal as Principal | undefined, now);
   master.frameworks.set(framework.id, framework);
   master.marked.frameworks.add(framework.id);
   return framework;
@@ -160,11 +179,22 @@ function disconnect(master: Master, framework: FrameworkRecord, timeoutMs: numbe
   if (timeoutMs === 0) removeFramework(master, framework, now);
 }
 
-/** This instance began anew: the streams of the one before are gone, through no fault of the frameworks. */
-export function disconnectAfterRestart(master: Master, now: Millis): void {
+/**
+ * The plane was away, or this instance began anew: streams are gone through no fault of the frameworks, and a deadline that
+ * passed while nobody could subscribe does not count. `wasAway`: there was no quorum, so that no deadline ran fairly.
+ */
+export function excuseAbsence(master: Master, now: Millis, { wasAway }: { readonly wasAway: boolean }): void {
   for (const framework of master.frameworks.values()) {
-    if (framework.status.state !== "connected") continue;
-    disconnect(master, framework, Math.max(failoverMs(framework), RESUBSCRIBE_GRACE_MS), now);
+    const { status } = framework;
+    if (status.state === "connected") {
+      disconnect(master, framework, Math.max(failoverMs(framework), RESUBSCRIBE_GRACE_MS), now);
+    } else if (status.state === "disconnected" && (wasAway || now - status.deadline > OVERDUE_MS)) {
+      framework.status = {
+        state: "disconnected",
+        deadline: millis(Math.max(status.deadline, now + RESUBSCRIBE_GRACE_MS)),
+      };
+      master.marked.frameworks.add(framework.id);
+    }
   }
 }
 
@@ -184,7 +214,8 @@ export function removeFramework(master: Master, framework: FrameworkRecord, now:
   }
   // What has ended only waited for an acknowledgement, which nobody will send now.
   for (const task of [...framework.tasks.values()]) {
-    if (task.unacknowledged !== undefined && task.latest === task.unacknowledged.state) completeIfEnded(master, framework, task);
+    if (task.unacknowledged !== undefined && task.latest === task.unacknowledged.state)
+      completeIfEnded(master, framework, task);
   }
   if (framework.tasks.size === 0 && master.frameworks.has(framework.id)) retire(master, framework);
 }

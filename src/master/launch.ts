@@ -4,9 +4,26 @@ import type { Millis } from "#base/time.ts";
 import { idProblem, type AgentId, type OfferId } from "#protocol/ids.ts";
 import type { Call } from "#protocol/scheduler.ts";
 import type { TaskInfo, TaskStatusReason } from "#protocol/task.ts";
-import { add, contains, NOTHING, fromResources, isEmpty, resourceProblem, subtract, type ResourceSet } from "#resources/resources.ts";
+import {
+  add,
+  contains,
+  NOTHING,
+  fromResources,
+  isEmpty,
+  resourceProblem,
+  subtract,
+  type ResourceSet,
+} from "#resources/resources.ts";
 import { decline, recover, refusalMs, removeOffer } from "./offers.ts";
-import { give, summaryOf, tell, type AgentRecord, type FrameworkRecord, type Master, type OfferRecord } from "./state.ts";
+import {
+  give,
+  summaryOf,
+  tell,
+  type AgentRecord,
+  type FrameworkRecord,
+  type Master,
+  type OfferRecord,
+} from "./state.ts";
 import { addTask, masterStatus, stateFor } from "./tasks.ts";
 
 type Accept = NonNullable<Call["accept"]>;
@@ -24,7 +41,8 @@ export function accept(master: Master, framework: FrameworkRecord, call: Accept,
       const offer = master.offers.get(id);
       if (offer !== undefined && offer.frameworkId === framework.id) removeOffer(master, offer, { rescind: false });
     }
-    for (const task of tasks) refuseLaunch(master, framework, task, now, { reason: offers.reason, message: offers.message });
+    for (const task of tasks)
+      refuseLaunch(master, framework, task, now, { reason: offers.reason, message: offers.message });
     return;
   }
   for (const offer of offers.offers) master.offers.delete(offer.id);
@@ -84,6 +102,9 @@ function refuseLaunch(
   tell(master, framework, { type: "UPDATE", update: { status } });
 }
 
+/** Longest description of one task, letters of JSON: it must fit a row, a frame and a report with room to spare. */
+export const TASK_LETTERS_MAX = 192 * 1024;
+
 const NOT_YET = ["executor", "container", "health_check", "check", "max_completion_time", "limits"] as const;
 
 /** Why a task may not be launched, for people; undefined when it may. The checks of tasks-offers-and-operators §4.2, in order. */
@@ -93,10 +114,13 @@ export function taskProblem(
   task: TaskInfo,
   remaining: ResourceSet,
 ): string | undefined {
+  if (JSON.stringify(task).length > TASK_LETTERS_MAX)
+    return `a task may have at most ${TASK_LETTERS_MAX} letters of JSON`;
   const badId = idProblem(task.task_id.value);
   if (badId !== undefined) return `task_id: ${badId}`;
   if (task.agent_id.value !== agentId) return `agent_id is ${task.agent_id.value}, but the offers are of ${agentId}`;
-  if (framework.tasks.has(task.task_id.value)) return `task_id ${task.task_id.value} is in use by a live task of this framework`;
+  if (framework.tasks.has(task.task_id.value))
+    return `task_id ${task.task_id.value} is in use by a live task of this framework`;
   if (task.resources.length === 0) return "a task needs resources";
   for (const resource of task.resources) {
     const problem = resourceProblem(resource);
@@ -115,7 +139,8 @@ export function taskProblem(
 
 function commandProblem(command: NonNullable<TaskInfo["command"]>): string | undefined {
   for (const { name, value } of command.environment?.variables ?? []) {
-    if (name === "" || /[=\u0000]/.test(name)) return "environment: a variable's name may not be empty nor contain '=' or NUL";
+    if (name === "" || /[=\u0000]/.test(name))
+      return "environment: a variable's name may not be empty nor contain '=' or NUL";
     if (value === undefined) return `environment: ${name} has no value`;
     if (value.includes("\u0000")) return `environment: the value of ${name} contains NUL`;
   }

@@ -50,7 +50,8 @@ export function masterMetrics(
   const bump = (key: string, by = 1) => (metrics[key] = (metrics[key] ?? 0) + by);
   for (const agent of master?.agents.values() ?? []) {
     bump(agent.connection === undefined ? "master/slaves_inactive" : "master/slaves_active");
-    for (const key of SYSTEM_KEYS) bump(`system/${key}`, agent.connection === undefined ? 0 : (agent.system?.[key] ?? 0));
+    for (const key of SYSTEM_KEYS)
+      bump(`system/${key}`, agent.connection === undefined ? 0 : (agent.system?.[key] ?? 0));
   }
   for (const framework of master?.frameworks.values() ?? []) {
     if (framework.status.state !== "removed") {

@@ -23,13 +23,20 @@ export const REFUSE_SECONDS_DEFAULT = 5;
 /** Longest refusal: 365 days. Source: Mesos hierarchical allocator. */
 export const REFUSE_SECONDS_MAX = 31_536_000;
 
+/**
+ * Shortest time before a framework is offered again what it declined, ms: its answer and our next offer must not chase
+ * each other. Source: Mesos allocation_interval, which every refusal outlasts there.
+ */
+export const DECLINE_MS_MIN = 1_000;
+
+/** Offers in one event, so that a record stays far below what clients take. */
+const OFFERS_IN_EVENT_MAX = 500;
+
 /** What an agent's tasks hold. A task that has ended holds nothing. */
 export function usedOn(master: Master, agentId: AgentId): ResourceSet {
   let used = NOTHING;
-  for (const framework of master.frameworks.values()) {
-    for (const task of framework.tasks.values()) {
-      if (task.agentId === agentId && !isTerminal(task.latest)) used = add(used, fromResources(task.info.resources));
-    }
+  for (const task of master.tasksByAgent.get(agentId) ?? []) {
+    if (!isTerminal(task.latest)) used = add(used, fromResources(task.info.resources));
   }
   return used;
 }
@@ -44,7 +51,8 @@ export function usedBy(framework: FrameworkRecord): ResourceSet {
 
 export function offeredTo(master: Master, frameworkId: FrameworkId): ResourceSet {
   let offered = NOTHING;
-  for (const offer of master.offers.values()) if (offer.frameworkId === frameworkId) offered = add(offered, offer.resources);
+  for (const offer of master.offers.values())
+    if (offer.frameworkId === frameworkId) offered = add(offered, offer.resources);
   return offered;
 }
 
@@ -57,7 +65,8 @@ export function offeredOn(master: Master, agentId: AgentId): ResourceSet {
 /** Free on each agent: total − used − offered. An agent that uses more than its (changed) total has nothing free. */
 function freeAgents(master: Master): readonly FreeAgent[] {
   const taken = new Map<AgentId, ResourceSet>();
-  const take = (agentId: AgentId, resources: ResourceSet) => taken.set(agentId, add(taken.get(agentId) ?? NOTHING, resources));
+  const take = (agentId: AgentId, resources: ResourceSet) =>
+    taken.set(agentId, add(taken.get(agentId) ?? NOTHING, resources));
   for (const framework of master.frameworks.values()) {
     for (const task of framework.tasks.values()) {
       if (!isTerminal(task.latest)) take(task.agentId, fromResources(task.info.resources));
@@ -84,7 +93,11 @@ export function allocateDue(master: Master, now: Millis): void {
     const filters = (master.filters.get(framework.id) ?? []).filter((filter) => filter.until > now);
     if (filters.length === 0) master.filters.delete(framework.id);
     else master.filters.set(framework.id, filters);
-    candidates.push({ frameworkId: framework.id, allocated: add(usedBy(framework), offeredTo(master, framework.id)), filters });
+    candidates.push({
+      frameworkId: framework.id,
+      allocated: add(usedBy(framework), offeredTo(master, framework.id)),
+      filters,
+    });
   }
   if (candidates.length === 0) return;
   let total = NOTHING;
@@ -103,7 +116,10 @@ export function allocateDue(master: Master, now: Millis): void {
     made.set(frameworkId, offers);
   }
   for (const [frameworkId, offers] of made) {
-    tell(master, present(master.frameworks.get(frameworkId), "offered framework"), { type: "OFFERS", offers: { offers } });
+    const framework = present(master.frameworks.get(frameworkId), "offered framework");
+    for (let at = 0; at < offers.length; at += OFFERS_IN_EVENT_MAX) {
+      tell(master, framework, { type: "OFFERS", offers: { offers: offers.slice(at, at + OFFERS_IN_EVENT_MAX) } });
+    }
   }
 }
 
@@ -142,16 +158,22 @@ export function removeOffer(master: Master, offer: OfferRecord, { rescind }: { r
   master.offers.delete(offer.id);
   master.allocationDue = true;
   const framework = master.frameworks.get(offer.frameworkId);
-  if (rescind && framework !== undefined) tell(master, framework, { type: "RESCIND", rescind: { offer_id: { value: offer.id } } });
+  if (rescind && framework !== undefined)
+    tell(master, framework, { type: "RESCIND", rescind: { offer_id: { value: offer.id } } });
 }
 
-export function removeOffersOf(master: Master, which: (offer: OfferRecord) => boolean, how: { readonly rescind: boolean }): void {
+export function removeOffersOf(
+  master: Master,
+  which: (offer: OfferRecord) => boolean,
+  how: { readonly rescind: boolean },
+): void {
   for (const offer of [...master.offers.values()]) if (which(offer)) removeOffer(master, offer, how);
 }
 
 /** The refusal of a call's `filters`: ms; 0 is none. */
 export function refusalMs(refuseSeconds: number | undefined): number {
-  if (refuseSeconds === undefined || refuseSeconds < 0 || !Number.isFinite(refuseSeconds)) return REFUSE_SECONDS_DEFAULT * 1000;
+  if (refuseSeconds === undefined || refuseSeconds < 0 || !Number.isFinite(refuseSeconds))
+    return REFUSE_SECONDS_DEFAULT * 1000;
   return Math.min(refuseSeconds, REFUSE_SECONDS_MAX) * 1000;
 }
 
@@ -190,6 +212,6 @@ export function decline(
     const offer = master.offers.get(id);
     if (offer === undefined || offer.frameworkId !== framework.id) continue;
     master.offers.delete(id);
-    recover(master, framework, offer, refusalMs(refuseSeconds), now);
+    recover(master, framework, offer, Math.max(refusalMs(refuseSeconds), DECLINE_MS_MIN), now);
   }
 }

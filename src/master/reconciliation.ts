@@ -16,7 +16,8 @@ export function reconcile(master: Master, framework: FrameworkRecord, queries: r
     queries.length === 0
       ? [...framework.tasks.values()].map((task) => knownStatus(task, now))
       : queries.map((query) => answer(master, framework, query, now));
-  for (const status of answers) if (status !== undefined) tell(master, framework, { type: "UPDATE", update: { status } });
+  for (const status of answers)
+    if (status !== undefined) tell(master, framework, { type: "UPDATE", update: { status } });
 }
 
 function answer(master: Master, framework: FrameworkRecord, query: Query, now: Millis): TaskStatus | undefined {

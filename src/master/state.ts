@@ -2,7 +2,15 @@
 // in place; whoever changes a record that outlives the instance marks it, and the shell writes what is marked, in one
 // transaction, before any effect leaves. Offers, filters and streams are not marked: they die with the instance.
 import type { Millis } from "#base/time.ts";
-import type { AgentInfo, FrameworkSummary, NumberedOrder, Order, PlaneMessage, SystemStatistics, TaskReport } from "#protocol/agent.ts";
+import type {
+  AgentInfo,
+  FrameworkSummary,
+  NumberedOrder,
+  Order,
+  PlaneMessage,
+  SystemStatistics,
+  TaskReport,
+} from "#protocol/agent.ts";
 import type {
   AgentId,
   Epoch,
@@ -40,10 +48,12 @@ export interface AgentRecord {
   connection: Connection | undefined;
   /** Undefined until the agent has registered under this epoch: it is "recovered" from the registry. */
   session: SessionId | undefined;
-  /** The session before this one, until the agent has shown that it knows this one: "registered" may be lost on its way. */
+  /** Whether the agent has shown that it knows `session`: "registered" may be lost on its way. */
+  confirmed: boolean;
+  /** The last session that the agent surely knew. */
   sessionBefore: SessionId | undefined;
   nextSequence: number;
-  /** Orders of this session that the agent has not yet said it acted upon, oldest first. */
+  /** Orders of this session that the agent has not yet said it acted upon, oldest first. Rows of their own. */
   orders: PendingOrder[];
   system: SystemStatistics | undefined;
 }
@@ -108,7 +118,13 @@ export type MasterEffect =
   | { readonly type: "close-socket"; readonly to: Connection; readonly reason: string }
   | { readonly type: "event"; readonly streamId: StreamId; readonly event: SchedulerEvent }
   | { readonly type: "close-stream"; readonly streamId: StreamId }
-  | { readonly type: "registry"; readonly id: number; readonly operation: RegistryOperation; readonly who: string; readonly why: string };
+  | {
+      readonly type: "registry";
+      readonly id: number;
+      readonly operation: RegistryOperation;
+      readonly who: string;
+      readonly why: string;
+    };
 
 /** Sources of fresh ids; a test hands in a counter. */
 export interface Ids {
@@ -118,12 +134,13 @@ export interface Ids {
 
 /** A registration whose registry operation is on its way. */
 export interface PendingRegistration {
-  readonly from: Connection;
+  /** Undefined when the socket was lost meanwhile: the outcome still counts, and nobody is told. */
+  from: Connection | undefined;
   readonly hostKey: HostKey;
   readonly principal: Principal;
   readonly agentId: AgentId;
   readonly info: AgentInfo;
-  readonly tasks: readonly TaskReport[];
+  tasks: readonly TaskReport[];
   readonly system: SystemStatistics;
   /** Whether this admits the agent to the registry. */
   readonly first: boolean;
@@ -146,7 +163,9 @@ export interface Master {
   readonly filters: Map<FrameworkId, Filter[]>;
   readonly registrations: Map<number, PendingRegistration>;
   /** Task reports of registrations that come in several frames, by socket. */
-  readonly partialReports: Map<string, TaskReport[]>;
+  readonly partialReports: Map<string, { readonly parts: number; readonly tasks: readonly TaskReport[] }>;
+  /** The tasks in the books, by agent. */
+  readonly tasksByAgent: Map<AgentId, Set<TaskRecord>>;
   readonly counters: Counters;
   nextAgent: number;
   nextFramework: number;
@@ -158,9 +177,16 @@ export interface Master {
   readonly marked: Marked;
 }
 
+export type OrderChange =
+  | { readonly type: "given"; readonly agentId: AgentId; readonly order: PendingOrder }
+  | { readonly type: "acted"; readonly agentId: AgentId; readonly sequence: number }
+  | { readonly type: "voided"; readonly agentId: AgentId };
+
 /** Keys of records that differ from their rows. */
 export interface Marked {
   counters: boolean;
+  /** What happened to orders, in order: their rows follow. */
+  readonly orders: OrderChange[];
   readonly agents: Set<AgentId>;
   readonly frameworks: Set<FrameworkId>;
   readonly tasks: Map<FrameworkId, Set<TaskId>>;
@@ -189,6 +215,7 @@ export function newMaster(start: {
     filters: new Map(),
     registrations: new Map(),
     partialReports: new Map(),
+    tasksByAgent: new Map(),
     counters: newCounters(),
     nextAgent: 0,
     nextFramework: 0,
@@ -196,7 +223,7 @@ export function newMaster(start: {
     nextRegistration: 0,
     allocationDue: false,
     effects: [],
-    marked: { counters: false, agents: new Set(), frameworks: new Set(), tasks: new Map() },
+    marked: { counters: false, orders: [], agents: new Set(), frameworks: new Set(), tasks: new Map() },
   };
 }
 
@@ -215,6 +242,7 @@ export function summaryOf(framework: FrameworkRecord): FrameworkSummary {
     name: framework.info.name,
     user: framework.info.user,
     partitionAware: isPartitionAware(framework.info),
+    principal: framework.principal,
   };
 }
 
@@ -224,6 +252,21 @@ export function setConnection(master: Master, agent: AgentRecord, connection: Co
   agent.connection = connection;
   if (connection !== undefined) master.agentBySocket.set(socketKey(connection), agent.agentId);
   master.marked.agents.add(agent.agentId);
+}
+
+/** Enters a task into the books. {@link removeTaskRecord} is its opposite; nobody else touches the two maps. */
+export function addTaskRecord(master: Master, framework: FrameworkRecord, task: TaskRecord): void {
+  framework.tasks.set(task.info.task_id.value, task);
+  const ofAgent = master.tasksByAgent.get(task.agentId) ?? new Set();
+  ofAgent.add(task);
+  master.tasksByAgent.set(task.agentId, ofAgent);
+}
+
+export function removeTaskRecord(master: Master, framework: FrameworkRecord, task: TaskRecord): void {
+  framework.tasks.delete(task.info.task_id.value);
+  const ofAgent = master.tasksByAgent.get(task.agentId);
+  ofAgent?.delete(task);
+  if (ofAgent?.size === 0) master.tasksByAgent.delete(task.agentId);
 }
 
 /** Tells the framework, if a stream is open; the event is lost otherwise, as the caller must know. */
@@ -237,7 +280,9 @@ export function tell(master: Master, framework: FrameworkRecord, event: Schedule
 export function give(master: Master, agent: AgentRecord, order: Order, now: Millis): void {
   if (agent.session === undefined || agent.connection === undefined) return;
   const numbered = { sequence: agent.nextSequence++, order };
-  agent.orders.push({ ...numbered, sentAt: now });
+  const pending = { ...numbered, sentAt: now };
+  agent.orders.push(pending);
+  master.marked.orders.push({ type: "given", agentId: agent.agentId, order: pending });
   master.marked.agents.add(agent.agentId);
   master.effects.push({
     type: "send",

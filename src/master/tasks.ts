@@ -9,10 +9,12 @@ import { isTerminal, type TaskInfo, type TaskState, type TaskStatus, type TaskSt
 import { present } from "#base/assert.ts";
 import type { CounterName } from "./counters.ts";
 import {
+  addTaskRecord,
   COMPLETED_FRAMEWORKS_MAX,
   COMPLETED_TASKS_MAX,
   isPartitionAware,
   markTask,
+  removeTaskRecord,
   tell,
   type FrameworkRecord,
   type Master,
@@ -31,7 +33,7 @@ export function addTask(
     unacknowledged: undefined,
     kill: undefined,
   };
-  framework.tasks.set(task.info.task_id.value, record);
+  addTaskRecord(master, framework, record);
   markTask(master, framework.id, task.info.task_id.value);
   return record;
 }
@@ -61,32 +63,40 @@ export function countEnd(master: Master, state: TaskState): void {
   if (counter !== undefined) master.counters[counter]++;
 }
 
+/** Statuses kept of one task: an agent that alternates between two states must not fill the books. */
+export const STATUSES_MAX = 16;
+
 /** Statuses of one state in a row are one, the newest, as Mesos keeps them. `data` is not part of our statuses. */
 export function recordStatus(master: Master, task: TaskRecord, status: TaskStatus): void {
   if (task.statuses.at(-1)?.state === status.state) task.statuses.pop();
   task.statuses.push(status);
+  if (task.statuses.length > STATUSES_MAX) task.statuses.shift();
   if (status.uuid !== undefined) task.unacknowledged = status;
   markTask(master, task.frameworkId, task.info.task_id.value);
 }
 
 /** One update of an agent: the books first, then the framework. */
-export function onUpdate(master: Master, agentId: AgentId, update: Update): "forwarded" | "unknown-framework" | "framework-removed" {
+export function onUpdate(
+  master: Master,
+  agentId: AgentId,
+  update: Update,
+): "forwarded" | "unknown-framework" | "framework-removed" | "foreign-task" {
   const framework = master.frameworks.get(update.frameworkId);
   if (framework === undefined) return "unknown-framework";
   const task = framework.tasks.get(update.status.task_id.value);
-  if (task !== undefined && task.agentId === agentId) {
+  // An agent speaks for its own tasks only, and only as itself.
+  if (task !== undefined && task.agentId !== agentId) return "foreign-task";
+  const status: TaskStatus = { ...update.status, agent_id: { value: agentId } };
+  if (task !== undefined) {
     setLatest(master, task, update.latest);
-    if (framework.status.state !== "removed") recordStatus(master, task, update.status);
+    recordStatus(master, task, status);
   }
   if (framework.status.state === "removed") {
     // Nobody is left to acknowledge: the master does, and forgets the task with its terminal update.
-    if (task !== undefined && isTerminal(update.status.state)) {
-      recordStatus(master, task, update.status);
-      completeTask(master, framework, task);
-    }
+    if (task !== undefined && isTerminal(status.state)) completeTask(master, framework, task);
     return "framework-removed";
   }
-  tell(master, framework, { type: "UPDATE", update: { status: update.status } });
+  tell(master, framework, { type: "UPDATE", update: { status } });
   return "forwarded";
 }
 
@@ -103,7 +113,7 @@ export function onAcknowledged(master: Master, framework: FrameworkRecord, taskI
 /** Moves a task that has ended from the books to the bounded history. */
 export function completeTask(master: Master, framework: FrameworkRecord, task: TaskRecord): void {
   const taskId = task.info.task_id.value;
-  framework.tasks.delete(taskId);
+  removeTaskRecord(master, framework, task);
   task.unacknowledged = undefined;
   framework.completedTasks.push(task);
   markTask(master, framework.id, taskId);
@@ -162,7 +172,10 @@ export function endTask(
   now: Millis,
   why: { readonly reason: TaskStatusReason; readonly message: string },
 ): void {
-  const status = masterStatus(task.info.task_id.value, stateFor(framework, aware), now, { agentId: task.agentId, ...why });
+  const status = masterStatus(task.info.task_id.value, stateFor(framework, aware), now, {
+    agentId: task.agentId,
+    ...why,
+  });
   setLatest(master, task, status.state);
   recordStatus(master, task, status);
   tell(master, framework, { type: "UPDATE", update: { status } });

@@ -50,7 +50,9 @@ function recoveredAgentView(agent: AgentRecord): Json {
 const isRecovered = (agent: AgentRecord): boolean => agent.session === undefined;
 
 export function slavesView(master: Master, query: { readonly slaveId: string | undefined }): Json {
-  const agents = [...master.agents.values()].filter((agent) => query.slaveId === undefined || agent.agentId === query.slaveId);
+  const agents = [...master.agents.values()].filter(
+    (agent) => query.slaveId === undefined || agent.agentId === query.slaveId,
+  );
   return {
     slaves: agents
       .filter((agent) => !isRecovered(agent))
@@ -135,7 +137,10 @@ export function frameworksView(master: Master, query: { readonly frameworkId: st
   return {
     frameworks: all.filter((framework) => framework.status.state !== "removed").map(view),
     // A removed framework is history for operators, also while the last of its tasks are still ending.
-    completed_frameworks: [...all.filter((framework) => framework.status.state === "removed"), ...master.completedFrameworks.filter(wanted)].map(view),
+    completed_frameworks: [
+      ...all.filter((framework) => framework.status.state === "removed"),
+      ...master.completedFrameworks.filter(wanted),
+    ].map(view),
     unregistered_frameworks: [],
   };
 }
@@ -191,7 +196,10 @@ export function stateView(master: Master): Json {
 }
 
 /** `0.19`'s field names under the registry endpoint: protobuf JSON of Mesos' own registry. The host key stays inside. */
-export function registryView(master: Master, agents: Iterable<{ readonly agentId: string; readonly info: AgentRecord["info"] }>): Json {
+export function registryView(
+  master: Master,
+  agents: Iterable<{ readonly agentId: string; readonly info: AgentRecord["info"] }>,
+): Json {
   return {
     master: { info: master.info },
     slaves: {
@@ -213,4 +221,3 @@ export function registryView(master: Master, agents: Iterable<{ readonly agentId
 export function leaderAddress(master: Master): string {
   return `//${master.info.hostname}:${master.info.port}`;
 }
-

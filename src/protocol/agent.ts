@@ -12,13 +12,7 @@
 //
 // "failed" and "refused" are final; "error" and "unavailable" are retried with backoff (Mesos' rule for authentication).
 import * as v from "valibot";
-import {
-  agentIdText,
-  epochNumber,
-  frameworkIdText,
-  sessionIdText,
-  taskIdText,
-} from "./ids.ts";
+import { agentIdText, epochNumber, frameworkIdText, sessionIdText, taskIdText } from "./ids.ts";
 import { attributeSchema, RESOURCES_MAX, resourceSchema } from "./resource.ts";
 import { killPolicy, taskInfoSchema, taskStatusSchema } from "./task.ts";
 
@@ -58,6 +52,8 @@ export const frameworkSummarySchema = v.object({
   name: shortText,
   user: v.pipe(v.string(), v.maxLength(64)),
   partitionAware: v.boolean(),
+  /** Whose framework it is: after a failover nobody else may take its id. */
+  principal: v.optional(shortText),
 });
 export type FrameworkSummary = v.InferOutput<typeof frameworkSummarySchema>;
 
@@ -93,7 +89,11 @@ const taskReport = v.object({
 });
 export type TaskReport = v.InferOutput<typeof taskReport>;
 
-const update = v.object({ frameworkId: frameworkIdText, status: taskStatusSchema, latest: taskStatusSchema.entries.state });
+const update = v.object({
+  frameworkId: frameworkIdText,
+  status: taskStatusSchema,
+  latest: taskStatusSchema.entries.state,
+});
 /** One status update: `status` is the head of the task's stream, `latest` the task's newest state, which frees resources. */
 export type Update = v.InferOutput<typeof update>;
 
@@ -116,7 +116,9 @@ export const agentMessageSchema = v.variant("type", [
     lastSession: v.optional(sessionIdText),
     info: agentInfoSchema,
     tasks: v.pipe(v.array(taskReport), v.maxLength(FRAME_ITEMS_MAX)),
-    /** More `register` messages with the rest of the tasks follow when true. */
+    /** 1, 2, 3… of the frames that one registration takes: a missing one is noticed. */
+    part: v.pipe(v.number(), v.integer(), v.minValue(1)),
+    /** More frames with the rest of the tasks follow. */
     more: v.boolean(),
     system: systemStatisticsSchema,
   }),
@@ -165,7 +167,9 @@ export const planeMessageSchema = v.variant("type", [
     epoch: epochNumber,
     session: sessionIdText,
     acknowledgements: v.pipe(
-      v.array(v.object({ frameworkId: frameworkIdText, taskId: taskIdText, uuid: v.pipe(v.string(), v.maxLength(24)) })),
+      v.array(
+        v.object({ frameworkId: frameworkIdText, taskId: taskIdText, uuid: v.pipe(v.string(), v.maxLength(24)) }),
+      ),
       v.maxLength(FRAME_ITEMS_MAX),
     ),
   }),
@@ -180,11 +184,14 @@ export const planeMessageSchema = v.variant("type", [
 ]);
 export type PlaneMessage = v.InferOutput<typeof planeMessageSchema>;
 
-export type Parsed<T> = { readonly type: "parsed"; readonly value: T } | { readonly type: "refused"; readonly reason: string };
+export type Parsed<T> =
+  | { readonly type: "parsed"; readonly value: T }
+  | { readonly type: "refused"; readonly reason: string };
 
 /** Parses one frame; anything that is not exactly one known message is refused with a reason, and nothing throws. */
 export function parseFrame<const S extends v.GenericSchema>(schema: S, frame: string): Parsed<v.InferOutput<S>> {
-  if (frame.length > FRAME_BYTES_MAX) return { type: "refused", reason: `a frame may have at most ${FRAME_BYTES_MAX} bytes` };
+  if (frame.length > FRAME_BYTES_MAX)
+    return { type: "refused", reason: `a frame may have at most ${FRAME_BYTES_MAX} bytes` };
   let json: unknown;
   try {
     json = JSON.parse(frame);

@@ -50,7 +50,9 @@ export function parseVerifiers(text: string | undefined): Verifiers {
   return v.parse(verifiersSchema, JSON.parse(text));
 }
 
-export function formatVerifiers(principals: readonly (ScramVerifier & { readonly principal: string; readonly role: CredentialRole })[]): string {
+export function formatVerifiers(
+  principals: readonly (ScramVerifier & { readonly principal: string; readonly role: CredentialRole })[],
+): string {
   return JSON.stringify({
     principals: principals.map(({ principal, role, salt, iterations, storedKey, serverKey }) => ({
       principal,
@@ -64,7 +66,10 @@ export function formatVerifiers(principals: readonly (ScramVerifier & { readonly
 }
 
 /** An agent's credential file, in Mesos' JSON form. */
-export const credentialSchema = v.object({ principal: principalName, secret: v.pipe(v.string(), v.minLength(8), v.maxLength(1024)) });
+export const credentialSchema = v.object({
+  principal: principalName,
+  secret: v.pipe(v.string(), v.minLength(8), v.maxLength(1024)),
+});
 export type Credential = v.InferOutput<typeof credentialSchema>;
 
 /** The command line's context file: where the plane is and who asks. */

@@ -33,9 +33,13 @@ export type DeliveryItem =
   | { readonly type: "message"; readonly socketId: string; readonly message: PlaneMessage }
   | { readonly type: "close"; readonly socketId: string; readonly reason: string };
 
-/** A new leader's word to a gateway: sockets registered under a lower epoch are closed, so that their agents register again. */
+/**
+ * A leader's word to a gateway: which of its sockets the master has in its books under this epoch. The gateway closes every
+ * other socket that believes itself registered, so that its agent registers again, and answers with what is alive.
+ */
 export interface Announcement {
   readonly epoch: Epoch;
+  readonly known: readonly string[];
 }
 export interface AnnouncementAnswer {
   readonly live: readonly string[];
@@ -48,8 +52,15 @@ export interface TunnelRequest {
   readonly range: string | undefined;
 }
 export type TunnelAnswer =
-  | { readonly type: "answered"; readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly body: Uint8Array }
+  | {
+      readonly type: "answered";
+      readonly status: number;
+      readonly headers: Readonly<Record<string, string>>;
+      readonly body: Uint8Array;
+    }
   | { readonly type: "gone"; readonly reason: string };
 
 /** Where an agent's socket is. */
-export type Located = { readonly type: "located"; readonly gateway: string; readonly socketId: string; readonly agentId: AgentId } | { readonly type: "absent"; readonly status: 404 | 503; readonly reason: string };
+export type Located =
+  | { readonly type: "located"; readonly gateway: string; readonly socketId: string; readonly agentId: AgentId }
+  | { readonly type: "absent"; readonly status: 404 | 503; readonly reason: string };

@@ -30,7 +30,8 @@ export function idProblem(id: string): string | undefined {
   if (id === "") return "an id may not be empty";
   if (id === "." || id === "..") return `'${id}' may not be an id`;
   if (FORBIDDEN.test(id)) return "an id may not contain '/', '\\' or control characters";
-  if (id.length > ID_BYTES_MAX || encodedLength(id) > ID_BYTES_MAX) return `an id may have at most ${ID_BYTES_MAX} bytes`;
+  if (id.length > ID_BYTES_MAX || encodedLength(id) > ID_BYTES_MAX)
+    return `an id may have at most ${ID_BYTES_MAX} bytes`;
   return undefined;
 }
 

@@ -2,10 +2,11 @@
 // one bare value, null is the same as absent, and an unknown enum name in an optional field counts as absent.
 import * as v from "valibot";
 
-/** A number, or its text. int64 and double alike; not NaN. */
+/** A finite number, or its text. int64 and double alike: what is infinite does not survive our own JSON. */
 export const numeric = v.pipe(
   v.union([v.number(), v.pipe(v.string(), v.regex(/^-?\d+(\.\d+)?([eE][+-]?\d+)?$/), v.transform(Number))]),
   v.number(),
+  v.finite(),
 );
 
 /** An optional field: null is the same as left out. */

@@ -5,7 +5,9 @@ export const RECORD_BYTES_MAX = 4 * 1024 * 1024;
 /** Digits of {@link RECORD_BYTES_MAX}; a longer length line is refused before it is read to its end. */
 const LENGTH_DIGITS_MAX = 7;
 
-export type RecordResult = { readonly type: "records"; readonly records: readonly Uint8Array[] } | { readonly type: "refused"; readonly reason: string };
+export type RecordResult =
+  | { readonly type: "records"; readonly records: readonly Uint8Array[] }
+  | { readonly type: "refused"; readonly reason: string };
 
 /** Collects bytes as they come and returns whole records. After a refusal it stays refused. */
 export class RecordReader {
@@ -48,11 +50,14 @@ function readLength(bytes: Uint8Array, at: number): Header {
     const byte = bytes[i] ?? 0;
     if (byte === 0x0a && i > at) {
       if (length === 0) return { type: "refused", reason: "a record may not be empty" };
-      if (length > RECORD_BYTES_MAX) return { type: "refused", reason: `a record may have at most ${RECORD_BYTES_MAX} bytes` };
+      if (length > RECORD_BYTES_MAX)
+        return { type: "refused", reason: `a record may have at most ${RECORD_BYTES_MAX} bytes` };
       return { type: "header", start: i + 1, length };
     }
-    if (byte < 0x30 || byte > 0x39) return { type: "refused", reason: "a record begins with its length in decimal digits" };
-    if (i - at >= LENGTH_DIGITS_MAX) return { type: "refused", reason: `a record may have at most ${RECORD_BYTES_MAX} bytes` };
+    if (byte < 0x30 || byte > 0x39)
+      return { type: "refused", reason: "a record begins with its length in decimal digits" };
+    if (i - at >= LENGTH_DIGITS_MAX)
+      return { type: "refused", reason: `a record may have at most ${RECORD_BYTES_MAX} bytes` };
     length = length * 10 + (byte - 0x30);
   }
   return { type: "incomplete" };

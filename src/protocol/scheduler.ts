@@ -1,5 +1,6 @@
 // `/api/v1/scheduler`: calls as they are parsed, events as they are written (http-api-v1 §4–6). JSON only so far.
 import * as v from "valibot";
+import { fromBase64, toBase64 } from "#base/base64.ts";
 import {
   agentIdObject,
   frameworkIdObject,
@@ -79,7 +80,14 @@ const operation = v.object({
   launch: optional(v.object({ task_infos: list(taskInfoSchema, CALL_ITEMS_MAX) })),
 });
 
-const uuidBytes = v.pipe(v.string(), v.maxLength(64));
+/** 16 bytes in base64, brought into the one form that agents compare. */
+const uuidBytes = v.pipe(
+  v.string(),
+  v.maxLength(64),
+  v.transform(fromBase64),
+  v.check((bytes) => bytes?.length === 16, "must be 16 bytes in base64"),
+  v.transform((bytes) => toBase64(bytes ?? new Uint8Array(0))),
+);
 
 export const callSchema = v.object({
   type: optionalName(CALL_TYPES),

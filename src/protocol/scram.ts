@@ -35,7 +35,9 @@ function utf8(text: string): Uint8Array {
   return ascii(unescapeUriBytes(text));
 }
 function unescapeUriBytes(text: string): string {
-  return encodeURIComponent(text).replace(/%([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
+  return encodeURIComponent(text).replace(/%([0-9A-F]{2})/g, (_, hex: string) =>
+    String.fromCharCode(parseInt(hex, 16)),
+  );
 }
 
 function xor(a: Uint8Array, b: Uint8Array): Uint8Array {
@@ -100,7 +102,11 @@ export interface ServerExchange {
 /** The server's first message; `serverNonce` as for the client. An unknown principal gets one too, from a derived salt. */
 export function serverFirst(
   { principal, nonce, bare }: ClientFirst,
-  { salt, iterations, serverNonce }: { readonly salt: Uint8Array; readonly iterations: number; readonly serverNonce: string },
+  {
+    salt,
+    iterations,
+    serverNonce,
+  }: { readonly salt: Uint8Array; readonly iterations: number; readonly serverNonce: string },
 ): ServerExchange {
   const whole = nonce + serverNonce;
   return { principal, bare, nonce: whole, serverFirst: `r=${whole},s=${toBase64(salt)},i=${iterations}` };
@@ -116,13 +122,20 @@ export type ClientFinal = {
 /** The client's proof. Refuses a nonce that is not its own, and iteration counts outside the bounds. */
 export async function clientFinal(
   crypto: ScramCrypto,
-  exchange: { readonly principal: string; readonly secret: string; readonly nonce: string; readonly serverFirst: string },
+  exchange: {
+    readonly principal: string;
+    readonly secret: string;
+    readonly nonce: string;
+    readonly serverFirst: string;
+  },
 ): Promise<ClientFinal | ScramRefusal> {
   const match = /^r=([^,]+),s=([A-Za-z0-9+/]+={0,2}),i=(\d{1,7})$/.exec(exchange.serverFirst);
   if (match === null) return refused("server-first is 'r=<nonce>,s=<salt>,i=<iterations>'");
   const [nonce, saltText, iterations] = [match[1] ?? "", match[2] ?? "", Number(match[3])];
-  if (!nonce.startsWith(exchange.nonce) || nonce.length === exchange.nonce.length) return refused("the server's nonce does not begin with ours");
-  if (iterations < ITERATIONS_MIN || iterations > ITERATIONS_MAX) return refused(`iterations must be ${ITERATIONS_MIN} to ${ITERATIONS_MAX}`);
+  if (!nonce.startsWith(exchange.nonce) || nonce.length === exchange.nonce.length)
+    return refused("the server's nonce does not begin with ours");
+  if (iterations < ITERATIONS_MIN || iterations > ITERATIONS_MAX)
+    return refused(`iterations must be ${ITERATIONS_MIN} to ${ITERATIONS_MAX}`);
   const salt = fromBase64(saltText);
   if (salt === undefined) return refused("the salt is not base64");
   const salted = await crypto.stretch(utf8(exchange.secret), salt, iterations);

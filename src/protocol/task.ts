@@ -1,11 +1,6 @@
 // Tasks, commands and status updates as Mesos' v1 JSON has them, in the part that this release runs.
 import * as v from "valibot";
-import {
-  agentIdObject,
-  containerIdObject,
-  executorIdObject,
-  taskIdObject,
-} from "./ids.ts";
+import { agentIdObject, containerIdObject, executorIdObject, taskIdObject } from "./ids.ts";
 import { bool, list, numeric, optional, optionalName } from "./json.ts";
 import { RESOURCES_MAX, resourceSchema } from "./resource.ts";
 
@@ -125,7 +120,9 @@ export const taskStatusSchema = v.object({
 export type TaskStatus = v.InferOutput<typeof taskStatusSchema>;
 
 /** How a command ended, in the words that Mesos' command executor puts into the last update's message. */
-export type ExitStatus = { readonly type: "exited"; readonly code: number } | { readonly type: "signaled"; readonly signal: number };
+export type ExitStatus =
+  | { readonly type: "exited"; readonly code: number }
+  | { readonly type: "signaled"; readonly signal: number };
 
 export function exitMessage(status: ExitStatus): string {
   return status.type === "exited"
@@ -137,5 +134,7 @@ export function exitMessage(status: ExitStatus): string {
 export function parseExitMessage(message: string | undefined): ExitStatus | undefined {
   const match = /^Command (?:exited with status (\d{1,3})|terminated with signal (\d{1,2}))$/.exec(message ?? "");
   if (match === null) return undefined;
-  return match[1] === undefined ? { type: "signaled", signal: Number(match[2]) } : { type: "exited", code: Number(match[1]) };
+  return match[1] === undefined
+    ? { type: "signaled", signal: Number(match[2]) }
+    : { type: "exited", code: Number(match[1]) };
 }

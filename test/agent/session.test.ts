@@ -41,7 +41,11 @@ async function exchange(secret: string): Promise<Session> {
   const { serverFirst } = challenge.message;
   const final = await clientFinal(crypto, { principal: "agent", secret, nonce: NONCE, serverFirst });
   if (final.type === "refused") throw new Error(final.reason);
-  const [checking, [check]] = onMessage(waiting, { type: "authentication-step", clientFinal: final.message }, undefined);
+  const [checking, [check]] = onMessage(
+    waiting,
+    { type: "authentication-step", clientFinal: final.message },
+    undefined,
+  );
   if (check?.type !== "check-proof") throw new Error("no check");
   return onVerdict(checking, await checkProof(crypto, check.exchange, check.clientFinal, verifier))[0];
 }
@@ -79,12 +83,17 @@ test("[G2] the right secret authenticates, a wrong one fails for good", async ()
 test("[G2] a verdict of 'refused' tells nothing but that", () => {
   const [waiting] = onMessage(opened(), authenticate(), CHALLENGE);
   const [, effects] = onVerdict(waiting, { type: "refused", reason: "the nonce was wrong in byte 7" });
-  expect(effects[0]).toEqual({ type: "send", message: { type: "authentication-failed", reason: "unknown principal or wrong secret" } });
+  expect(effects[0]).toEqual({
+    type: "send",
+    message: { type: "authentication-failed", reason: "unknown principal or wrong secret" },
+  });
 });
 
 test("[G3] without a challenge there are no credentials, and the agent hears it", () => {
   const [, effects] = onMessage(opened(), authenticate(), undefined);
-  expect(effects[0]).toMatchObject({ message: { type: "authentication-failed", reason: expect.stringContaining("no credentials") } });
+  expect(effects[0]).toMatchObject({
+    message: { type: "authentication-failed", reason: expect.stringContaining("no credentials") },
+  });
 });
 
 test("[G4] [G5] overdue: 5 s to authenticate, 75 s of silence", () => {
@@ -116,9 +125,13 @@ test("[G8] a newer agent is told that the plane must be upgraded", () => {
 });
 
 test("hostile: another mechanism, and a client-first that is none", () => {
-  expect(onMessage(opened(), authenticate({ mechanism: "CRAM-MD5" }), CHALLENGE)[1].at(-1)).toMatchObject({ type: "close" });
+  expect(onMessage(opened(), authenticate({ mechanism: "CRAM-MD5" }), CHALLENGE)[1].at(-1)).toMatchObject({
+    type: "close",
+  });
   for (const first of ["", "n,,", "y,,n=agent,r=short", "n,,n=a=b,r=client-nonce-of-some-length", "p=tls,,n=a,r=x"]) {
     expect(claimedPrincipal(authenticate({ clientFirst: first }))).toBeUndefined();
-    expect(onMessage(opened(), authenticate({ clientFirst: first }), CHALLENGE)[1].at(-1)).toMatchObject({ type: "close" });
+    expect(onMessage(opened(), authenticate({ clientFirst: first }), CHALLENGE)[1].at(-1)).toMatchObject({
+      type: "close",
+    });
   }
 });

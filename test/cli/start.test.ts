@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { parseStartOptions } from "../../cli/start/arguments.ts";
-import { clearStaleLock, HeldLock, leftoversOf, parseLock } from "../../cli/start/lock.ts";
+import { clearStaleLock, endingOf, HeldLock, leftoversOf, parseLock } from "../../cli/start/lock.ts";
 import { findChild, identify, isAlive, parseStat } from "../../cli/start/processes.ts";
 import { shareOf } from "../../cli/start/split-host.ts";
 import { StateDirectory } from "../../cli/start/state-directory.ts";
@@ -88,6 +88,31 @@ test("what a dead launcher left is ended, and nothing else", async () => {
   expect(await isAlive(leftIdentity)).toBe(false);
   expect(await isAlive(innocentIdentity)).toBe(true);
   innocent.kill();
+});
+
+test("agents that are left are ended together, and workerd at once: on SIGTERM it waits for streams that never end", async () => {
+  const path = join(directory, "lock.json");
+  const stubborn = ["-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"];
+  const [workerd, ...agents] = [spawn("sh", stubborn), spawn("sleep", ["60"]), spawn("sleep", ["60"])] as const;
+  await Promise.all([once(workerd.stdout, "data"), ...agents.map((agent) => once(agent, "spawn"))]);
+  const identities = await Promise.all([workerd, ...agents].map(({ pid }) => identify(pid ?? 0)));
+  const [first, ...others] = identities.filter((identity) => identity !== undefined);
+  if (first === undefined || others.length !== 2) throw new Error("no identity");
+  const lock = {
+    launcher: { ...first, startTime: 1 },
+    workerd: first,
+    agents: Object.fromEntries(others.map((identity, i) => [`agent-${i + 1}`, identity])),
+  };
+  expect(endingOf(lock)).toEqual([
+    { identities: others, signal: "SIGTERM" },
+    { identities: [], signal: "SIGTERM" },
+    { identities: [first], signal: "SIGKILL" },
+  ]);
+  await writeFile(path, JSON.stringify(lock));
+  const startedAt = performance.now();
+  expect(await clearStaleLock(path)).toBe(3);
+  expect(performance.now() - startedAt).toBeLessThan(2_500); // half of what a grace alone would take
+  for (const identity of [first, ...others]) expect(await isAlive(identity)).toBe(false);
 });
 
 test("several agents share the machine, one finds out itself", () => {

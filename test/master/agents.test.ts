@@ -57,7 +57,7 @@ test("[M3] a status update from an older session changes nothing", () => {
 test.each([
   [{}, "TASK_LOST", "TASK_LOST"],
   [PARTITION_AWARE, "TASK_DROPPED", "TASK_GONE"],
-] )("[M4] only the report of a new registration says what never happened (%j)", (info, dropped, gone) => {
+])("[M4] only the report of a new registration says what never happened (%j)", (info, dropped, gone) => {
   const cluster = new Cluster();
   const agent = cluster.agent();
   const framework = cluster.framework(info);
@@ -93,7 +93,11 @@ test("[M5] what an agent reports of an unknown framework is kept under its id", 
   const framework = { id: "old-0000" as never, streamId: "none" as never };
   cluster.say(
     agent.socket,
-    register({ agentId: agent.agentId, lastSession: agent.session, tasks: [report(framework, task("t", agent.agentId), "TASK_RUNNING")] }),
+    register({
+      agentId: agent.agentId,
+      lastSession: agent.session,
+      tasks: [report(framework, task("t", agent.agentId), "TASK_RUNNING")],
+    }),
   );
   const recovered = cluster.master.frameworks.get(framework.id);
   expect(recovered?.status).toEqual({ state: "recovered" });
@@ -107,7 +111,9 @@ test("[M6] orders are numbered without gaps and forgotten when the agent has act
   const agent = cluster.agent();
   const framework = cluster.framework();
   cluster.launch(framework, [task("a", agent.agentId), task("b", agent.agentId)]);
-  expect(sent(cluster.effects, "orders").flatMap(({ orders }) => orders.map(({ sequence }) => sequence))).toEqual([1, 2]);
+  expect(sent(cluster.effects, "orders").flatMap(({ orders }) => orders.map(({ sequence }) => sequence))).toEqual([
+    1, 2,
+  ]);
   cluster.say(agent.socket, { type: "acted", session: agent.session, sequence: 1 });
   expect(cluster.master.agents.get(agent.agentId)?.orders.map(({ sequence }) => sequence)).toEqual([2]);
 });
@@ -139,9 +145,11 @@ test("[M10] an agent that never heard of its last session comes back with the on
   cluster.say(agent.socket, { type: "acted", session: agent.session, sequence: 0 });
   const lost = cluster.say(cluster.socket(), register({ agentId: agent.agentId, lastSession: agent.session }));
   const [unheard] = sent(lost, "registered");
-  const back = cluster.say(cluster.socket(), register({ agentId: agent.agentId, lastSession: agent.session }));
+  const socket = cluster.socket();
+  const back = cluster.say(socket, register({ agentId: agent.agentId, lastSession: agent.session }));
   const [heard] = sent(back, "registered");
   expect(heard?.session).not.toBe(unheard?.session);
+  cluster.say(socket, { type: "acted", session: heard?.session ?? agent.session, sequence: 0 });
   const clone = cluster.say(cluster.socket(), register({ agentId: agent.agentId, lastSession: agent.session }));
   expect(sent(clone, "unavailable")).toHaveLength(1);
 });
@@ -168,22 +176,42 @@ test("[M14] a kill while the agent is away is ordered when it is back", () => {
   cluster.launch(framework, [info]);
   cluster.update(agent, framework, "t", "TASK_RUNNING");
   onSocketClosed(cluster.master, agent.socket);
-  cluster.call(framework, { type: "KILL", kill: { task_id: info.task_id, agent_id: undefined, kill_policy: undefined } });
+  cluster.call(framework, {
+    type: "KILL",
+    kill: { task_id: info.task_id, agent_id: undefined, kill_policy: undefined },
+  });
   const effects = cluster.say(
     cluster.socket(),
     register({ agentId: agent.agentId, lastSession: agent.session, tasks: [report(framework, info, "TASK_RUNNING")] }),
   );
-  expect(sent(effects, "orders").flatMap(({ orders }) => orders)).toMatchObject([{ sequence: 1, order: { type: "kill", taskId: "t" } }]);
+  expect(sent(effects, "orders").flatMap(({ orders }) => orders)).toMatchObject([
+    { sequence: 1, order: { type: "kill", taskId: "t" } },
+  ]);
 });
 
 test("hostile: resources that are none, and too many tasks, are refused", () => {
   const cluster = new Cluster();
-  const info = { hostname: "h", port: 1, attributes: [], resources: [{ name: "cpus", type: "SCALAR" as const, scalar: { value: -1 }, ranges: undefined, set: undefined, role: undefined, allocation_info: undefined }] };
+  const info = {
+    hostname: "h",
+    port: 1,
+    attributes: [],
+    resources: [
+      {
+        name: "cpus",
+        type: "SCALAR" as const,
+        scalar: { value: -1 },
+        ranges: undefined,
+        set: undefined,
+        role: undefined,
+        allocation_info: undefined,
+      },
+    ],
+  };
   expect(sent(cluster.say(cluster.socket(), register({ info })), "refused")).toHaveLength(1);
   const socket = cluster.socket();
   const framework = { id: "f" as never, streamId: "s" as never };
   const many = Array.from({ length: 500 }, (_, i) => report(framework, task(`t${i}`, "a" as never), "TASK_RUNNING"));
-  for (let i = 0; i < 20; i++) cluster.say(socket, register({ tasks: many, more: true }), 5);
-  expect(sent(cluster.say(socket, register({ tasks: many }), 5), "refused")).toHaveLength(1);
+  for (let part = 1; part <= 20; part++) cluster.say(socket, register({ tasks: many, part, more: true }), 5);
+  expect(sent(cluster.say(socket, register({ tasks: many, part: 21 }), 5), "unavailable")).toHaveLength(1);
   expect(cluster.master.agents.size).toBe(0);
 });

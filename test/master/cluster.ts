@@ -2,7 +2,17 @@
 import { millis, type Millis } from "#base/time.ts";
 import { present } from "#base/assert.ts";
 import type { AgentMessage, PlaneMessage, SystemStatistics, TaskReport } from "#protocol/agent.ts";
-import type { AgentId, Epoch, FrameworkId, HostKey, MasterId, Principal, SessionId, StreamId, TaskId } from "#protocol/ids.ts";
+import type {
+  AgentId,
+  Epoch,
+  FrameworkId,
+  HostKey,
+  MasterId,
+  Principal,
+  SessionId,
+  StreamId,
+  TaskId,
+} from "#protocol/ids.ts";
 import type { Call, FrameworkInfo, Offer, SchedulerEvent } from "#protocol/scheduler.ts";
 import type { TaskInfo, TaskState, TaskStatus } from "#protocol/task.ts";
 import { onAgentMessage, onOutcome } from "../../src/master/agents.ts";
@@ -65,7 +75,13 @@ export class Cluster {
   }
 
   say(from: Connection, message: AgentMessage, host = 1): MasterEffect[] {
-    onAgentMessage(this.master, { from, hostKey: hostKey(host), principal: "agent" as Principal }, message, this.ids, this.now);
+    onAgentMessage(
+      this.master,
+      { from, hostKey: hostKey(host), principal: "agent" as Principal },
+      message,
+      this.ids,
+      this.now,
+    );
     return this.settle();
   }
 
@@ -91,7 +107,10 @@ export class Cluster {
     return { socket, host, ...present(registered, "registered") };
   }
 
-  subscribe(info: Partial<FrameworkInfo> = {}, streamId = `stream-${++this.#uuids}` as StreamId): Subscribed & { readonly streamId: StreamId } {
+  subscribe(
+    info: Partial<FrameworkInfo> = {},
+    streamId = `stream-${++this.#uuids}` as StreamId,
+  ): Subscribed & { readonly streamId: StreamId } {
     const result = subscribe(this.master, { info: frameworkInfo(info), principal: PRINCIPAL, streamId }, this.now);
     this.settle();
     return { ...result, streamId };
@@ -103,15 +122,26 @@ export class Cluster {
     return { id: result.framework.id, streamId: result.streamId };
   }
 
-  call(framework: TestFramework, call: Partial<Call>, more: { principal?: Principal; streamId?: StreamId | undefined } = {}): CallAnswer {
-    const request = { call: { framework_id: { value: framework.id }, ...call }, principal: PRINCIPAL, streamId: framework.streamId, ...more };
+  call(
+    framework: TestFramework,
+    call: Partial<Call>,
+    more: { principal?: Principal; streamId?: StreamId | undefined } = {},
+  ): CallAnswer {
+    const request = {
+      call: { framework_id: { value: framework.id }, ...call },
+      principal: PRINCIPAL,
+      streamId: framework.streamId,
+      ...more,
+    };
     const answer = onCall(this.master, request as Parameters<typeof onCall>[1], this.now);
     this.settle();
     return answer;
   }
 
   events(framework: TestFramework): SchedulerEvent[] {
-    return this.effects.flatMap((effect) => (effect.type === "event" && effect.streamId === framework.streamId ? [effect.event] : []));
+    return this.effects.flatMap((effect) =>
+      effect.type === "event" && effect.streamId === framework.streamId ? [effect.event] : [],
+    );
   }
 
   offers(framework: TestFramework): Offer[] {
@@ -136,9 +166,20 @@ export class Cluster {
     } as unknown as Partial<Call>);
   }
 
-  update(agent: TestAgent, framework: TestFramework, taskId: string, state: TaskState, latest: TaskState = state, uuid = uuidText(this.#uuids++)): string {
+  update(
+    agent: TestAgent,
+    framework: TestFramework,
+    taskId: string,
+    state: TaskState,
+    latest: TaskState = state,
+    uuid = uuidText(this.#uuids++),
+  ): string {
     const status: TaskStatus = { ...status0(taskId, state), agent_id: { value: agent.agentId }, uuid };
-    this.say(agent.socket, { type: "updates", session: agent.session, updates: [{ frameworkId: framework.id, status, latest }] }, agent.host);
+    this.say(
+      agent.socket,
+      { type: "updates", session: agent.session, updates: [{ frameworkId: framework.id, status, latest }] },
+      agent.host,
+    );
     return uuid;
   }
 }
@@ -187,6 +228,7 @@ export function register(more: Partial<Extract<AgentMessage, { type: "register" 
     type: "register",
     info: { hostname: "host", port: 5051, resources: [scalarOf("cpus", 2), scalarOf("mem", 1000)], attributes: [] },
     tasks: [],
+    part: 1,
     more: false,
     system: SYSTEM,
     ...more,
@@ -231,13 +273,28 @@ export function task(id: string, agentId: AgentId, more: Partial<TaskInfo> = {},
   };
 }
 
-export function report(framework: TestFramework, info: TaskInfo, latest: TaskState, statuses: TaskStatus[] = []): TaskReport {
-  return { framework: { id: framework.id, name: "test", user: "root", partitionAware: false }, task: info, latest, statuses };
+export function report(
+  framework: TestFramework,
+  info: TaskInfo,
+  latest: TaskState,
+  statuses: TaskStatus[] = [],
+): TaskReport {
+  return {
+    framework: { id: framework.id, name: "test", user: "root", partitionAware: false },
+    task: info,
+    latest,
+    statuses,
+  };
 }
 
 /** The messages of one type that went to agents. */
-export function sent<Type extends PlaneMessage["type"]>(effects: readonly MasterEffect[], type: Type): Extract<PlaneMessage, { type: Type }>[] {
+export function sent<Type extends PlaneMessage["type"]>(
+  effects: readonly MasterEffect[],
+  type: Type,
+): Extract<PlaneMessage, { type: Type }>[] {
   return effects.flatMap((effect) =>
-    effect.type === "send" && effect.message.type === type ? [effect.message as Extract<PlaneMessage, { type: Type }>] : [],
+    effect.type === "send" && effect.message.type === type
+      ? [effect.message as Extract<PlaneMessage, { type: Type }>]
+      : [],
   );
 }

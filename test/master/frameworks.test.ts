@@ -4,14 +4,20 @@ import type { Principal, StreamId } from "#protocol/ids.ts";
 import type { Call } from "#protocol/scheduler.ts";
 import { onSocketClosed } from "../../src/master/agents.ts";
 import { nextDeadline, tick } from "../../src/master/deadlines.ts";
-import { disconnectAfterRestart, disconnectStream, RESUBSCRIBE_GRACE_MS } from "../../src/master/frameworks.ts";
+import { disconnectStream, excuseAbsence, RESUBSCRIBE_GRACE_MS } from "../../src/master/frameworks.ts";
 import { fromResources, scalar } from "#resources/resources.ts";
-import { offeredOn, usedOn } from "../../src/master/offers.ts";
+import { DECLINE_MS_MIN, offeredOn, usedOn } from "../../src/master/offers.ts";
 import { Cluster, sent, task } from "./cluster.ts";
 
 const PARTITION_AWARE = { capabilities: [{ type: "PARTITION_AWARE" }] };
 
-function acknowledge(cluster: Cluster, framework: Parameters<Cluster["call"]>[0], agentId: string, taskId: string, uuid: string) {
+function acknowledge(
+  cluster: Cluster,
+  framework: Parameters<Cluster["call"]>[0],
+  agentId: string,
+  taskId: string,
+  uuid: string,
+) {
   const call = { type: "ACKNOWLEDGE", acknowledge: { agent_id: { value: agentId }, task_id: { value: taskId }, uuid } };
   return cluster.call(framework, call as unknown as Partial<Call>);
 }
@@ -42,8 +48,12 @@ test("[M9] the acknowledged end moves the task to the history and reaches the ag
   cluster.launch(framework, [task("t", agent.agentId)]);
   const uuid = cluster.update(agent, framework, "t", "TASK_FINISHED");
   expect(acknowledge(cluster, framework, agent.agentId, "t", uuid).status).toBe(202);
-  expect(cluster.master.frameworks.get(framework.id)?.completedTasks.map(({ latest }) => latest)).toEqual(["TASK_FINISHED"]);
-  expect(sent(cluster.effects, "acknowledge").at(-1)?.acknowledgements).toEqual([{ frameworkId: framework.id, taskId: "t", uuid }]);
+  expect(cluster.master.frameworks.get(framework.id)?.completedTasks.map(({ latest }) => latest)).toEqual([
+    "TASK_FINISHED",
+  ]);
+  expect(sent(cluster.effects, "acknowledge").at(-1)?.acknowledgements).toEqual([
+    { frameworkId: framework.id, taskId: "t", uuid },
+  ]);
 });
 
 test("[M12] another framework's offers are not touched, neither by DECLINE nor by an invalid ACCEPT", () => {
@@ -54,9 +64,15 @@ test("[M12] another framework's offers are not touched, neither by DECLINE nor b
   const ids = cluster.offers(owner).map((offer) => offer.id);
   expect(ids).toHaveLength(1);
   cluster.call(thief, { type: "DECLINE", decline: { offer_ids: ids, filters: undefined } });
-  cluster.launch(thief, [task("t", "m-S0" as never)], ids.map((id) => id.value));
+  cluster.launch(
+    thief,
+    [task("t", "m-S0" as never)],
+    ids.map((id) => id.value),
+  );
   expect(cluster.offers(owner).map((offer) => offer.id)).toEqual(ids);
-  expect(cluster.updates(thief)).toMatchObject([{ state: "TASK_LOST", reason: "REASON_INVALID_OFFERS", source: "SOURCE_MASTER", uuid: undefined }]);
+  expect(cluster.updates(thief)).toMatchObject([
+    { state: "TASK_LOST", reason: "REASON_INVALID_OFFERS", source: "SOURCE_MASTER", uuid: undefined },
+  ]);
 });
 
 test("[M13] each task of an ACCEPT gets one answer", () => {
@@ -76,7 +92,11 @@ test("[M13] each task of an ACCEPT gets one answer", () => {
     task("empty", agentId, { resources: [] }),
   ]);
   expect(cluster.updates(framework).map(({ task_id, state, reason }) => [task_id.value, state, reason])).toEqual(
-    ["good", "../up", "huge", "docker", "elsewhere", "nothing", "empty"].map((id) => [id, "TASK_ERROR", "REASON_TASK_INVALID"]),
+    ["good", "../up", "huge", "docker", "elsewhere", "nothing", "empty"].map((id) => [
+      id,
+      "TASK_ERROR",
+      "REASON_TASK_INVALID",
+    ]),
   );
   expect(sent(cluster.effects, "orders").flatMap(({ orders }) => orders)).toHaveLength(1);
   cluster.launch(framework, [task("late", agentId)], [offer?.id.value ?? ""]);
@@ -91,7 +111,9 @@ test("[M15] used and offered never exceed the total", () => {
   for (let round = 0; round < 4; round++) {
     for (const framework of [a, b]) {
       if (cluster.offers(framework).length > 0) cluster.launch(framework, [task(`t${round}`, agent.agentId, {}, 0.7)]);
-      const sum = scalar(usedOn(cluster.master, agent.agentId), "cpus") + scalar(offeredOn(cluster.master, agent.agentId), "cpus");
+      const sum =
+        scalar(usedOn(cluster.master, agent.agentId), "cpus") +
+        scalar(offeredOn(cluster.master, agent.agentId), "cpus");
       expect(sum).toBeLessThanOrEqual(total);
     }
   }
@@ -109,7 +131,10 @@ test("[M16] a torn-down framework's tasks hold their resources until the agent s
   expect(scalar(usedOn(cluster.master, agent.agentId), "cpus")).toBe(0);
   expect(sent(cluster.effects, "acknowledge")).toHaveLength(1);
   expect(cluster.master.completedFrameworks).toHaveLength(1);
-  expect(cluster.subscribe({ id: { value: framework.id } })).toMatchObject({ type: "refused", message: "Framework has been removed" });
+  expect(cluster.subscribe({ id: { value: framework.id } })).toMatchObject({
+    type: "refused",
+    message: "Framework has been removed",
+  });
   expect(cluster.call(framework, { type: "TEARDOWN" }).status).toBe(400);
 });
 
@@ -154,8 +179,11 @@ test("[M18] a broken stream starts the failover timeout; with the default of 0 t
 test("[M18] a restart of the plane counts against nobody", () => {
   const cluster = new Cluster();
   const framework = cluster.framework({ failover_timeout: undefined });
-  disconnectAfterRestart(cluster.master, cluster.now);
-  expect(cluster.master.frameworks.get(framework.id)?.status).toEqual({ state: "disconnected", deadline: cluster.now + RESUBSCRIBE_GRACE_MS });
+  excuseAbsence(cluster.master, cluster.now, { wasAway: false });
+  expect(cluster.master.frameworks.get(framework.id)?.status).toEqual({
+    state: "disconnected",
+    deadline: cluster.now + RESUBSCRIBE_GRACE_MS,
+  });
 });
 
 test("[M20] declined resources are offered again after the refusal, not before", () => {
@@ -170,6 +198,19 @@ test("[M20] declined resources are offered again after the refusal, not before",
   cluster.settle();
   expect(cluster.offers(framework)).toEqual([]);
   cluster.now = millis(cluster.now + 1);
+  tick(cluster.master, cluster.now);
+  cluster.settle();
+  expect(cluster.offers(framework)).toHaveLength(1);
+});
+
+test("[M20] a decline of 0 s is not answered with the same offer at once", () => {
+  const cluster = new Cluster();
+  cluster.agent();
+  const framework = cluster.framework();
+  const ids = cluster.offers(framework).map((offer) => offer.id);
+  cluster.call(framework, { type: "DECLINE", decline: { offer_ids: ids, filters: { refuse_seconds: 0 } } });
+  expect(cluster.offers(framework)).toEqual([]);
+  cluster.now = millis(cluster.now + DECLINE_MS_MIN);
   tick(cluster.master, cluster.now);
   cluster.settle();
   expect(cluster.offers(framework)).toHaveLength(1);
@@ -193,11 +234,26 @@ test("[M21] reconciliation answers by the table", () => {
   const framework = cluster.framework(PARTITION_AWARE);
   cluster.launch(framework, [task("known", agent.agentId)]);
   const before = cluster.updates(framework).length;
-  const ask = (taskId: string, agentId?: string) => ({ task_id: { value: taskId }, agent_id: agentId === undefined ? undefined : { value: agentId } });
-  const call = { type: "RECONCILE", reconcile: { tasks: [ask("known"), ask("gone", agent.agentId), ask("unknown"), ask("lost", "nowhere")] } };
+  const ask = (taskId: string, agentId?: string) => ({
+    task_id: { value: taskId },
+    agent_id: agentId === undefined ? undefined : { value: agentId },
+  });
+  const call = {
+    type: "RECONCILE",
+    reconcile: { tasks: [ask("known"), ask("gone", agent.agentId), ask("unknown"), ask("lost", "nowhere")] },
+  };
   cluster.call(framework, call as unknown as Partial<Call>);
-  expect(cluster.updates(framework).slice(before).map(({ state, reason, uuid }) => [state, reason, uuid])).toEqual(
-    ["TASK_STAGING", "TASK_GONE", "TASK_UNKNOWN", "TASK_UNKNOWN"].map((state) => [state, "REASON_RECONCILIATION", undefined]),
+  expect(
+    cluster
+      .updates(framework)
+      .slice(before)
+      .map(({ state, reason, uuid }) => [state, reason, uuid]),
+  ).toEqual(
+    ["TASK_STAGING", "TASK_GONE", "TASK_UNKNOWN", "TASK_UNKNOWN"].map((state) => [
+      state,
+      "REASON_RECONCILIATION",
+      undefined,
+    ]),
   );
 });
 

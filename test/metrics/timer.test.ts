@@ -7,7 +7,13 @@ test("nothing before the first sample, the bare key after one, statistics from t
   record(timer, 5, 0);
   expect(timerMetrics("t_ms", timer, 0)).toEqual({ t_ms: 5 });
   record(timer, 7, 1);
-  expect(timerMetrics("t_ms", timer, 1)).toMatchObject({ t_ms: 7, "t_ms/count": 2, "t_ms/min": 5, "t_ms/max": 7, "t_ms/p50": 6 });
+  expect(timerMetrics("t_ms", timer, 1)).toMatchObject({
+    t_ms: 7,
+    "t_ms/count": 2,
+    "t_ms/min": 5,
+    "t_ms/max": 7,
+    "t_ms/p50": 6,
+  });
 });
 
 test("samples leave with the window, and the oldest beyond the bound", () => {

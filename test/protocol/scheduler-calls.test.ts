@@ -4,13 +4,26 @@ import { callSchema } from "#protocol/scheduler.ts";
 import { exitMessage, parseExitMessage } from "#protocol/task.ts";
 
 const parse = (json: unknown) => v.safeParse(callSchema, json);
-const subscribe = (more: object) => ({ type: "SUBSCRIBE", subscribe: { framework_info: { user: "u", name: "n", ...more } } });
+const subscribe = (more: object) => ({
+  type: "SUBSCRIBE",
+  subscribe: { framework_info: { user: "u", name: "n", ...more } },
+});
 
 test("a bare value is a list of one, null is absent, numbers may be text, unknown fields are ignored", () => {
-  const parsed = parse(subscribe({ roles: "prod", hostname: null, failover_timeout: "3.5", checkpoint: "true", fancy: 1 }));
+  const parsed = parse(
+    subscribe({ roles: "prod", hostname: null, failover_timeout: "3.5", checkpoint: "true", fancy: 1 }),
+  );
   expect(parsed.output).toMatchObject({
     type: "SUBSCRIBE",
-    subscribe: { framework_info: { roles: ["prod"], hostname: undefined, failover_timeout: 3.5, checkpoint: true, capabilities: [] } },
+    subscribe: {
+      framework_info: {
+        roles: ["prod"],
+        hostname: undefined,
+        failover_timeout: 3.5,
+        checkpoint: true,
+        capabilities: [],
+      },
+    },
   });
 });
 
@@ -40,12 +53,19 @@ test.each([
 });
 
 test("__proto__ in a call pollutes nothing", () => {
-  parse(JSON.parse('{"type":"TEARDOWN","__proto__":{"polluted":true},"framework_id":{"value":"x","__proto__":{"polluted":true}}}'));
+  parse(
+    JSON.parse(
+      '{"type":"TEARDOWN","__proto__":{"polluted":true},"framework_id":{"value":"x","__proto__":{"polluted":true}}}',
+    ),
+  );
   expect(({} as Record<string, unknown>)["polluted"]).toBeUndefined();
 });
 
 test("an exit message is read back, and nothing else is", () => {
-  for (const status of [{ type: "exited", code: 3 }, { type: "signaled", signal: 9 }] as const) {
+  for (const status of [
+    { type: "exited", code: 3 },
+    { type: "signaled", signal: 9 },
+  ] as const) {
     expect(parseExitMessage(exitMessage(status))).toEqual(status);
   }
   for (const text of [undefined, "", "Command exited with status 3 ", "Command exited with status 3000", "exited 3"]) {

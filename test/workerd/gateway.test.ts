@@ -16,7 +16,9 @@ test("an agent authenticates, registers, and is in the registry", async () => {
   expect((await socket.next("authenticated")).serverFinal).toMatch(/^v=/);
   socket.send(register());
   const registered = await socket.next("registered");
-  const registry = await (await request("/registrar(1)/registry", { as: "reader" })).json<{ slaves: { slaves: { info: { id: unknown } }[] } }>();
+  const registry = await (
+    await request("/registrar(1)/registry", { as: "reader" })
+  ).json<{ slaves: { slaves: { info: { id: unknown } }[] } }>();
   expect(registry.slaves.slaves.map(({ info }) => info.id)).toEqual([{ value: registered.agentId }]);
   expect(JSON.stringify(registry)).not.toContain("hostKey");
   socket.close();
@@ -29,7 +31,10 @@ test.each([
 ])("[G2] %s fails for good, in the same words", async (_, principal, secret) => {
   const socket = await TestSocket.open();
   await socket.authenticate(principal, secret);
-  expect(await socket.next("authentication-failed")).toEqual({ type: "authentication-failed", reason: "unknown principal or wrong secret" });
+  expect(await socket.next("authentication-failed")).toEqual({
+    type: "authentication-failed",
+    reason: "unknown principal or wrong secret",
+  });
   expect((await socket.closed()).code).toBe(1008);
 });
 
@@ -71,7 +76,7 @@ test("a gateway that was evicted goes on with the sessions of its sockets", asyn
   const { session } = await socket.next("registered");
   await evictDurableObject(gateway());
   socket.send({ type: "acted", session, sequence: 0 });
-  socket.send(register());
+  socket.send(register({ lastSession: session }));
   expect((await socket.next("registered")).session).not.toBe(session);
   socket.close();
 });
@@ -83,7 +88,9 @@ test("a master that was evicted keeps its epoch and its agents, and nobody regis
   socket.send(register());
   const before = await socket.next("registered");
   await evictDurableObject(master());
-  const slaves = await (await request("/slaves", { as: "reader" })).json<{ slaves: { id: string; active: boolean }[]; recovered_slaves: unknown[] }>();
+  const slaves = await (
+    await request("/slaves", { as: "reader" })
+  ).json<{ slaves: { id: string; active: boolean }[]; recovered_slaves: unknown[] }>();
   expect(slaves.slaves).toMatchObject([{ id: before.agentId, active: true }]);
   expect(slaves.recovered_slaves).toEqual([]);
   socket.send(register({ agentId: before.agentId, lastSession: before.session }));

@@ -4,8 +4,17 @@ import { initialise, ORIGIN, request } from "./plane.ts";
 
 const PATH = "/api/v1/scheduler";
 const SUBSCRIBE = JSON.stringify({ type: "SUBSCRIBE", subscribe: { framework_info: { user: "root", name: "test" } } });
-const post = (body: string, headers: Record<string, string> = {}, as: "scheduler" | "reader" | "agent" | undefined = "scheduler") =>
-  request(PATH, { ...(as === undefined ? {} : { as }), method: "POST", body, headers: { "content-type": "application/json", ...headers } });
+const post = (
+  body: string,
+  headers: Record<string, string> = {},
+  as: "scheduler" | "reader" | "agent" | undefined = "scheduler",
+) =>
+  request(PATH, {
+    ...(as === undefined ? {} : { as }),
+    method: "POST",
+    body,
+    headers: { "content-type": "application/json", ...headers },
+  });
 
 test("before 'mesoflare init' there is no leader: 503 with what to do", async () => {
   for (const path of ["/state", "/redirect"]) {
@@ -22,7 +31,16 @@ test("open to everybody: /health, /version, /redirect; nothing else", async () =
   expect(await (await request("/version")).json()).toMatchObject({ version: expect.stringMatching(/^\d+\.\d+\.\d+$/) });
   const redirect = await request("/redirect");
   expect([redirect.status, redirect.headers.get("location")]).toEqual([307, "//plane.test:5050"]);
-  for (const path of ["/state", "/slaves", "/frameworks", "/tasks", "/metrics/snapshot", "/registrar(1)/registry", "/agents/x/state", PATH]) {
+  for (const path of [
+    "/state",
+    "/slaves",
+    "/frameworks",
+    "/tasks",
+    "/metrics/snapshot",
+    "/registrar(1)/registry",
+    "/agents/x/state",
+    PATH,
+  ]) {
     const response = await request(path);
     expect([path, response.status]).toEqual([path, 401]);
     expect(response.headers.get("www-authenticate")).toMatch(/^Basic realm="mesos-master-/);
@@ -65,7 +83,11 @@ test("the scheduler API checks in its order", async () => {
   expect(await status(post('{"type":"TEARDOWN"}'))).toBe(400);
   expect(await status(post('{"type":"ACCEPT","framework_id":{"value":"x"}}'))).toBe(400);
   expect(await status(post('{"type":"SUBSCRIBE"}'))).toBe(400);
-  expect(await status(post('{"type":"SUBSCRIBE","framework_id":{"value":"x"},"subscribe":{"framework_info":{"user":"u","name":"n"}}}'))).toBe(400);
+  expect(
+    await status(
+      post('{"type":"SUBSCRIBE","framework_id":{"value":"x"},"subscribe":{"framework_info":{"user":"u","name":"n"}}}'),
+    ),
+  ).toBe(400);
   expect(await status(post(SUBSCRIBE, { accept: "application/x-protobuf" }))).toBe(406);
   expect(await status(post(SUBSCRIBE, { "mesos-stream-id": "x" }))).toBe(400);
   expect(await status(post('{"type":"TEARDOWN","framework_id":{"value":"nobody"}}'))).toBe(400);
@@ -86,7 +108,10 @@ test("a stream: exact headers, SUBSCRIBED, then HEARTBEAT at once, one record in
   expect(Number(length)).toBe(new TextEncoder().encode(rest[0]).length);
   expect(JSON.parse(rest[0] ?? "")).toMatchObject({
     type: "SUBSCRIBED",
-    subscribed: { heartbeat_interval_seconds: 15, master_info: { hostname: "plane.test", port: 5050, pid: "master@plane.test:5050" } },
+    subscribed: {
+      heartbeat_interval_seconds: 15,
+      master_info: { hostname: "plane.test", port: 5050, pid: "master@plane.test:5050" },
+    },
   });
   expect(await chunk()).toBe('20\n{"type":"HEARTBEAT"}');
   await reader.cancel();

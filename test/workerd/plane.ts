@@ -27,7 +27,11 @@ export function request(path: string, { as, ...init }: RequestInit & { readonly 
 }
 
 export async function initialise(): Promise<void> {
-  const response = await request("/mesoflare/init", { as: "operator", method: "POST", body: JSON.stringify({ cluster_id: CLUSTER_ID }) });
+  const response = await request("/mesoflare/init", {
+    as: "operator",
+    method: "POST",
+    body: JSON.stringify({ cluster_id: CLUSTER_ID }),
+  });
   if (response.status !== 200) throw new Error(`init: ${response.status} ${await response.text()}`);
 }
 
@@ -118,6 +122,7 @@ export function register(more: Partial<Extract<AgentMessage, { type: "register" 
     type: "register",
     info: { hostname: "host", port: 5051, resources: [scalar("cpus", 2), scalar("mem", 1000)], attributes: [] },
     tasks: [],
+    part: 1,
     more: false,
     system: { cpus_total: 2, load_1min: 0, load_5min: 0, load_15min: 0, mem_total_bytes: 1, mem_free_bytes: 1 },
     ...more,

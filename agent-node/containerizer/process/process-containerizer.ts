@@ -3,11 +3,13 @@
 // agent's business.
 //
 //   queued → launching → running → ended      a kill while queued or launching ends in "cancelled"
-import { spawn } from "node:child_process";
 import {
   chmodSync,
   chownSync,
   closeSync,
+  constants,
+  existsSync,
+  fchownSync,
   type FSWatcher,
   mkdirSync,
   openSync,
@@ -24,8 +26,9 @@ import { isAlive } from "../../checkpoint/process-identity.ts";
 import type { Log } from "../../log.ts";
 import type { Containerizer, ContainerEvent, ContainerSpec, Outcome } from "../containerizer.ts";
 import { Cgroups, memoryLimitMb, signalAll } from "./cgroups.ts";
+import { Launcher } from "./launcher.ts";
 import { listRunDirectories, RunDirectory } from "./run-directory.ts";
-import { commandProblem, installSupervisor, launchText, SAFE_PATH, taskEnvironment } from "./supervisor.ts";
+import { commandProblem, installSupervisor, launchText, taskEnvironment } from "./supervisor.ts";
 import { type HostUser, Users } from "./users.ts";
 
 /** The safety net under fs.watch, and how often memory kills and vanished supervisors are looked for, ms. */
@@ -44,8 +47,10 @@ interface Container {
   termSent: boolean;
   outOfMemory: boolean;
   spawnedAt: number;
-  /** Our own supervisor process has ended: only then does a missing claim mean that nothing runs. */
-  supervisorGone: boolean;
+  /** The launcher that was told to start it has ended: a claim that is missing now is ours to take. */
+  launcherGone: boolean;
+  /** Our descriptors of its output files, open until it has started. */
+  readonly outputs: number[];
   watcher: FSWatcher | undefined;
   timer: NodeJS.Timeout | undefined;
 }
@@ -66,6 +71,7 @@ export class ProcessContainerizer implements Containerizer {
   readonly #isRoot = process.geteuid?.() === 0;
   readonly #containers = new Map<ContainerId, Container>();
   readonly #queue: Container[] = [];
+  readonly #launcher = new Launcher({ onGone: () => this.#onLauncherGone() });
   #launching = false;
   readonly #poll: NodeJS.Timeout;
 
@@ -79,6 +85,7 @@ export class ProcessContainerizer implements Containerizer {
     if (!this.#isRoot) log.warn("this agent is not root: every task runs as the agent's own user");
     mkdirSync(paths.containers, { recursive: true, mode: 0o700 });
     installSupervisor(paths.supervisor);
+    this.#launcher.open();
     this.#poll = setInterval(() => this.#pollAll(), POLL_MS);
     this.#poll.unref();
   }
@@ -120,6 +127,7 @@ export class ProcessContainerizer implements Containerizer {
     for (const container of this.#containers.values()) stopWatching(container);
     this.#containers.clear();
     this.#queue.length = 0;
+    this.#launcher.close();
   }
 
   #add(spec: ContainerSpec, phase: Container["phase"]): Container {
@@ -131,7 +139,8 @@ export class ProcessContainerizer implements Containerizer {
       termSent: false,
       outOfMemory: false,
       spawnedAt: performance.now(),
-      supervisorGone: false,
+      launcherGone: false,
+      outputs: [],
       watcher: undefined,
       timer: undefined,
     };
@@ -180,30 +189,33 @@ export class ProcessContainerizer implements Containerizer {
     this.#log.info({ container: spec.containerId, task: spec.taskId, framework: spec.frameworkId }, "launched");
   }
 
-  #spawn(container: Container, args: readonly string[], user: HostUser | undefined): Promise<void> {
-    const { sandbox } = container.spec;
-    const outputs = ["stdout", "stderr"].map((name) => {
-      const file = openSync(join(sandbox, name), "a", 0o644);
-      if (user !== undefined) chownSync(join(sandbox, name), user.uid, user.gid);
-      return file;
-    });
-    return new Promise((resolve, reject) => {
-      const child = spawn("/bin/sh", [this.#paths.supervisor, ...args], {
-        cwd: "/",
-        detached: true,
-        env: { PATH: SAFE_PATH },
-        stdio: ["ignore", ...outputs],
-      });
-      for (const file of outputs) closeSync(file);
-      container.spawnedAt = performance.now();
-      child.once("error", reject);
-      child.once("spawn", resolve);
-      child.once("exit", () => {
-        container.supervisorGone = true;
-        this.#look(container);
-      });
-      child.unref();
-    });
+  async #spawn(container: Container, args: readonly string[], user: HostUser | undefined): Promise<void> {
+    const [stdout, stderr] = ["stdout", "stderr"].map((name) => this.#openOutput(container, name, user));
+    container.spawnedAt = performance.now();
+    await this.#launcher.start(this.#paths.supervisor, args, { stdout: `${stdout}`, stderr: `${stderr}` });
+  }
+
+  /**
+   * Makes an output file and returns a path to it for the launcher, which opens it as root: through our own descriptor,
+   * because another task of the same user owns the sandbox too and could have put a link to elsewhere under its name.
+   */
+  #openOutput(container: Container, name: string, user: HostUser | undefined): string {
+    const path = join(container.spec.sandbox, name);
+    const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+    const file = openSync(path, flags, 0o644);
+    container.outputs.push(file);
+    if (user !== undefined) fchownSync(file, user.uid, user.gid);
+    return existsSync("/proc/self/fd") ? `/proc/${process.pid}/fd/${file}` : path;
+  }
+
+  /** What the launcher had read may never have started: the claim of a container that is still free is taken by us. */
+  #onLauncherGone(): void {
+    this.#log.warn("the launcher has ended; the next launch starts another");
+    for (const container of this.#containers.values()) {
+      if (container.phase !== "launching") continue;
+      container.launcherGone = true;
+      this.#look(container);
+    }
   }
 
   /** What a container of an earlier agent in this boot came to; undefined when it lives and is ours now. */
@@ -211,7 +223,6 @@ export class ProcessContainerizer implements Containerizer {
     const { run } = container;
     const claim = run.claimForAgent();
     if (claim.type !== "supervisor") return { type: "never-started" };
-    container.supervisorGone = false;
     this.#watch(container);
     this.#look(container);
     return undefined;
@@ -251,6 +262,7 @@ export class ProcessContainerizer implements Containerizer {
       if (outcome !== undefined) return this.#end(container, outcome);
       if (container.phase === "launching" && container.run.started) {
         container.phase = "running";
+        closeOutputs(container);
         this.#onEvent({ type: "started", containerId: container.spec.containerId });
       }
       if (container.phase === "running" && container.killDueAt !== undefined) this.#proceedKilling(container);
@@ -278,7 +290,7 @@ export class ProcessContainerizer implements Containerizer {
         return { type: "never-started" };
       case "nobody": {
         const late = performance.now() - container.spawnedAt > CLAIM_MS_MAX;
-        if (!container.supervisorGone && !late) return undefined;
+        if (!container.launcherGone && !late) return undefined;
         // Only queued or launching containers come here; nobody else may start it once the claim is ours.
         if (container.phase === "launching" && run.claimForAgent().type === "supervisor") return undefined;
         return { type: "launch-failed", message: startAdvice(spec) };
@@ -344,7 +356,12 @@ export class ProcessContainerizer implements Containerizer {
   }
 }
 
+function closeOutputs(container: Container): void {
+  for (const file of container.outputs.splice(0)) closeSync(file);
+}
+
 function stopWatching(container: Container): void {
+  closeOutputs(container);
   container.watcher?.close();
   container.watcher = undefined;
   clearTimeout(container.timer);

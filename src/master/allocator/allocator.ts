@@ -73,4 +73,3 @@ export function allocate(
 function isFiltered(filters: readonly Filter[], agentId: AgentId, free: ResourceSet, now: Millis): boolean {
   return filters.some((filter) => filter.agentId === agentId && filter.until > now && contains(filter.resources, free));
 }
-

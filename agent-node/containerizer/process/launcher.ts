@@ -1,0 +1,71 @@
+// Starts supervisors from a small shell process instead of from the agent: a fork copies the page tables of the process
+// that asks for it, and the agent's are large (host-isolation §3). The launcher reads one command line at a time from its
+// standard input and forgets what it started: a supervisor belongs to nobody, so that it outlives launcher and agent.
+import { spawn, type ChildProcess } from "node:child_process";
+import { quote, SAFE_PATH } from "./supervisor.ts";
+
+// The inner list ends at once and takes the supervisor's parent with it: nothing is left for the loop to wait for.
+const LOOP = `while IFS= read -r line; do eval "$line"; done`;
+
+export interface LauncherOptions {
+  /** The launcher has ended, and with it perhaps a start that it had read. */
+  readonly onGone: () => void;
+}
+
+export class Launcher {
+  readonly #onGone: () => void;
+  #child: ChildProcess | undefined;
+  #closed = false;
+
+  constructor({ onGone }: LauncherOptions) {
+    this.#onGone = onGone;
+  }
+
+  /** Starts it before the agent has grown. */
+  open(): void {
+    const child = spawn("/bin/sh", ["-c", LOOP], {
+      cwd: "/",
+      // Of its own session: a Ctrl-C meant for the agent must not end a start half-way.
+      detached: true,
+      env: { PATH: SAFE_PATH },
+      stdio: ["pipe", "ignore", "ignore"],
+    });
+    const gone = (): void => {
+      if (this.#child !== child) return;
+      this.#child = undefined;
+      if (!this.#closed) this.#onGone();
+    };
+    child.once("error", gone);
+    child.once("exit", gone);
+    child.stdin.on("error", gone);
+    child.unref();
+    this.#child = child;
+  }
+
+  /**
+   * Starts `script` with `args`, its output appended to two files that exist. Resolves when the launcher has the order;
+   * whether the supervisor runs shows in its claim. Throws when a word cannot be passed on in one line.
+   */
+  async start(
+    script: string,
+    args: readonly string[],
+    { stdout, stderr }: { readonly stdout: string; readonly stderr: string },
+  ): Promise<void> {
+    const words = ["/bin/sh", script, ...args];
+    if ([...words, stdout, stderr].some((word) => word.includes("\n")))
+      throw new Error("a path with a line break cannot be launched");
+    const line = `( setsid ${words.map(quote).join(" ")} </dev/null >>${quote(stdout)} 2>>${quote(stderr)} & )\n`;
+    if (this.#child === undefined) this.open();
+    const stdin = this.#child?.stdin;
+    if (stdin === undefined || stdin === null) throw new Error("this host starts no processes: see its process limits");
+    await new Promise<void>((resolve, reject) => {
+      stdin.write(line, (error) => (error === null || error === undefined ? resolve() : reject(error)));
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#child?.stdin?.end();
+    this.#child = undefined;
+  }
+}
