@@ -13,6 +13,7 @@ const REGISTER: AgentMessage = {
   lastSession: undefined,
   info: { hostname: "h", port: 0, resources: [], attributes: [] },
   tasks: [],
+  part: 1,
   more: false,
   system: { cpus_total: 1, load_1min: 0, load_5min: 0, load_15min: 0, mem_total_bytes: 1, mem_free_bytes: 1 },
 };

@@ -1,7 +1,7 @@
 // Sequences in which messages, sockets and registry outcomes cross: each once broke a rule.
 import { expect, test } from "vitest";
 import { millis } from "#base/time.ts";
-import type { FrameworkId, OfferId, Principal } from "#protocol/ids.ts";
+import type { FrameworkId, Principal } from "#protocol/ids.ts";
 import type { Call } from "#protocol/scheduler.ts";
 import { onOutcome, onSocketClosed } from "../../src/master/agents.ts";
 import { tick } from "../../src/master/deadlines.ts";
@@ -147,7 +147,7 @@ test("[M3] an agent speaks for its own tasks only", () => {
   const cluster = new Cluster();
   const [owner, stranger] = [cluster.agent(1), cluster.agent(2)];
   const framework = cluster.framework();
-  const [offer] = cluster.offers(framework).filter(({ agent_id }) => agent_id.value === owner.agentId);
+  const offer = cluster.offers(framework).find(({ agent_id }) => agent_id.value === owner.agentId);
   cluster.launch(framework, [task("t", owner.agentId)], [offer?.id.value ?? ""]);
   cluster.update(stranger, framework, "t", "TASK_FINISHED");
   expect(cluster.updates(framework)).toEqual([]);
@@ -198,6 +198,6 @@ test("[M12] a foreign offer id in an ACCEPT of this instance meets nothing", () 
   const cluster = new Cluster();
   cluster.agent();
   const framework = cluster.framework();
-  cluster.launch(framework, [task("t", "m-S0" as never)], ["m-O999" as OfferId]);
+  cluster.launch(framework, [task("t", "m-S0" as never)], ["m-O999"]);
   expect(cluster.updates(framework)).toMatchObject([{ reason: "REASON_INVALID_OFFERS" }]);
 });

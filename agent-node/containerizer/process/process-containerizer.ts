@@ -190,9 +190,10 @@ export class ProcessContainerizer implements Containerizer {
   }
 
   async #spawn(container: Container, args: readonly string[], user: HostUser | undefined): Promise<void> {
-    const [stdout, stderr] = ["stdout", "stderr"].map((name) => this.#openOutput(container, name, user));
+    const stdout = this.#openOutput(container, "stdout", user);
+    const stderr = this.#openOutput(container, "stderr", user);
     container.spawnedAt = performance.now();
-    await this.#launcher.start(this.#paths.supervisor, args, { stdout: `${stdout}`, stderr: `${stderr}` });
+    await this.#launcher.start(this.#paths.supervisor, args, { stdout, stderr });
   }
 
   /**
