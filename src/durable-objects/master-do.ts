@@ -94,7 +94,7 @@ export class MasterDO extends DurableObject<Env> {
   readonly #storeTimer = newTimer(STORE_WINDOW_MS);
   readonly #streams = new Streams((streamId, reason) => this.#onStreamGone(streamId, reason));
   readonly #outbox = new GatewayOutbox(
-    (gateway, items) => gatewayStub(this.env, gateway).deliver(items) as Promise<void>,
+    (gateway, items) => gatewayStub(this.env, gateway).deliver(items),
     (gateway, items, error) => this.#onUndelivered(gateway, items, error),
   );
   #registrar: Registrar | undefined;
@@ -521,7 +521,7 @@ export class MasterDO extends DurableObject<Env> {
 
   /** SUBSCRIBE comes as a request, because its answer is a stream. The Worker has checked everything but the framework. */
   override async fetch(request: Request): Promise<Response> {
-    const subscription = (await request.json()) as SubscribeRequest;
+    const subscription = await request.json<SubscribeRequest>();
     const leadership = await this.#lead();
     const master = this.#master;
     if (leadership.type === "not-leading" || master === undefined) return new Response(this.#reason, { status: 503 });
