@@ -201,3 +201,17 @@ test("[M12] a foreign offer id in an ACCEPT of this instance meets nothing", () 
   cluster.launch(framework, [task("t", "m-S0" as never)], ["m-O999"]);
   expect(cluster.updates(framework)).toMatchObject([{ reason: "REASON_INVALID_OFFERS" }]);
 });
+
+test("an agent with a clock that is off moves none of the master's deadlines", () => {
+  const cluster = new Cluster();
+  const agent = cluster.agent();
+  const framework = cluster.framework({ failover_timeout: 60 });
+  cluster.launch(framework, [task("t", agent.agentId)]);
+  const status = { ...status0("t", "TASK_RUNNING"), uuid: uuidText(1), timestamp: -1e12 };
+  const updates = [{ frameworkId: framework.id, status, latest: "TASK_RUNNING" as const }];
+  cluster.say(agent.socket, { type: "updates", session: agent.session, updates });
+  expect(cluster.updates(framework)).toMatchObject([{ state: "TASK_RUNNING", timestamp: -1e12 }]);
+  disconnectStream(cluster.master, framework.streamId, cluster.now);
+  tick(cluster.master, millis(cluster.now + 59_999));
+  expect(cluster.master.frameworks.get(framework.id)?.tasks.size).toBe(1);
+});
