@@ -190,17 +190,28 @@ test("no barrel files", () => {
   expect(TYPESCRIPT.filter((path) => !PUBLIC_ENTRIES.has(path) && isBarrel(path))).toEqual([]);
 });
 
-test("every core folder has its numbered rules, and no rule id is used twice", () => {
-  for (const folder of ["log", "registrar", "master", "agent"]) {
-    const path = join(ROOT, "src", folder, "SPEC.md");
-    expect(existsSync(path), `src/${folder}/SPEC.md`).toBe(true);
-    const ids = [...readFileSync(path, "utf8").matchAll(/^[\s|*-]*\**\[?([LRMA]\d+)\]?\b/gm)].map(([, id]) => id);
-    expect(ids.length, `rules in src/${folder}/SPEC.md`).toBeGreaterThan(0);
-    expect(
-      ids.filter((id, i) => ids.indexOf(id) !== i),
-      `rules given twice in src/${folder}/SPEC.md`,
-    ).toEqual([]);
+test("every core folder has its numbered rules, no rule id is used twice, and each has a test of its name", () => {
+  const tests = FILES.filter((path) => path.startsWith("test/") && path.endsWith(".ts"))
+    .map((path) => readFileSync(join(ROOT, path), "utf8"))
+    .join("\n");
+  const all: string[] = [];
+  for (const folder of ["src/log", "src/registrar", "src/master", "src/agent", "agent-node"]) {
+    const path = join(ROOT, folder, "SPEC.md");
+    expect(existsSync(path), `${folder}/SPEC.md`).toBe(true);
+    const ids = [...readFileSync(path, "utf8").matchAll(/^[\s|*-]*\**\[?([LRMGA]\d+)\]?\b/gm)].flatMap(
+      ([, id]) => id ?? [],
+    );
+    expect(ids.length, `rules in ${folder}/SPEC.md`).toBeGreaterThan(0);
+    all.push(...ids);
   }
+  expect(
+    all.filter((id, i) => all.indexOf(id) !== i),
+    "rules given twice",
+  ).toEqual([]);
+  expect(
+    all.filter((id) => !tests.includes(`[${id}]`)),
+    "rules without a test that is named for them",
+  ).toEqual([]);
 });
 
 test("no path of one machine, and no private registry", () => {

@@ -70,5 +70,5 @@ export const MASTER_KEYS_0_19 = [
   "system/load_1min",
   "system/load_5min",
   "system/mem_free_bytes",
-  "system/mem_total_bytes"
+  "system/mem_total_bytes",
 ];

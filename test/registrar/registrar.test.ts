@@ -38,7 +38,7 @@ const operationsOf = (registrar: TestRegistrar) =>
   });
 
 describe("standing", () => {
-  test("[R10] the ballot is stored before the election, above the stored one", () => {
+  test("[L1] [R10] the ballot is stored before the election, above the stored one", () => {
     const stored = { counter: 6, candidate: "master-1" as CandidateId, nonce: "older" };
     const tested = new TestRegistrar({ storedBallot: stored });
     const ballot = { counter: 7, candidate: "master-1", nonce: "nonce-1" };

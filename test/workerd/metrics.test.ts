@@ -14,7 +14,14 @@ test("all keys of 0.19, true values, system/* as the sum over agents", async () 
     const socket = await TestSocket.open(host);
     await socket.authenticate();
     await socket.next("authenticated");
-    const system = { cpus_total: host, load_1min: 0.5, load_5min: 0, load_15min: 0, mem_total_bytes: 1000, mem_free_bytes: 10 };
+    const system = {
+      cpus_total: host,
+      load_1min: 0.5,
+      load_5min: 0,
+      load_15min: 0,
+      mem_total_bytes: 1000,
+      mem_free_bytes: 10,
+    };
     socket.send(register({ system }));
     await socket.next("registered");
     sockets.push(socket);
