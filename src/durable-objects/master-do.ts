@@ -12,14 +12,9 @@ import { newTimer, record, timerMetrics } from "#metrics/timer.ts";
 import type { BootstrapAnswer, LogStatus, RegistrarCalls, Unavailable } from "../log/calls.ts";
 import type { CandidateId } from "../log/ballot.ts";
 import type { ClusterId } from "../log/entry.ts";
-import {
-  adoptRegistry,
-  onAgentMessage,
-  onGatewayLive,
-  onNotCommitted,
-  onOutcome,
-  onSocketClosed,
-} from "../master/agents.ts";
+import { onAgentMessage } from "../master/agents.ts";
+import { adoptRegistry, onNotCommitted, onOutcome } from "../master/registration.ts";
+import { onGatewayLive, onSocketClosed } from "../master/sockets.ts";
 import { onCall, type CallAnswer, type CallRequest } from "../master/calls.ts";
 import { nextDeadline, tick } from "../master/deadlines.ts";
 import { disconnectStream, excuseAbsence, subscribe } from "../master/frameworks.ts";

@@ -4,11 +4,12 @@ import type { Millis } from "#base/time.ts";
 import type { FrameworkId, Principal, StreamId } from "#protocol/ids.ts";
 import type { Call, CallType } from "#protocol/scheduler.ts";
 import { isTerminal } from "#protocol/task.ts";
-import { orderKill } from "./agents.ts";
 import { removeFramework } from "./frameworks.ts";
 import { accept } from "./launch.ts";
 import { decline } from "./offers.ts";
 import { reconcile } from "./reconciliation.ts";
+import { orderKill } from "./report.ts";
+import { acknowledge } from "./sockets.ts";
 import { markTask, type FrameworkRecord, type Master } from "./state.ts";
 import { onAcknowledged } from "./tasks.ts";
 
@@ -136,15 +137,6 @@ function onAcknowledge(master: Master, framework: FrameworkRecord, call: Call): 
   }
   master.counters["master/valid_status_update_acknowledgements"]++;
   onAcknowledged(master, framework, task_id.value, uuid);
-  master.effects.push({
-    type: "send",
-    to: agent.connection,
-    message: {
-      type: "acknowledge",
-      epoch: master.epoch,
-      session: agent.session,
-      acknowledgements: [{ frameworkId: framework.id, taskId: task_id.value, uuid }],
-    },
-  });
+  acknowledge(master, agent, { frameworkId: framework.id, taskId: task_id.value }, [uuid]);
   return ACCEPTED;
 }

@@ -5,7 +5,8 @@ import { HEARTBEAT_INTERVAL_SECONDS, type FrameworkInfo } from "#protocol/schedu
 import type { FrameworkSummary } from "#protocol/agent.ts";
 import { removeOffersOf } from "./offers.ts";
 import { isTerminal } from "#protocol/task.ts";
-import { give, type FrameworkRecord, type Master } from "./state.ts";
+import { acknowledge } from "./sockets.ts";
+import { give, type FrameworkRecord, type Master, type TaskRecord } from "./state.ts";
 import { completeTask, retire } from "./tasks.ts";
 
 /** After the plane itself was away, a framework has at least this long to come back, ms. Source: Mesos agent_reregister_timeout. */
@@ -220,18 +221,12 @@ export function removeFramework(master: Master, framework: FrameworkRecord, now:
   if (framework.tasks.size === 0 && master.frameworks.has(framework.id)) retire(master, framework);
 }
 
-function completeIfEnded(master: Master, framework: FrameworkRecord, task: Parameters<typeof completeTask>[2]): void {
+function completeIfEnded(master: Master, framework: FrameworkRecord, task: TaskRecord): void {
+  if (!isTerminal(task.latest)) return;
   const agent = master.agents.get(task.agentId);
   const uuid = task.unacknowledged?.uuid;
-  if (!isTerminal(task.latest)) return;
-  if (agent?.connection !== undefined && agent.session !== undefined && uuid !== undefined) {
-    const { id: frameworkId } = framework;
-    const acknowledgements = [{ frameworkId, taskId: task.info.task_id.value, uuid }];
-    master.effects.push({
-      type: "send",
-      to: agent.connection,
-      message: { type: "acknowledge", epoch: master.epoch, session: agent.session, acknowledgements },
-    });
+  if (agent !== undefined && uuid !== undefined) {
+    acknowledge(master, agent, { frameworkId: framework.id, taskId: task.info.task_id.value }, [uuid]);
   }
   completeTask(master, framework, task);
 }

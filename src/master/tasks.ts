@@ -82,7 +82,10 @@ export function onUpdate(
   update: Update,
 ): "forwarded" | "unknown-framework" | "framework-removed" | "foreign-task" {
   const framework = master.frameworks.get(update.frameworkId);
-  if (framework === undefined) return "unknown-framework";
+  if (framework === undefined) {
+    const removed = master.completedFrameworks.some(({ id }) => id === update.frameworkId);
+    return removed ? "framework-removed" : "unknown-framework";
+  }
   const task = framework.tasks.get(update.status.task_id.value);
   // An agent speaks for its own tasks only, and only as itself.
   if (task !== undefined && task.agentId !== agentId) return "foreign-task";

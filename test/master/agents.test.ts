@@ -1,7 +1,9 @@
 import { expect, test } from "vitest";
 import { millis } from "#base/time.ts";
 import type { SessionId } from "#protocol/ids.ts";
-import { onGatewayLive, onNotCommitted, onSocketClosed, STALE_ORDER_MS } from "../../src/master/agents.ts";
+import { STALE_ORDER_MS } from "../../src/master/agents.ts";
+import { onNotCommitted } from "../../src/master/registration.ts";
+import { onGatewayLive, onSocketClosed } from "../../src/master/sockets.ts";
 import { tick } from "../../src/master/deadlines.ts";
 import { Cluster, register, report, sent, task } from "./cluster.ts";
 

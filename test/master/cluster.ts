@@ -15,7 +15,8 @@ import type {
 } from "#protocol/ids.ts";
 import type { Call, FrameworkInfo, Offer, SchedulerEvent } from "#protocol/scheduler.ts";
 import type { TaskInfo, TaskState, TaskStatus } from "#protocol/task.ts";
-import { onAgentMessage, onOutcome } from "../../src/master/agents.ts";
+import { onAgentMessage } from "../../src/master/agents.ts";
+import { onOutcome } from "../../src/master/registration.ts";
 import { onCall, type CallAnswer } from "../../src/master/calls.ts";
 import { subscribe, type Subscribed } from "../../src/master/frameworks.ts";
 import { allocateDue } from "../../src/master/offers.ts";

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { millis } from "#base/time.ts";
 import type { Principal, StreamId } from "#protocol/ids.ts";
 import type { Call } from "#protocol/scheduler.ts";
-import { onSocketClosed } from "../../src/master/agents.ts";
+import { onSocketClosed } from "../../src/master/sockets.ts";
 import { nextDeadline, tick } from "../../src/master/deadlines.ts";
 import { disconnectStream, excuseAbsence, RESUBSCRIBE_GRACE_MS } from "../../src/master/frameworks.ts";
 import { fromResources, scalar } from "#resources/resources.ts";

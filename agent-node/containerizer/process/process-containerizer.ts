@@ -8,7 +8,6 @@ import {
   chownSync,
   closeSync,
   constants,
-  existsSync,
   fchownSync,
   type FSWatcher,
   mkdirSync,
@@ -47,8 +46,8 @@ interface Container {
   termSent: boolean;
   outOfMemory: boolean;
   spawnedAt: number;
-  /** The launcher that was told to start it has ended: a claim that is missing now is ours to take. */
-  launcherGone: boolean;
+  /** `gone`: the launcher that was told to start it has ended, and a claim that is missing now is ours to take. */
+  launcher: "not-told" | "told" | "gone";
   /** Our descriptors of its output files, open until it has started. */
   readonly outputs: number[];
   watcher: FSWatcher | undefined;
@@ -124,6 +123,7 @@ export class ProcessContainerizer implements Containerizer {
 
   close(): void {
     clearInterval(this.#poll);
+    // Outputs stay open to the agent's end: the number of one that the launcher has yet to open may not become another file's.
     for (const container of this.#containers.values()) stopWatching(container);
     this.#containers.clear();
     this.#queue.length = 0;
@@ -139,7 +139,7 @@ export class ProcessContainerizer implements Containerizer {
       termSent: false,
       outOfMemory: false,
       spawnedAt: performance.now(),
-      launcherGone: false,
+      launcher: "not-told",
       outputs: [],
       watcher: undefined,
       timer: undefined,
@@ -197,24 +197,23 @@ export class ProcessContainerizer implements Containerizer {
   }
 
   /**
-   * Makes an output file and returns a path to it for the launcher, which opens it as root: through our own descriptor,
-   * because another task of the same user owns the sandbox too and could have put a link to elsewhere under its name.
+   * Makes an output file. The launcher gets our descriptor, not the name: another task of the same user owns the sandbox too,
+   * could have put a link to elsewhere under that name, and the launcher would open it as root.
    */
-  #openOutput(container: Container, name: string, user: HostUser | undefined): string {
-    const path = join(container.spec.sandbox, name);
+  #openOutput(container: Container, name: string, user: HostUser | undefined): number {
     const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-    const file = openSync(path, flags, 0o644);
+    const file = openSync(join(container.spec.sandbox, name), flags, 0o644);
     container.outputs.push(file);
     if (user !== undefined) fchownSync(file, user.uid, user.gid);
-    return existsSync("/proc/self/fd") ? `/proc/${process.pid}/fd/${file}` : path;
+    return file;
   }
 
   /** What the launcher had read may never have started: the claim of a container that is still free is taken by us. */
   #onLauncherGone(): void {
     this.#log.warn("the launcher has ended; the next launch starts another");
     for (const container of this.#containers.values()) {
-      if (container.phase !== "launching") continue;
-      container.launcherGone = true;
+      if (container.phase !== "launching" || container.launcher !== "told") continue;
+      container.launcher = "gone";
       this.#look(container);
     }
   }
@@ -290,8 +289,10 @@ export class ProcessContainerizer implements Containerizer {
       case "agent":
         return { type: "never-started" };
       case "nobody": {
+        // Nobody was told to start it: a claim taken now would fail a launch that is just being prepared.
+        if (container.launcher === "not-told") return undefined;
         const late = performance.now() - container.spawnedAt > CLAIM_MS_MAX;
-        if (!container.launcherGone && !late) return undefined;
+        if (container.launcher === "told" && !late) return undefined;
         // Only queued or launching containers come here; nobody else may start it once the claim is ours.
         if (container.phase === "launching" && run.claimForAgent().type === "supervisor") return undefined;
         return { type: "launch-failed", message: startAdvice(spec) };
@@ -334,6 +335,7 @@ export class ProcessContainerizer implements Containerizer {
     if (container.phase === "ended") return;
     container.phase = "ended";
     stopWatching(container);
+    closeOutputs(container);
     const { containerId } = container.spec;
     try {
       this.#cgroups.killAll(containerId);
@@ -362,7 +364,6 @@ function closeOutputs(container: Container): void {
 }
 
 function stopWatching(container: Container): void {
-  closeOutputs(container);
   container.watcher?.close();
   container.watcher = undefined;
   clearTimeout(container.timer);

@@ -11,6 +11,8 @@ export const SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 // Arguments: run directory, file that kills the container's cgroup2 ("" when there is none), cgroup.procs of one group that
 // lists the container's processes ("" when there is none), then the cgroup.procs of every group to join.
 //
+// Before the claim nothing is written to the output: whoever took the claim instead may have closed it already.
+//
 // The exit status: `wait` gives 137 for SIGKILL and for `exit 137` alike. dash (and busybox) tell them apart in `jobs`,
 // which they still answer after `wait`: "Done(137)" against "Killed". Where `jobs` says nothing (bash), above 128 is a signal.
 const SCRIPT = `#!/bin/sh
@@ -20,7 +22,7 @@ shift 3
 read -r stat < /proc/$$/stat || exit 1
 keep_start() { start=\${20}; }
 keep_start \${stat##*) }
-echo "$$ $start" > "$run/pid.$$" || exit 1
+{ echo "$$ $start" > "$run/pid.$$"; } 2>/dev/null || exit 1
 ln "$run/pid.$$" "$run/pid" 2>/dev/null || exit 0
 (
   for group in "$@"; do
