@@ -28,7 +28,7 @@ import type { StopReason, Traffic } from "./connection/session.ts";
 import type { Containerizer, ContainerEvent, ContainerSpec } from "./containerizer/containerizer.ts";
 import { ProcessContainerizer } from "./containerizer/process/process-containerizer.ts";
 import { EXIT_CODE, type ExitCode } from "./exit-code.ts";
-import { answer, type Routes } from "./http/routes.ts";
+import { answer, type Routes, tunnelAnswer } from "./http/routes.ts";
 import { listen } from "./http/server.ts";
 import { stateObject, type TaskView } from "./http/state.ts";
 import { takeLock } from "./lock.ts";
@@ -53,6 +53,9 @@ const DISK_RETRY_MS = 5_000;
 const COMPLETED_MAX = 200;
 /** After all tasks were told to end (SIGUSR1): time beyond the longest grace for updates to be acknowledged, ms. */
 const FAREWELL_MS = 5_000;
+/** Time without an acknowledgement after which nobody seems to be there who gives one, ms: then the agent waits no longer. */
+const FAREWELL_QUIET_MS = 1_000;
+const FAREWELL_POLL_MS = 50;
 
 export class Agent {
   readonly #config: Config;
@@ -177,12 +180,34 @@ export class Agent {
     tasks.forEach(({ containerId }, i) =>
       this.#containerizer.kill(containerId, present(kills[i], "one kill a task").graceMs),
     );
-    const deadline = Date.now() + Math.max(0, ...kills.map((kill) => kill.graceMs)) + FAREWELL_MS;
-    while (this.#checkpoint.state.tasks.size > 0 && Date.now() < deadline && !this.#stopping) await pause(50);
+    await this.#farewell(Math.max(0, ...kills.map((kill) => kill.graceMs)) + FAREWELL_MS);
     const left = this.#checkpoint.state.tasks.size;
     if (left > 0)
       this.#log.warn({ tasks: left }, "not all last updates were acknowledged: they are sent at the next start");
     await this.stop();
+  }
+
+  /** Waits until everything is acknowledged, or nobody acknowledges any more, `msMax` at most. */
+  async #farewell(msMax: number): Promise<void> {
+    const startedAt = performance.now();
+    let seen = this.#checkpoint.state;
+    let quietSince = startedAt;
+    while (!this.#stopping && performance.now() - startedAt < msMax) {
+      const { state } = this.#checkpoint;
+      if (state.tasks.size === 0) return;
+      // Every record is another state: an update, an acknowledgement, a registration.
+      if (state !== seen || !this.#isAllSaid()) quietSince = performance.now();
+      else if (performance.now() - quietSince >= FAREWELL_QUIET_MS) return;
+      seen = state;
+      await pause(FAREWELL_POLL_MS);
+    }
+  }
+
+  /** All tasks have ended, and the plane was told in the session that there is now. */
+  #isAllSaid(): boolean {
+    const { state } = this.#checkpoint;
+    const ended = [...state.tasks.values()].every((task) => this.#hasEnded(task));
+    return ended && this.#connection.registration !== undefined && this.#updates.allSent(state);
   }
 
   // --- the plane ---
@@ -223,7 +248,10 @@ export class Agent {
   }
 
   async #onOrders(message: OrdersMessage): Promise<void> {
-    const plan = planOrders(this.#checkpoint.state, message, () => containerIdFrom(randomUUID()));
+    const plan = planOrders(this.#checkpoint.state, message, {
+      containerId: () => containerIdFrom(randomUUID()),
+      stamp: () => this.#stamp(),
+    });
     switch (plan.type) {
       case "void":
         return this.#log.warn(`dropped: ${plan.reason}, which this agent does not obey`);
@@ -239,6 +267,7 @@ export class Agent {
           return this.#connection.giveUp(`orders cannot be checkpointed: ${errorText(error)}`);
         }
         for (const action of plan.actions) this.#act(action);
+        if (plan.record.answers !== undefined) this.#sendUpdates();
         break;
       default:
         return unreachable(plan);
@@ -292,7 +321,7 @@ export class Agent {
   }
 
   #onRequest({ requestId, path, range }: Extract<Traffic, { readonly type: "request" }>): void {
-    const { status, headers, body } = answer(this.#routes, path, range);
+    const { status, headers, body } = tunnelAnswer(this.#routes, path, range);
     this.#connection.send({
       type: "response",
       requestId,

@@ -16,6 +16,7 @@ import {
   taskKey,
 } from "./checkpoint/state.ts";
 import { hasEnded } from "./status-updates/stream.ts";
+import { notLaunchedStatus, type Stamp } from "./task-status.ts";
 
 /** Between SIGTERM and SIGKILL unless the kill or the task says otherwise, ms. Source: Mesos command executor. */
 export const KILL_GRACE_MS = 3_000;
@@ -47,30 +48,36 @@ export type Plan =
       readonly actions: readonly Action[];
     };
 
-export function planOrders(state: AgentState, message: OrdersMessage, makeContainerId: () => ContainerId): Plan {
+/** What is new with each order that needs it. */
+export interface Fresh {
+  readonly containerId: () => ContainerId;
+  readonly stamp: () => Stamp;
+}
+
+export function planOrders(state: AgentState, message: OrdersMessage, fresh: Fresh): Plan {
   const { registration } = state;
   if (registration === undefined || message.epoch !== registration.epoch || message.session !== registration.session)
     return { type: "void", reason: `orders of epoch ${message.epoch}, session ${message.session}` };
-  const fresh = inSequence(state.sequence, message.orders);
-  const last = fresh.at(-1);
+  const taken = inSequence(state.sequence, message.orders);
+  const last = taken.at(-1);
   if (last === undefined)
     return { type: "nothing-new", gap: message.orders.some(({ sequence }) => sequence > state.sequence) };
 
   let next = state;
-  const kept: Pick<Extract<JournalRecord, { readonly type: "orders" }>, "launches" | "kills"> = {
-    launches: [],
-    kills: [],
-  };
+  const record: OrdersRecord = { type: "orders", sequence: last.sequence, launches: [], kills: [] };
+  const answers: Answers = [];
   const actions: Action[] = [];
-  for (const numbered of fresh) {
-    const step = planOne(next, numbered, makeContainerId);
-    kept.launches.push(...step.launches);
-    kept.kills.push(...step.kills);
+  for (const numbered of taken) {
+    const step = planOne(next, numbered, fresh);
+    record.launches.push(...step.launches);
+    record.kills.push(...step.kills);
+    answers.push(...step.answers);
     actions.push(...step.actions);
     // The next order of the batch sees what this one did: a kill may follow its launch.
-    next = apply(next, { type: "orders", sequence: numbered.sequence, launches: step.launches, kills: step.kills });
+    const { launches, kills } = step;
+    next = apply(next, { type: "orders", sequence: numbered.sequence, launches, kills, answers: step.answers });
   }
-  return { type: "take", record: { type: "orders", sequence: last.sequence, ...kept }, actions };
+  return { type: "take", record: answers.length === 0 ? record : { ...record, answers }, actions };
 }
 
 /** The orders directly after `highest`, in order; those seen before are skipped, and whatever follows a gap is left. */
@@ -81,15 +88,18 @@ function inSequence(highest: number, orders: readonly NumberedOrder[]): Numbered
   return taken;
 }
 
+type OrdersRecord = Extract<JournalRecord, { readonly type: "orders" }>;
+type Answers = NonNullable<OrdersRecord["answers"]>;
 interface Planned {
-  readonly launches: Extract<JournalRecord, { readonly type: "orders" }>["launches"];
-  readonly kills: Extract<JournalRecord, { readonly type: "orders" }>["kills"];
+  readonly launches: OrdersRecord["launches"];
+  readonly kills: OrdersRecord["kills"];
+  readonly answers: Answers;
   readonly actions: readonly Action[];
 }
-const NOTHING: Planned = { launches: [], kills: [], actions: [] };
+const NOTHING: Planned = { launches: [], kills: [], answers: [], actions: [] };
 const complain = (problem: string): Planned => ({ ...NOTHING, actions: [{ type: "complain", problem }] });
 
-function planOne(state: AgentState, { order }: NumberedOrder, makeContainerId: () => ContainerId): Planned {
+function planOne(state: AgentState, { order }: NumberedOrder, fresh: Fresh): Planned {
   switch (order.type) {
     case "launch": {
       const { framework, task } = order;
@@ -97,11 +107,22 @@ function planOne(state: AgentState, { order }: NumberedOrder, makeContainerId: (
       const problem = idProblem(framework.id) ?? idProblem(task.task_id.value) ?? idProblem(task.agent_id.value);
       if (problem !== undefined) return complain(`a launch cannot be taken: ${problem}`);
       const key = taskKey(framework.id, task.task_id.value);
+      const stream = state.streams.get(key);
+      // What would be started now could tell nothing behind a last update, and that one's acknowledgement would forget it.
+      if (stream !== undefined && hasEnded(stream)) {
+        const status = notLaunchedStatus(task.task_id.value, framework.partitionAware, fresh.stamp());
+        return {
+          ...complain(
+            `task ${key} has ended here, which is not acknowledged yet: its new launch is reported as ${status.state}`,
+          ),
+          answers: [{ frameworkId: framework.id, status }],
+        };
+      }
       if (state.tasks.has(key)) return complain(`task ${key} is already here and is not started again`);
-      const launch = { framework, task, containerId: makeContainerId() };
+      const launch = { framework, task, containerId: fresh.containerId() };
       return {
+        ...NOTHING,
         launches: [launch],
-        kills: [],
         actions: [{ type: "launch", key, task: { ...launch, killGraceMs: undefined } }],
       };
     }
@@ -124,7 +145,7 @@ function planOne(state: AgentState, { order }: NumberedOrder, makeContainerId: (
         .filter(({ framework }) => framework.id === order.frameworkId)
         .map((task) => planKill(state, task, graceMs(task.task.kill_policy)));
       return {
-        launches: [],
+        ...NOTHING,
         kills: planned.flatMap(({ kills }) => kills),
         actions: planned.flatMap(({ actions }) => actions),
       };
@@ -141,7 +162,7 @@ function planKill(state: AgentState, task: CheckpointedTask, grace: number): Pla
   const stream = state.streams.get(key);
   if (stream !== undefined && hasEnded(stream)) return NOTHING;
   return {
-    launches: [],
+    ...NOTHING,
     kills: [{ frameworkId: framework.id, taskId, graceMs: grace }],
     actions: [{ type: "kill", key, containerId, graceMs: grace }],
   };

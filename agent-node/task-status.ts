@@ -71,11 +71,28 @@ function endVerdict({ framework, killGraceMs }: CheckpointedTask, outcome: Outco
 }
 
 /** The answer to a kill of a task that this agent does not have. */
-export function unknownTaskStatus(taskId: TaskId, partitionAware: boolean, { agentId, now, uuid }: Stamp): TaskStatus {
+export const unknownTaskStatus = (taskId: TaskId, partitionAware: boolean, stamp: Stamp): TaskStatus =>
+  answerStatus(taskId, partitionAware, "This agent does not have the task", stamp);
+
+/** The answer to a launch that is not done, because the end of an older task of that id is not acknowledged yet. */
+export const notLaunchedStatus = (taskId: TaskId, partitionAware: boolean, stamp: Stamp): TaskStatus =>
+  answerStatus(
+    taskId,
+    partitionAware,
+    "The task was not launched: the last update of an older task of this id is not acknowledged yet",
+    stamp,
+  );
+
+function answerStatus(
+  taskId: TaskId,
+  partitionAware: boolean,
+  message: string,
+  { agentId, now, uuid }: Stamp,
+): TaskStatus {
   return {
     task_id: { value: taskId },
     state: partitionAware ? "TASK_DROPPED" : "TASK_LOST",
-    message: "This agent does not have the task",
+    message,
     agent_id: agentId === undefined ? undefined : { value: agentId },
     timestamp: toSeconds(now),
     executor_id: undefined,

@@ -2,7 +2,7 @@
 // durably, then applies it, so that memory never runs ahead of disk.
 //
 // A task leaves the state when its terminal update is acknowledged. A stream can be there without a task: the answer to a
-// kill of a task that this agent never had.
+// kill of a task that this agent never had, or to a launch that was not done.
 import * as v from "valibot";
 import type { Brand } from "#base/brand.ts";
 import { unreachable } from "#base/assert.ts";
@@ -20,8 +20,8 @@ import {
   type TaskId,
   taskIdText,
 } from "#protocol/ids.ts";
-import { type TaskInfo, taskInfoSchema, type TaskState, taskStatusSchema } from "#protocol/task.ts";
-import { acknowledge, EMPTY_STREAM, enqueue, type UpdateStream } from "../status-updates/stream.ts";
+import { isTerminal, type TaskInfo, taskInfoSchema, type TaskState, taskStatusSchema } from "#protocol/task.ts";
+import { acknowledge, EMPTY_STREAM, enqueue, enqueueAnswer, type UpdateStream } from "../status-updates/stream.ts";
 
 /** One task of one framework: task ids are unique within a framework only. */
 export type TaskKey = Brand<string, "TaskKey">;
@@ -38,6 +38,8 @@ const launchSchema = v.object({
 });
 const killSchema = v.object({ frameworkId: frameworkIdText, taskId: taskIdText, graceMs: v.number() });
 
+const answerSchema = v.object({ frameworkId: frameworkIdText, status: taskStatusSchema });
+
 export const journalRecordSchema = v.variant("type", [
   v.object({ type: v.literal("registered"), agentId: agentIdText, epoch: epochNumber, session: sessionIdText }),
   v.object({
@@ -45,6 +47,8 @@ export const journalRecordSchema = v.variant("type", [
     sequence: v.number(),
     launches: v.array(launchSchema),
     kills: v.array(killSchema),
+    /** Last updates of tasks that were ordered and are not launched; absent when there are none. */
+    answers: v.optional(v.array(answerSchema)),
   }),
   v.object({ type: v.literal("update"), frameworkId: frameworkIdText, status: taskStatusSchema }),
   v.object({ type: v.literal("acknowledged"), frameworkId: frameworkIdText, taskId: taskIdText, uuid: v.string() }),
@@ -99,8 +103,9 @@ export function apply(state: AgentState, record: JournalRecord): AgentState {
         return { ...state, streams };
       }
       const tasks = new Map(state.tasks);
-      streams.delete(key);
       tasks.delete(key);
+      if (verdict.stream === undefined) streams.delete(key);
+      else streams.set(key, verdict.stream);
       return { ...state, tasks, streams };
     }
     default:
@@ -118,7 +123,12 @@ function onOrders(state: AgentState, record: Extract<JournalRecord, { readonly t
     if (task !== undefined)
       tasks.set(taskKey(frameworkId, taskId), { ...task, killGraceMs: Math.min(graceMs, task.killGraceMs ?? graceMs) });
   }
-  return { ...state, sequence: record.sequence, tasks };
+  const streams = new Map(state.streams);
+  for (const { frameworkId, status } of record.answers ?? []) {
+    const key = taskKey(frameworkId, status.task_id.value);
+    streams.set(key, enqueueAnswer(streams.get(key) ?? EMPTY_STREAM, status));
+  }
+  return { ...state, sequence: record.sequence, tasks, streams };
 }
 
 /** The shortest journal that folds to `state`: what compaction writes. */
@@ -137,19 +147,30 @@ export function snapshot(state: AgentState): JournalRecord[] {
       ),
     },
     ...[...state.streams].flatMap(([key, stream]) =>
-      snapshotStream(key.slice(0, key.indexOf("/")) as FrameworkId, stream),
+      snapshotStream(key.slice(0, key.indexOf("/")) as FrameworkId, stream, state.sequence),
     ),
   ];
 }
 
-function snapshotStream(frameworkId: FrameworkId, { acknowledged, pending }: UpdateStream): JournalRecord[] {
+function snapshotStream(
+  frameworkId: FrameworkId,
+  { acknowledged, pending }: UpdateStream,
+  sequence: number,
+): JournalRecord[] {
   const records: JournalRecord[] = [];
   if (acknowledged !== undefined) {
     records.push({ type: "update", frameworkId, status: acknowledged });
     const { task_id, uuid = "" } = acknowledged;
     records.push({ type: "acknowledged", frameworkId, taskId: task_id.value, uuid });
   }
-  return [...records, ...pending.map((status) => ({ type: "update" as const, frameworkId, status }))];
+  const end = pending.findIndex(({ state }) => isTerminal(state));
+  const [updates, answers] = end === -1 ? [pending, []] : [pending.slice(0, end + 1), pending.slice(end + 1)];
+  for (const status of updates) records.push({ type: "update", frameworkId, status });
+  if (answers.length > 0) {
+    const inOrder = answers.map((status) => ({ frameworkId, status }));
+    records.push({ type: "orders", sequence, launches: [], kills: [], answers: inOrder });
+  }
+  return records;
 }
 
 /** A task's newest state, acknowledged or not. */

@@ -1,5 +1,6 @@
 // The shell of session.ts: one WebSocket at a time, one timer, and the proof. It decides nothing.
 import { randomBytes } from "node:crypto";
+import * as v from "valibot";
 import WebSocket from "ws";
 import { unreachable } from "#base/assert.ts";
 import type { Random } from "#base/random.ts";
@@ -57,6 +58,17 @@ export function socketUrl(plane: string, hostKey: HostKey): string {
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   url.pathname = `${url.pathname.replace(/\/+$/, "")}${AGENT_SOCKET_PATH}/${hostKey}`;
   return url.toString();
+}
+
+/** What is there even of a request whose path or range is refused. */
+const askedSchema = v.object({ type: v.literal("request"), requestId: v.pipe(v.string(), v.maxLength(64)) });
+
+function inputOf(text: string): Input {
+  const parsed = parseFrame(planeMessageSchema, text);
+  if (parsed.type === "parsed") return { type: "message", message: parsed.value };
+  const asked = parseFrame(askedSchema, text);
+  if (asked.type === "refused") return { type: "garbage", reason: parsed.reason };
+  return { type: "bad-request", requestId: asked.value.requestId, reason: parsed.reason };
 }
 
 export class Connection {
@@ -173,12 +185,7 @@ export class Connection {
       if (isBinary || !Buffer.isBuffer(data)) return current({ type: "garbage", reason: "a binary frame" });
       const text = data.toString();
       if (text === PONG) return current({ type: "pong" });
-      const parsed = parseFrame(planeMessageSchema, text);
-      current(
-        parsed.type === "parsed"
-          ? { type: "message", message: parsed.value }
-          : { type: "garbage", reason: parsed.reason },
-      );
+      current(inputOf(text));
     });
   }
 

@@ -67,6 +67,8 @@ export type Input =
   | { readonly type: "closed"; readonly reason: string }
   | { readonly type: "message"; readonly message: PlaneMessage }
   | { readonly type: "garbage"; readonly reason: string }
+  /** A request that cannot be read further than its id: somebody waits for an answer. */
+  | { readonly type: "bad-request"; readonly requestId: string; readonly reason: string }
   | { readonly type: "pong" }
   /** The proof for a server-first message is made, or that message was refused. */
   | { readonly type: "proof"; readonly nonce: string; readonly clientFinal: string; readonly serverFinal: string }
@@ -115,6 +117,8 @@ export function step(session: Session, input: Input, context: Context): Step {
         : [pause(session, context), [log("warn", closedText(session, input.reason))]];
     case "garbage":
       return giveUp(session, context, `the plane sent something that is no message of this version: ${input.reason}`);
+    case "bad-request":
+      return onBadRequest(heard(session, context), input);
     case "give-up":
       return session.state === "waiting" ? [session, []] : giveUp(session, context, input.reason);
     case "tick":
@@ -243,6 +247,14 @@ function onProof(
   if (input.type === "no-proof") return giveUp(session, context, `authentication: ${input.reason}`);
   const message: AgentMessage = { type: "authentication-step", clientFinal: input.clientFinal };
   return [{ ...session, serverFinal: input.serverFinal }, [{ type: "send", message }]];
+}
+
+/** What somebody asked for through the plane costs no agent its connection. */
+function onBadRequest(session: Session, { requestId, reason }: Extract<Input, { readonly type: "bad-request" }>): Step {
+  if (session.state !== "registered") return [session, [log("debug", "'request' before registration is dropped")]];
+  const body = btoa(`Bad request: ${reason}\n`.replaceAll(/[^\x20-\x7e\n]/g, "?"));
+  const headers = { "content-type": "text/plain; charset=utf-8" };
+  return [session, [{ type: "send", message: { type: "response", requestId, status: 400, headers, body } }]];
 }
 
 function onMessage(session: Session, message: PlaneMessage, context: Context): Step {

@@ -1,7 +1,13 @@
 // What one GET of the agent's API comes to: the same value goes out on the loopback port and through the plane's tunnel.
+import { assert } from "#base/assert.ts";
+import { FRAME_BYTES_MAX } from "#protocol/agent.ts";
 
 /** Longest body of one answer, bytes: base64 of it fits a frame. Longer files are read in ranges. */
 export const BODY_BYTES_MAX = 256 * 1024;
+
+/** Longest body that goes through the tunnel, bytes: base64 makes 4 of 3, and headers are far shorter than what is left. */
+export const TUNNEL_BYTES_MAX = Math.floor((FRAME_BYTES_MAX - 32 * 1024) / 4) * 3;
+assert(BODY_BYTES_MAX <= TUNNEL_BYTES_MAX, "a part of a file fits a frame");
 
 export interface Answer {
   readonly status: number;

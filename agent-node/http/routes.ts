@@ -1,13 +1,25 @@
 // The agent's API: a pure map from path and range to an answer. Served on the loopback port and through the plane alike.
 import { MESOFLARE_VERSION } from "#protocol/version.ts";
 import type { Paths } from "../checkpoint/paths.ts";
-import { type Answer, jsonAnswer, textAnswer } from "./answer.ts";
+import { errorText } from "../checkpoint/durable-file.ts";
+import { type Answer, jsonAnswer, textAnswer, TUNNEL_BYTES_MAX } from "./answer.ts";
 import { filesAnswer } from "./files.ts";
 
 export interface Routes {
   readonly paths: Paths;
   /** The content of /state. */
   readonly state: () => unknown;
+}
+
+/** One GET through the plane: whatever goes wrong, and however much there is to say, it is one frame that the plane takes. */
+export function tunnelAnswer(routes: Routes, path: string, range: string | undefined): Answer {
+  try {
+    const whole = answer(routes, path, range);
+    if (whole.body.length <= TUNNEL_BYTES_MAX) return whole;
+    return textAnswer(400, `The answer has ${whole.body.length} bytes, more than fit one frame: ask for less.\n`);
+  } catch (error) {
+    return textAnswer(400, `This cannot be served: ${errorText(error)}\n`);
+  }
 }
 
 /** One GET. `path` has the query; `range` is the header of that name. Never throws for what the asker wrote. */

@@ -27,6 +27,13 @@ export class StatusUpdateManager {
     return frames;
   }
 
+  /** Whether every head was sent since the last registration: what is left to do is the frameworks'. */
+  allSent(state: AgentState): boolean {
+    for (const [key, { pending }] of state.streams)
+      if (pending[0] !== undefined && this.#deliveries.get(key)?.uuid !== pending[0].uuid) return false;
+    return true;
+  }
+
   /** A new registration: every head is due at once, and waits 10 s again (reference §7, "resume"). */
   resendAll(): void {
     this.#deliveries.clear();

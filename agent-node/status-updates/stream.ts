@@ -11,7 +11,7 @@ export const RETRY_MS_MAX = 600_000;
 
 /** The durable part. */
 export interface UpdateStream {
-  /** Not acknowledged yet, oldest first. Nothing follows a terminal update. */
+  /** Not acknowledged yet, oldest first. Only {@link enqueueAnswer} puts something behind a terminal update. */
   readonly pending: readonly TaskStatus[];
   /** The last update that was acknowledged. */
   readonly acknowledged: TaskStatus | undefined;
@@ -28,6 +28,15 @@ export function enqueue(stream: UpdateStream, status: TaskStatus): UpdateStream 
   return { ...stream, pending: [...stream.pending, status] };
 }
 
+/**
+ * The stream with the answer to an order for a task that will not run, behind whatever an older task of this id still has to
+ * say: the framework hears of the older one's end first.
+ */
+export function enqueueAnswer(stream: UpdateStream, status: TaskStatus): UpdateStream {
+  assert(status.uuid !== undefined && isTerminal(status.state), "an answer is a last update, with a uuid");
+  return { ...stream, pending: [...stream.pending, status] };
+}
+
 /** Whether the last update is already there. */
 export function hasEnded({ pending }: UpdateStream): boolean {
   const last = pending.at(-1);
@@ -38,13 +47,14 @@ export type Acknowledged =
   /** Not the outstanding update: a duplicate, or of another life of the task. Nothing changes. */
   | { readonly type: "unexpected" }
   | { readonly type: "next"; readonly stream: UpdateStream }
-  /** The terminal update was acknowledged: the task may be forgotten. */
-  | { readonly type: "closed" };
+  /** The terminal update was acknowledged: the task may be forgotten. `stream` holds the answers that were behind it. */
+  | { readonly type: "closed"; readonly stream: UpdateStream | undefined };
 
 export function acknowledge(stream: UpdateStream, uuid: string): Acknowledged {
   const [head, ...rest] = stream.pending;
   if (head === undefined || head.uuid !== uuid) return { type: "unexpected" };
-  return isTerminal(head.state) ? { type: "closed" } : { type: "next", stream: { pending: rest, acknowledged: head } };
+  if (!isTerminal(head.state)) return { type: "next", stream: { pending: rest, acknowledged: head } };
+  return { type: "closed", stream: rest.length === 0 ? undefined : { pending: rest, acknowledged: undefined } };
 }
 
 /** The volatile part: how often the outstanding update was sent, and when it is sent again. */

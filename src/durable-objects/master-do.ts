@@ -1,6 +1,5 @@
-// A master candidate. It adapts: calls and batches to the cores, the cores' effects to tables, streams, gateways and the
-// RegistrarWorker. It decides nothing but when to ask whether it still leads: before it answers, offers or orders anything, a
-// quorum has confirmed its ballot within the last 5 s.
+// A master candidate. It adapts: calls and batches to the cores, the cores' effects to tables, streams and gateways. Before it
+// answers, offers or orders anything, a quorum has confirmed its ballot within the last 5 s (candidate.ts).
 import { DurableObject } from "cloudflare:workers";
 import { backoffMs } from "#base/backoff.ts";
 import { millis, type Millis } from "#base/time.ts";
@@ -8,9 +7,7 @@ import type { AgentId, MasterId, Principal, StreamId } from "#protocol/ids.ts";
 import type { BatchAnswer, DeliveryItem, GatewayBatch, GatewayItem, Located } from "#protocol/gateway.ts";
 import type { FrameworkInfo, MasterInfo } from "#protocol/scheduler.ts";
 import { MESOFLARE_VERSION } from "#protocol/version.ts";
-import { newTimer, record, timerMetrics } from "#metrics/timer.ts";
-import type { BootstrapAnswer, LogStatus, RegistrarCalls, Unavailable } from "../log/calls.ts";
-import type { CandidateId } from "../log/ballot.ts";
+import type { BootstrapAnswer, RegistrarCalls } from "../log/calls.ts";
 import type { ClusterId } from "../log/entry.ts";
 import { onAgentMessage } from "../master/agents.ts";
 import { adoptRegistry, onNotCommitted, onOutcome } from "../master/registration.ts";
@@ -30,14 +27,8 @@ import {
   tasksView,
   type TasksQuery,
 } from "../master/views.ts";
-import {
-  createRegistrar,
-  queuedOperations,
-  registrySizeBytes,
-  step as registrarStep,
-  type Registrar,
-} from "../registrar/registrar.ts";
-import type { RegistrarEffect, RegistrarInput } from "../registrar/registrar.ts";
+import type { Registrar, RegistrarEffect } from "../registrar/registrar.ts";
+import { Candidate, type Leadership } from "./candidate.ts";
 import type { Env } from "./env.ts";
 import { GatewayOutbox } from "./gateway-outbox.ts";
 import { MasterTables } from "./master-tables.ts";
@@ -45,18 +36,14 @@ import { gatewayStub, MASTER_NAME } from "./peers.ts";
 import { Streams } from "./streams.ts";
 import { HEARTBEAT_INTERVAL_SECONDS } from "#protocol/scheduler.ts";
 
-/** Age of the last quorum confirmation at which a new one is asked for before anything leaves, ms. */
-const CONFIRMATION_MS_MAX = 5_000;
-/** Window of `registrar/state_store_ms`: a day. Source: Mesos registrar.cpp. */
-const STORE_WINDOW_MS = 86_400_000;
+/** Without a quorum the deadlines are looked at again after this long, ms. */
+const NO_QUORUM_ALARM_MS = 5_000;
 /** Pause before a gateway is told again. */
 const ANNOUNCE_BACKOFF = { firstMs: 500, maxMs: 15_000 };
 /** The longest that a timer takes. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 /** An alarm is moved only when a deadline is sooner by more than this, ms: no row for each launch. */
 const ALARM_SLACK_MS = 1_000;
-
-export type Leadership = { readonly type: "leading" } | { readonly type: "not-leading"; readonly reason: string };
 
 export type View =
   | { readonly type: "state" }
@@ -84,26 +71,15 @@ const now = (): Millis => millis(Date.now());
 export class MasterDO extends DurableObject<Env> {
   readonly #tables: MasterTables;
   readonly #startedAt = now();
-  readonly #nonce = crypto.randomUUID();
-  readonly #fetchTimer = newTimer(0);
-  readonly #storeTimer = newTimer(STORE_WINDOW_MS);
   readonly #streams = new Streams((streamId, reason) => this.#onStreamGone(streamId, reason));
   readonly #outbox = new GatewayOutbox(
     (gateway, items) => gatewayStub(this.env, gateway).deliver(items),
     (gateway, items, error) => this.#onUndelivered(gateway, items, error),
   );
-  #registrar: Registrar | undefined;
+  readonly #candidate: Candidate;
   #master: Master | undefined;
-  #leading = false;
-  #confirmedAt = 0;
-  #reason = "this candidate has not stood for election yet";
-  #retryAt = 0;
-  /** Since when this instance, which had led, has no quorum. */
-  #awaySince: Millis | undefined;
-  #lastUnavailable: Unavailable | undefined;
-  #waiters: ((leadership: Leadership) => void)[] = [];
-  /** Calls to the log that have not been answered: while there is one, an answer to the waiters will come. */
-  #asked = 0;
+  /** This instance has led and then found no quorum: deadlines did not run fairly. */
+  #wasAway = false;
   #settling = false;
   readonly #announcing = new Set<string>();
   #heartbeat: ReturnType<typeof setInterval> | undefined;
@@ -112,78 +88,55 @@ export class MasterDO extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#tables = new MasterTables(ctx.storage);
+    this.#candidate = new Candidate({
+      name: MASTER_NAME,
+      tables: this.#tables,
+      log: () => this.#log(),
+      onLeading: (registrar, effect) => this.#onLeading(registrar, effect),
+      onNotLeading: (effect) => this.#onNotLeading(effect),
+      onOutcome: ({ registry }, { id, outcome }) => {
+        if (this.#master !== undefined) onOutcome(this.#master, id, outcome, registry, ids, now());
+      },
+      afterTurn: () => {
+        if (this.#master !== undefined) this.#settle(this.#master);
+      },
+      onFailure: (error) => this.#restart("a turn of the Registrar failed", error),
+    });
   }
-
-  // --- leading ---------------------------------------------------------------------------------------------------------
 
   #log(): RegistrarCalls {
     return (this.ctx.exports as unknown as { RegistrarWorker: RegistrarCalls }).RegistrarWorker;
   }
 
-  /**
-   * Resolves when a quorum has confirmed us after `since`, or when it is clear that none does now. What ends tasks asks for
-   * a confirmation that is younger than its cause; everything else takes one of the last 5 s.
-   */
-  async #lead(since = Date.now() - CONFIRMATION_MS_MAX): Promise<Leadership> {
-    if (this.#leading && this.#confirmedAt > since) return { type: "leading" };
-    const registrar = await this.#openRegistrar();
-    if (registrar === undefined || (!this.#leading && Date.now() < this.#retryAt)) return this.#notLeading();
-    const { promise, resolve } = Promise.withResolvers<Leadership>();
-    this.#waiters.push(resolve);
-    this.#registrarTurn(registrar, { type: this.#leading ? "confirm" : "stand" });
-    // Nothing was asked of the log: no answer would ever come.
-    if (this.#asked === 0) this.#resolve(this.#leading ? { type: "leading" } : this.#notLeading());
-    return promise;
-  }
+  // --- leading ---------------------------------------------------------------------------------------------------------
 
-  #notLeading(): Leadership {
-    return { type: "not-leading", reason: this.#reason };
-  }
-
-  async #openRegistrar(): Promise<Registrar | undefined> {
-    if (this.#registrar !== undefined) return this.#registrar;
-    const clusterId = this.#tables.meta("clusterId") ?? (await this.#learnClusterId());
-    if (clusterId === undefined) return undefined;
-    // Another caller may have opened it while this one asked.
-    this.#registrar ??= createRegistrar({
-      candidate: MASTER_NAME as CandidateId,
-      nonce: this.#nonce,
-      newMasterId: crypto.randomUUID() as MasterId,
-      clusterId,
-      storedBallot: this.#tables.meta("ballot"),
-      cachedEpoch: this.#tables.meta("epoch")?.epoch,
-    });
-    return this.#registrar;
-  }
-
-  async #learnClusterId(): Promise<ClusterId | undefined> {
-    let status: LogStatus;
-    try {
-      status = await this.#log().status();
-    } catch (error) {
-      this.#reason = `the log did not answer: ${String(error)}`;
-      return undefined;
+  #onLeading(registrar: Registrar, effect: Extract<RegistrarEffect, { type: "leading" }>): void {
+    const { epoch, fresh, masterId } = effect;
+    const wasAway = this.#wasAway;
+    this.#wasAway = false;
+    if (fresh) {
+      this.#tables.beginEpoch({ epoch, masterId, electedAt: now() });
+      this.#streams.closeAll();
     }
-    if (status.clusterId === undefined) {
-      const unreachable = status.replicas.filter((replica) => replica.status === "unreachable");
-      this.#reason =
-        unreachable.length > 0
-          ? `no quorum of the log's replicas: ${unreachable.map(({ id, reason }) => `${id}: ${reason ?? "unreachable"}`).join(", ")}`
-          : "this plane has no cluster yet: run 'mesoflare init' once";
-      return undefined;
+    if (fresh || this.#master === undefined) {
+      const electedAt = this.#tables.meta("epoch")?.electedAt ?? now();
+      const info = masterInfo(this.env.ADVERTISE, masterId);
+      this.#master = newMaster({ masterId, epoch, info, startedAt: this.#startedAt, electedAt });
+      this.#tables.load(this.#master);
     }
-    this.#tables.setMeta("clusterId", status.clusterId);
-    return status.clusterId;
+    adoptRegistry(this.#master, registrar.registry);
+    excuseAbsence(this.#master, now(), { wasAway });
+    note("leading", { epoch, fresh, agents: this.#master.agents.size });
+    for (let i = 1; i <= Number(this.env.GATEWAYS ?? "1"); i++) this.ctx.waitUntil(this.#announce(`gateway-${i}`));
   }
 
-  #registrarTurn(registrar: Registrar, input: RegistrarInput): void {
-    try {
-      for (const effect of registrarStep(registrar, input, now(), random)) this.#doRegistrarEffect(registrar, effect);
-    } catch (error) {
-      this.#restart("a turn of the Registrar failed", error);
-      throw error;
-    }
-    if (this.#master !== undefined) this.#settle(this.#master);
+  #onNotLeading({ reason, fenced, ids: operations, retryAt }: Extract<RegistrarEffect, { type: "not-leading" }>): void {
+    note("not leading", { reason, fenced, retryInMs: retryAt - Date.now() });
+    this.#streams.closeAll();
+    if (this.#master === undefined) return;
+    this.#wasAway = true;
+    excuseAbsence(this.#master, now(), { wasAway: true });
+    onNotCommitted(this.#master, operations, reason);
   }
 
   /** A half-done turn must not be built upon: the next instance begins with what is stored. */
@@ -192,100 +145,12 @@ export class MasterDO extends DurableObject<Env> {
     this.ctx.abort(`${what}: ${String(error)}`);
   }
 
-  #doRegistrarEffect(registrar: Registrar, effect: RegistrarEffect): void {
-    switch (effect.type) {
-      case "store-ballot":
-        this.#tables.setMeta("ballot", effect.ballot);
-        return;
-      case "elect": {
-        const since = Date.now();
-        const { ballot } = effect.call;
-        void this.#ask((log) => log.elect(effect.call)).then((answer) => {
-          record(this.#fetchTimer, Date.now() - since, Date.now());
-          this.#registrarTurn(registrar, { type: "elect-answered", ballot, answer });
-        });
-        return;
-      }
-      case "append": {
-        const since = Date.now();
-        const { ballot } = effect.call;
-        void this.#ask((log) => log.append(effect.call)).then((answer) => {
-          if (answer.type === "appended") record(this.#storeTimer, Date.now() - since, Date.now());
-          this.#registrarTurn(registrar, { type: "append-answered", ballot, answer });
-        });
-        return;
-      }
-      case "confirm": {
-        const { ballot } = effect.call;
-        void this.#ask((log) => log.confirm(effect.call)).then((answer) =>
-          this.#registrarTurn(registrar, { type: "confirm-answered", ballot, answer }),
-        );
-        return;
-      }
-      case "leading":
-        this.#onLeading(registrar, effect);
-        return;
-      case "confirmed":
-        this.#confirmedAt = effect.at;
-        this.#resolve({ type: "leading" });
-        return;
-      case "outcome":
-        if (this.#master !== undefined)
-          onOutcome(this.#master, effect.id, effect.outcome, registrar.registry, ids, now());
-        return;
-      case "not-leading":
-        this.#onNotLeading(effect);
-        return;
-    }
-  }
-
-  async #ask<T>(call: (log: RegistrarCalls) => Promise<T>): Promise<T | Unavailable> {
-    let answer: T | Unavailable;
-    this.#asked++;
-    try {
-      answer = await call(this.#log());
-    } catch (error) {
-      answer = { type: "unavailable", reason: String(error), reachable: 0, replicas: 0 };
-    }
-    this.#asked--;
-    this.#lastUnavailable = isUnavailable(answer) ? answer : undefined;
-    return answer;
-  }
-
-  #onLeading(registrar: Registrar, effect: Extract<RegistrarEffect, { type: "leading" }>): void {
-    const { epoch, fresh, masterId } = effect;
-    const wasAway = this.#awaySince !== undefined;
-    this.#awaySince = undefined;
-    if (fresh) {
-      this.#tables.beginEpoch({ epoch, masterId, electedAt: now() });
-      this.#streams.closeAll();
-    }
-    if (fresh || this.#master === undefined) {
-      const electedAt = this.#tables.meta("epoch")?.electedAt ?? now();
-      this.#master = newMaster({
-        masterId,
-        epoch,
-        info: masterInfo(this.env.ADVERTISE, masterId),
-        startedAt: this.#startedAt,
-        electedAt,
-      });
-      this.#tables.load(this.#master);
-    }
-    adoptRegistry(this.#master, registrar.registry);
-    excuseAbsence(this.#master, now(), { wasAway });
-    this.#leading = true;
-    this.#confirmedAt = Date.now();
-    note("leading", { epoch, fresh, agents: this.#master.agents.size });
-    this.#resolve({ type: "leading" });
-    for (let i = 1; i <= Number(this.env.GATEWAYS ?? "1"); i++) this.ctx.waitUntil(this.#announce(`gateway-${i}`));
-  }
-
   /** Tells a gateway the epoch and what the books have of it, until it has answered; then forgets sockets that are gone. */
   async #announce(gateway: string): Promise<void> {
     if (this.#announcing.has(gateway)) return;
     this.#announcing.add(gateway);
     try {
-      for (let attempt = 0; this.#leading && this.#master !== undefined; attempt++) {
+      for (let attempt = 0; this.#candidate.leading && this.#master !== undefined; attempt++) {
         const master = this.#master;
         const known = [...master.agents.values()].flatMap(({ connection }) =>
           connection?.gateway === gateway ? [connection.socketId] : [],
@@ -307,26 +172,6 @@ export class MasterDO extends DurableObject<Env> {
     }
   }
 
-  #onNotLeading(effect: Extract<RegistrarEffect, { type: "not-leading" }>): void {
-    if (this.#leading) this.#awaySince = now();
-    this.#leading = false;
-    this.#reason = effect.reason;
-    this.#retryAt = effect.retryAt;
-    note("not leading", { reason: effect.reason, fenced: effect.fenced, retryInMs: effect.retryAt - Date.now() });
-    this.#streams.closeAll();
-    if (this.#master !== undefined) {
-      excuseAbsence(this.#master, now(), { wasAway: true });
-      onNotCommitted(this.#master, effect.ids, effect.reason);
-    }
-    this.#resolve(this.#notLeading());
-  }
-
-  #resolve(leadership: Leadership): void {
-    const waiters = this.#waiters;
-    this.#waiters = [];
-    for (const resolve of waiters) resolve(leadership);
-  }
-
   // --- turns -----------------------------------------------------------------------------------------------------------
 
   /** After every change: offers that are due, then the rows, then what leaves, in order. */
@@ -335,7 +180,7 @@ export class MasterDO extends DurableObject<Env> {
     this.#settling = true;
     try {
       do {
-        if (this.#leading) allocateDue(master, now());
+        if (this.#candidate.leading) allocateDue(master, now());
         this.#tables.save(master);
         // An effect may cause more: they come after it, and after their own rows.
         for (const effect of master.effects.splice(0)) this.#doEffect(effect);
@@ -368,16 +213,9 @@ export class MasterDO extends DurableObject<Env> {
       case "close-stream":
         this.#streams.close(effect.streamId);
         return;
-      case "registry": {
-        const { id, operation, who, why } = effect;
-        if (this.#registrar === undefined) return;
-        this.#registrarTurn(this.#registrar, {
-          type: "apply",
-          id,
-          audited: { operation, audit: { who, why, when: now() } },
-        });
+      case "registry":
+        this.#candidate.apply(effect.id, effect.operation, effect);
         return;
-      }
     }
   }
 
@@ -422,7 +260,7 @@ export class MasterDO extends DurableObject<Env> {
   }
 
   async #tick(): Promise<void> {
-    const { type } = await this.#lead(Date.now() - 1);
+    const { type } = await this.#candidate.lead(Date.now() - 1);
     if (type !== "leading" || this.#master === undefined) return;
     tick(this.#master, now());
     this.#settle(this.#master);
@@ -431,12 +269,13 @@ export class MasterDO extends DurableObject<Env> {
   override async alarm(): Promise<void> {
     await this.#tick();
     // Without a quorum nothing was done: look again, or the deadlines would be forgotten.
-    if (!this.#leading) await this.ctx.storage.setAlarm(Math.max(this.#retryAt, Date.now() + CONFIRMATION_MS_MAX));
+    if (!this.#candidate.leading)
+      await this.ctx.storage.setAlarm(Math.max(this.#candidate.retryAt, Date.now() + NO_QUORUM_ALARM_MS));
   }
 
   /** A leader that cannot confirm itself closes its streams instead: see #onNotLeading. */
   async #beat(): Promise<void> {
-    const { type } = await this.#lead();
+    const { type } = await this.#candidate.lead();
     if (type !== "leading") return;
     this.#streams.heartbeat();
     if (this.#master !== undefined) this.#settle(this.#master);
@@ -449,7 +288,7 @@ export class MasterDO extends DurableObject<Env> {
 
   /** A stream that ends may end tasks: a quorum confirms us after it, or somebody else decides. */
   async #disconnect(streamId: StreamId): Promise<void> {
-    const { type } = await this.#lead(Date.now() - 1);
+    const { type } = await this.#candidate.lead(Date.now() - 1);
     if (type !== "leading" || this.#master === undefined) return;
     disconnectStream(this.#master, streamId, now());
     this.#settle(this.#master);
@@ -458,7 +297,7 @@ export class MasterDO extends DurableObject<Env> {
   // --- what others call ------------------------------------------------------------------------------------------------
 
   async leadership(): Promise<Leadership> {
-    return this.#lead();
+    return this.#candidate.lead();
   }
 
   async initialize(clusterId: ClusterId): Promise<BootstrapAnswer> {
@@ -469,19 +308,22 @@ export class MasterDO extends DurableObject<Env> {
     const answer = await this.#log().bootstrap({ clusterId });
     if (answer.type === "bootstrapped") {
       this.#tables.setMeta("clusterId", clusterId);
-      this.#retryAt = 0;
+      this.#candidate.standSoon();
     }
     // A copy: what a call returned carries a disposer, and handing that on would keep this object from being evicted.
     return structuredClone(answer);
   }
 
   async fromGateway(batch: GatewayBatch): Promise<BatchAnswer> {
-    const leadership = await this.#lead();
+    const leadership = await this.#candidate.lead();
     const master = this.#master;
     if (master !== undefined) master.counters["master/messages_authenticate"] += batch.authentications;
     if (leadership.type === "not-leading" || master === undefined) {
       if (master !== undefined) master.counters["master/dropped_messages"] += batch.items.length;
-      return { type: "not-leading", reason: leadership.type === "not-leading" ? leadership.reason : this.#reason };
+      return {
+        type: "not-leading",
+        reason: leadership.type === "not-leading" ? leadership.reason : this.#candidate.reason,
+      };
     }
     if (batch.live !== undefined) onGatewayLive(master, batch.gateway, batch.live);
     for (const item of batch.items) this.#onItem(master, batch.gateway, item);
@@ -506,9 +348,9 @@ export class MasterDO extends DurableObject<Env> {
   }
 
   async call(request: CallRequest): Promise<CallAnswer | { readonly status: 503; readonly text: string }> {
-    const leadership = await this.#lead();
+    const leadership = await this.#candidate.lead();
     const master = this.#master;
-    if (leadership.type === "not-leading" || master === undefined) return { status: 503, text: this.#reason };
+    if (leadership.type === "not-leading" || master === undefined) return { status: 503, text: this.#candidate.reason };
     const answer = onCall(master, request, now());
     this.#settle(master);
     return answer;
@@ -517,9 +359,10 @@ export class MasterDO extends DurableObject<Env> {
   /** SUBSCRIBE comes as a request, because its answer is a stream. The Worker has checked everything but the framework. */
   override async fetch(request: Request): Promise<Response> {
     const subscription = await request.json<SubscribeRequest>();
-    const leadership = await this.#lead();
+    const leadership = await this.#candidate.lead();
     const master = this.#master;
-    if (leadership.type === "not-leading" || master === undefined) return new Response(this.#reason, { status: 503 });
+    if (leadership.type === "not-leading" || master === undefined)
+      return new Response(this.#candidate.reason, { status: 503 });
     this.#showAddress(master, subscription.reachedAt);
     const readable = this.#streams.open(subscription.streamId);
     const result = subscribe(master, subscription, now());
@@ -544,9 +387,10 @@ export class MasterDO extends DurableObject<Env> {
   }
 
   async view(view: View, reachedAt: string): Promise<ViewAnswer> {
-    const leadership = await this.#lead();
+    const leadership = await this.#candidate.lead();
     const master = this.#master;
-    if (leadership.type === "not-leading" || master === undefined) return { status: 503, reason: this.#reason };
+    if (leadership.type === "not-leading" || master === undefined)
+      return { status: 503, reason: this.#candidate.reason };
     this.#showAddress(master, reachedAt);
     return { status: 200, json: JSON.stringify(this.#viewOf(master, view)) };
   }
@@ -562,7 +406,7 @@ export class MasterDO extends DurableObject<Env> {
       case "tasks":
         return tasksView(master, view);
       case "registry":
-        return registryView(master, this.#registrar?.registry.admitted.values() ?? []);
+        return registryView(master, this.#candidate.registrar?.registry.admitted.values() ?? []);
       case "leader":
         return leaderAddress(master);
     }
@@ -570,29 +414,17 @@ export class MasterDO extends DurableObject<Env> {
 
   /** Answers also without a quorum: that is when it is needed most. */
   async metrics(): Promise<string> {
-    await this.#lead();
+    await this.#candidate.lead();
     const at = now();
-    const registrar = this.#registrar;
-    const metrics: Record<string, number> = {
-      ...masterMetrics(this.#master, { startedAt: this.#startedAt, leading: this.#leading }, at),
-      "registrar/queued_operations": registrar === undefined ? 0 : queuedOperations(registrar),
-      ...(this.#master === undefined || registrar === undefined
-        ? {}
-        : { "registrar/registry_size_bytes": registrySizeBytes(registrar) }),
-      ...timerMetrics("registrar/state_fetch_ms", this.#fetchTimer, at),
-      ...timerMetrics("registrar/state_store_ms", this.#storeTimer, at),
-      "registrar/log/recovered": this.#leading ? 1 : 0,
-      "registrar/log/ensemble_size": Number(this.env.REPLICAS ?? "3"),
-      // Ours: how many replicas answered the last round that found no quorum; absent while there is one.
-      ...(this.#lastUnavailable === undefined
-        ? {}
-        : { "registrar/log/replicas_reachable": this.#lastUnavailable.reachable }),
+    const metrics = {
+      ...masterMetrics(this.#master, { startedAt: this.#startedAt, leading: this.#candidate.leading }, at),
+      ...this.#candidate.metrics(Number(this.env.REPLICAS ?? "3"), at),
     };
     return JSON.stringify(Object.fromEntries(Object.entries(metrics).toSorted(([a], [b]) => (a < b ? -1 : 1))));
   }
 
   async locate(agentId: AgentId): Promise<Located> {
-    const leadership = await this.#lead();
+    const leadership = await this.#candidate.lead();
     if (leadership.type === "not-leading") return { type: "absent", status: 503, reason: leadership.reason };
     const agent = this.#master?.agents.get(agentId);
     if (agent === undefined) return { type: "absent", status: 404, reason: `no agent ${agentId}` };
@@ -601,9 +433,6 @@ export class MasterDO extends DurableObject<Env> {
     return { type: "located", ...agent.connection, agentId };
   }
 }
-
-const isUnavailable = (answer: unknown): answer is Unavailable =>
-  typeof answer === "object" && answer !== null && "type" in answer && answer.type === "unavailable";
 
 function note(message: string, details: Readonly<Record<string, unknown>>): void {
   console.warn(JSON.stringify({ message, master: MASTER_NAME, ...details }));

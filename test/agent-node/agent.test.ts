@@ -267,6 +267,126 @@ test("[A16] garbage from the plane closes the socket, and the agent comes back",
   }
 });
 
+test("[A30] a request that cannot be served is answered 400, and costs no connection", async () => {
+  await started();
+  plane.order(launch("wide", "i=0; while [ $i -lt 1000 ]; do : > $(printf '%0200d' $i); i=$((i+1)); done"));
+  await plane.state("wide", "TASK_FINISHED");
+  const virtual = "/frameworks/framework-1/executors/wide/runs/latest";
+  const long = `${virtual}/${"./".repeat(900)}`;
+  for (const [path, range] of [
+    ["no slash", undefined],
+    [`/${"x".repeat(8192)}`, undefined],
+    ["/health", "x".repeat(129)],
+    ["//", undefined],
+    ["/files/browse?path=%", undefined],
+    ["/%ff", undefined],
+    [`/files/browse?path=${encodeURIComponent(long)}`, undefined], // its answer has 2 MB
+  ] as const)
+    expect([path.slice(0, 20), (await plane.request(path, range)).status]).toEqual([
+      path.slice(0, 20),
+      expect.toSatisfy((status: number) => status === 400 || status === 404),
+    ]);
+  const tooLong = await plane.request(`/files/browse?path=${encodeURIComponent(long)}`);
+  expect([tooLong.status, Buffer.from(tooLong.body, "base64").toString()]).toEqual([
+    400,
+    expect.stringMatching(/fit one frame/),
+  ]);
+  expect((await plane.request("/health")).status).toBe(200);
+  expect(plane.sockets).toBe(1);
+});
+
+test("[A4] an order that breaks the schema is refused with its whole frame: nothing of it is done or kept", async () => {
+  await started();
+  const before = readFileSync(host.journal, "utf8");
+  const good = { sequence: 1, order: launch("never", "true") };
+  const killWith = (killPolicy: unknown) => ({
+    sequence: 2,
+    order: { type: "kill", frameworkId: FRAMEWORK.id, taskId: "never", killPolicy },
+  });
+  const orders = [
+    ...[
+      { grace_period: { nanoseconds: null } },
+      { grace_period: {} },
+      { grace_period: { nanoseconds: "soon" } },
+      3,
+      [],
+    ].map(killWith),
+    {
+      sequence: 2,
+      order: { ...good.order, task: { name: "x", kill_policy: { grace_period: { nanoseconds: null } } } },
+    },
+    { sequence: 0, order: good.order },
+    { sequence: 1.5, order: good.order },
+    { sequence: null, order: good.order },
+  ];
+  for (const [i, bad] of orders.entries()) {
+    plane.sendText(JSON.stringify({ type: "orders", epoch: plane.epoch, session: plane.session, orders: [good, bad] }));
+    expect((await plane.registered(i + 2)).tasks).toEqual([]);
+  }
+  plane.sendText(
+    `{"type":"orders","epoch":${plane.epoch},"session":"${plane.session}","orders":[${JSON.stringify(good)},` +
+      `${JSON.stringify(killWith({ grace_period: { nanoseconds: 7 } })).replace("7}", "1e999}")}]}`,
+  );
+  expect((await plane.registered(orders.length + 2)).tasks).toEqual([]);
+  const records = readFileSync(host.journal, "utf8").slice(before.length);
+  expect(records).not.toMatch(/"orders"/);
+  expect(plane.updates).toEqual([]);
+  // Null is the same as absent, here as everywhere in Mesos' JSON.
+  plane.sendText(
+    JSON.stringify({
+      type: "orders",
+      epoch: plane.epoch,
+      session: plane.session,
+      orders: [{ sequence: 1, order: { type: "kill", frameworkId: FRAMEWORK.id, taskId: "never", killPolicy: null } }],
+    }),
+  );
+  await plane.state("never", "TASK_LOST");
+});
+
+test("[A27] an agent whose launcher is killed starts another, and what runs runs on", async () => {
+  await started();
+  plane.order(launch("before", "sleep 600"));
+  await plane.state("before", "TASK_RUNNING");
+  const launchers = (): number[] =>
+    spawnSync("pgrep", ["-P", `${agent.child.pid}`, "-f", "eval"])
+      .stdout.toString()
+      .split("\n")
+      .filter(Boolean)
+      .map(Number);
+  const [launcher = 0, ...others] = launchers();
+  expect(others).toEqual([]);
+  process.kill(launcher, "SIGKILL");
+  await eventually("the agent's word", () => /launcher has ended/.test(agent.output));
+  plane.order(launch("after", "echo $PPID"));
+  await plane.state("after", "TASK_FINISHED");
+  expect(launchers()).toHaveLength(1);
+  expect(launchers()).not.toContain(launcher);
+  expect(plane.states("before")).toEqual(["TASK_RUNNING"]);
+});
+
+test("[A29] a new launch of an id whose end is not acknowledged is told as lost, after that end", async () => {
+  plane.acknowledges = false;
+  await started();
+  plane.order(launch("again", "echo ran"));
+  const running = await plane.state("again", "TASK_RUNNING");
+  plane.acknowledge(running);
+  await plane.state("again", "TASK_FINISHED");
+  plane.order(launch("again", "echo ran twice"));
+  await eventually("the order", () => plane.acted.includes(2));
+  expect(await agent.kill("SIGKILL")).toBe(null); // the answer was durable before the order was acted upon
+  agent = host.start({ plane: plane.url });
+  const { tasks } = await plane.registered(2);
+  expect(tasks.map(({ statuses }) => statuses.map(({ state }) => state))).toEqual([["TASK_FINISHED", "TASK_DROPPED"]]);
+  expect(plane.states("again")).not.toContain("TASK_DROPPED");
+  plane.acknowledge(await plane.state("again", "TASK_FINISHED"));
+  plane.acknowledge(await plane.state("again", "TASK_DROPPED"));
+  expect(plane.states("again")).toEqual(["TASK_RUNNING", "TASK_FINISHED", "TASK_DROPPED"]);
+  expect(host.read("again", "stdout")).toBe("ran\n");
+  plane.acknowledges = true;
+  plane.order(launch("again", "echo ran anew"));
+  await eventually("the id used anew", () => host.read("again", "stdout") === "ran anew\n");
+});
+
 test("[A16] an agent whose plane is away keeps its tasks and tells of them when it is back", async () => {
   await started();
   plane.order(launch("alone", "while [ ! -e go ]; do sleep 0.02; done"));
@@ -529,6 +649,21 @@ test("[A21] SIGUSR1 ends all tasks, reports them, and keeps the agent's id", asy
   const registration = await plane.registered(2);
   expect(registration.agentId).toBe("agent-S0");
   expect(registration.tasks).toEqual([]);
+});
+
+test("[A21] SIGUSR1 does not wait for a framework that acknowledges nothing; its updates are sent at the next start", async () => {
+  plane.acknowledges = false;
+  await started();
+  plane.order(launch("one", "sleep 600"), launch("two", "sleep 600"));
+  for (const task of ["one", "two"]) plane.acknowledge(await plane.state(task, "TASK_RUNNING"));
+  const askedAt = performance.now();
+  expect(await agent.kill("SIGUSR1")).toBe(0);
+  expect(performance.now() - askedAt).toBeLessThan(4_000); // of 8 s that it would take
+  expect([plane.states("one").at(-1), plane.states("two").at(-1)]).toEqual(["TASK_KILLED", "TASK_KILLED"]);
+  const sent = plane.updates.length;
+  agent = host.start({ plane: plane.url });
+  expect((await plane.registered(2)).tasks.map(({ latest }) => latest)).toEqual(["TASK_KILLED", "TASK_KILLED"]);
+  await eventually("both again", () => plane.updates.length >= sent + 2);
 });
 
 test("[A18] files of a sandbox are read through the plane's tunnel, in ranges, and nothing else is", async () => {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import * as fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { AgentId, ContainerId, Epoch, SessionId, TaskId } from "#protocol/ids.ts";
-import type { TaskState } from "#protocol/task.ts";
+import type { TaskState, TaskStatus } from "#protocol/task.ts";
 import { compareBoot, readOrMakeHostKey, rememberBoot } from "../../agent-node/checkpoint/host.ts";
 import { Journal, readJournal } from "../../agent-node/checkpoint/journal.ts";
 import { decodeLines, encodeLine } from "../../agent-node/checkpoint/lines.ts";
@@ -117,21 +117,22 @@ const task = (n: number): JournalRecord => {
     kills: [],
   };
 };
+const statusOf = (n: number, state: TaskState, uuid: string): TaskStatus => ({
+  task_id: { value: `t${n}` as TaskId },
+  state,
+  uuid,
+  message: undefined,
+  agent_id: undefined,
+  timestamp: 1,
+  executor_id: undefined,
+  source: undefined,
+  reason: undefined,
+  container_status: undefined,
+});
 const update = (n: number, state: TaskState, uuid: string): JournalRecord => ({
   type: "update",
   frameworkId: FRAMEWORK.id,
-  status: {
-    task_id: { value: `t${n}` as TaskId },
-    state,
-    uuid,
-    message: undefined,
-    agent_id: undefined,
-    timestamp: 1,
-    executor_id: undefined,
-    source: undefined,
-    reason: undefined,
-    container_status: undefined,
-  },
+  status: statusOf(n, state, uuid),
 });
 
 const record: fc.Arbitrary<JournalRecord> = fc.oneof(
@@ -148,14 +149,21 @@ const record: fc.Arbitrary<JournalRecord> = fc.oneof(
     launches: [],
     kills: [{ frameworkId: FRAMEWORK.id, taskId: `t${n}` as TaskId, graceMs: 100 }],
   })),
+  fc.tuple(fc.nat(3), fc.nat(5)).map(([n, uuid]): JournalRecord => ({
+    type: "orders",
+    sequence: 9,
+    launches: [],
+    kills: [],
+    answers: [{ frameworkId: FRAMEWORK.id, status: statusOf(n, "TASK_DROPPED", `answer${uuid}`) }],
+  })),
   fc
     .tuple(fc.nat(3), fc.constantFrom<TaskState>("TASK_RUNNING", "TASK_FINISHED"), fc.nat(5))
     .map(([n, state, uuid]) => update(n, state, `u${uuid}`)),
-  fc.tuple(fc.nat(3), fc.nat(5)).map(([n, uuid]): JournalRecord => ({
+  fc.tuple(fc.nat(3), fc.constantFrom("u", "answer"), fc.nat(5)).map(([n, from, uuid]): JournalRecord => ({
     type: "acknowledged",
     frameworkId: FRAMEWORK.id,
     taskId: `t${n}` as TaskId,
-    uuid: `u${uuid}`,
+    uuid: `${from}${uuid}`,
   })),
 );
 

@@ -36,8 +36,9 @@ beforeEach(() => {
   gone = 0;
   launcher = new Launcher({ onGone: () => gone++ });
 });
-afterEach(() => {
+afterEach(async () => {
   launcher.close();
+  await eventually("no launcher", () => launchersOf(process.pid).length === 0);
   for (const file of files.splice(0)) closeSync(file);
   rmSync(directory, { recursive: true, force: true });
 });
@@ -200,5 +201,6 @@ test("[A28] an order that is read after the agent's end starts nothing, whoever 
   await once(child, "exit");
   process.kill(pid, "SIGCONT");
   await eventually("the launcher's end", () => identify(pid) === undefined);
+  await new Promise((resolve) => setTimeout(resolve, 100)); // what it started would not end with it
   expect(existsSync(at("late"))).toBe(false);
 });

@@ -2,10 +2,11 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { NumberedOrder, Order } from "#protocol/agent.ts";
+import type { Millis } from "#base/time.ts";
 import type { AgentId, Epoch, SessionId, TaskId } from "#protocol/ids.ts";
 import { type AgentState, apply, NEW_AGENT, taskKey } from "../../agent-node/checkpoint/state.ts";
 import { graceMs, KILL_GRACE_MS, KILL_GRACE_MS_MAX, type OrdersMessage, planOrders } from "../../agent-node/orders.ts";
-import { containerIdFrom, endStatus } from "../../agent-node/task-status.ts";
+import { containerIdFrom, endStatus, unknownTaskStatus } from "../../agent-node/task-status.ts";
 import { FRAMEWORK, kill, launch } from "./fake-plane.ts";
 
 const EPOCH = 7 as Epoch;
@@ -25,8 +26,17 @@ const message = (orders: readonly NumberedOrder[], over: Partial<OrdersMessage> 
   ...over,
 });
 let containers = 0;
+let uuids = 0;
 const plan = (state: AgentState, orders: OrdersMessage) =>
-  planOrders(state, orders, () => containerIdFrom(`c-${containers++}`));
+  planOrders(state, orders, {
+    containerId: () => containerIdFrom(`c-${containers++}`),
+    stamp: () => ({ agentId: "a" as AgentId, now: 0 as Millis, uuid: `answer-${uuids++}` }),
+  });
+function take(state: AgentState, orders: readonly NumberedOrder[]): AgentState {
+  const planned = plan(state, message(orders));
+  if (planned.type !== "take") throw new Error("taken");
+  return apply(state, planned.record);
+}
 const numbered = (sequence: number, order: Order): NumberedOrder => ({ sequence, order });
 
 test("[A2] only exactly the registered epoch and session is obeyed", () => {
@@ -84,11 +94,60 @@ test("[A5] until its last update is acknowledged; then its id may be used anew",
   let state = apply(REGISTERED, first.record);
   const task = state.tasks.get(taskKey(FRAMEWORK.id, "t" as TaskId));
   if (task === undefined) throw new Error("a task");
-  const status = endStatus(task, { type: "cancelled" }, { agentId: "a" as AgentId, now: 0 as never, uuid: "u" });
+  const status = endStatus(task, { type: "cancelled" }, { agentId: "a" as AgentId, now: 0 as Millis, uuid: "u" });
   state = apply(state, { type: "update", frameworkId: FRAMEWORK.id, status });
   expect(plan(state, message([numbered(2, launch("t", "true"))]))).toMatchObject({ actions: [{ type: "complain" }] });
   state = apply(state, { type: "acknowledged", frameworkId: FRAMEWORK.id, taskId: "t" as TaskId, uuid: "u" });
   expect(plan(state, message([numbered(2, launch("t", "true"))]))).toMatchObject({ actions: [{ type: "launch" }] });
+});
+
+test("[A29] a new launch of an id whose end is not acknowledged is answered behind that end, and starts nothing", () => {
+  const key = taskKey(FRAMEWORK.id, "t" as TaskId);
+  const acknowledged = (state: AgentState, uuid: string): AgentState =>
+    apply(state, { type: "acknowledged", frameworkId: FRAMEWORK.id, taskId: "t" as TaskId, uuid });
+  for (const [partitionAware, lost] of [
+    [true, "TASK_DROPPED"],
+    [false, "TASK_LOST"],
+  ] as const) {
+    const order = launch("t", "true");
+    if (order.type !== "launch") throw new Error("a launch");
+    const again: Order = { ...order, framework: { ...order.framework, partitionAware } };
+    let state = take(REGISTERED, [numbered(1, again)]);
+    const task = state.tasks.get(key);
+    if (task === undefined) throw new Error("a task");
+    const status = endStatus(task, { type: "cancelled" }, { agentId: "a" as AgentId, now: 0 as Millis, uuid: "end" });
+    state = apply(state, { type: "update", frameworkId: FRAMEWORK.id, status });
+    const planned = plan(state, message([numbered(2, again), numbered(3, kill("t")), numbered(4, again)]));
+    expect(planned).toMatchObject({
+      type: "take",
+      record: {
+        sequence: 4,
+        launches: [],
+        kills: [],
+        answers: [{ status: { state: lost } }, { status: { state: lost } }],
+      },
+      actions: [{ type: "complain" }, { type: "complain" }],
+    });
+    if (planned.type !== "take") throw new Error("taken");
+    const uuidsOf = (of: AgentState) => of.streams.get(key)?.pending.map(({ uuid }) => uuid);
+    const [first = "", second = ""] = planned.record.answers?.map((one) => one.status.uuid ?? "") ?? [];
+    state = apply(state, planned.record);
+    expect(uuidsOf(state)).toEqual(["end", first, second]);
+    state = acknowledged(state, "end");
+    expect([state.tasks.size, uuidsOf(state)]).toEqual([0, [first, second]]); // the old task is forgotten
+    state = acknowledged(acknowledged(state, first), second);
+    expect([state.tasks.size, state.streams.size]).toEqual([0, 0]);
+    expect(take(state, [numbered(5, again)]).tasks.size).toBe(1);
+  }
+});
+
+test("[A29] nor is a task started whose id a kill was answered for: that answer's acknowledgement would forget it", () => {
+  const status = unknownTaskStatus("t" as TaskId, true, { agentId: "a" as AgentId, now: 0 as Millis, uuid: "unknown" });
+  const state = apply(REGISTERED, { type: "update", frameworkId: FRAMEWORK.id, status });
+  expect(plan(state, message([numbered(1, launch("t", "true"))]))).toMatchObject({
+    record: { launches: [], answers: [{ status: { state: "TASK_DROPPED" } }] },
+    actions: [{ type: "complain" }],
+  });
 });
 
 test("[A18] an id that is a path is never taken as a directory", () => {

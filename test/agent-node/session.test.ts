@@ -172,6 +172,18 @@ test("[A15] a registered agent pings, and gives a silent socket up after 75 s", 
   expect(pings).toBeGreaterThanOrEqual(SILENCE_MS / PING_INTERVAL_MS - 1);
 });
 
+test("[A30] a request that cannot be read is answered 400 on the same socket", () => {
+  const driver = new Driver();
+  const bad = { type: "bad-request", requestId: "r1", reason: "path: zu lang…" } as const;
+  driver.authenticate();
+  expect(types(driver.input(bad))).toEqual(["log"]);
+  driver.message(REGISTERED);
+  expect(driver.input(bad)).toEqual([
+    { type: "send", message: expect.objectContaining({ type: "response", requestId: "r1", status: 400 }) },
+  ]);
+  expect(driver.session.state).toBe("registered");
+});
+
 test("[A15] a pong, or any message, keeps the socket", () => {
   const driver = new Driver();
   driver.register();

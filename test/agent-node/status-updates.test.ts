@@ -59,6 +59,20 @@ test("[A11] the next update goes out at once when the head is acknowledged", () 
   expect(manager.takeDue(state, 1 as Millis)[0]?.[0]?.status.uuid).toBe("2");
 });
 
+test("[A21] all is said when every head went out since the last registration", () => {
+  let state = with2([status("t", "TASK_RUNNING", "1"), status("t", "TASK_FINISHED", "2")]);
+  const manager = new StatusUpdateManager();
+  expect([manager.allSent(NEW_AGENT), manager.allSent(state)]).toEqual([true, false]);
+  manager.takeDue(state, 0 as Millis);
+  expect(manager.allSent(state)).toBe(true);
+  state = apply(state, { type: "acknowledged", frameworkId: "f" as FrameworkId, taskId: "t" as TaskId, uuid: "1" });
+  expect(manager.allSent(state)).toBe(false); // another head
+  manager.takeDue(state, 1 as Millis);
+  expect(manager.allSent(state)).toBe(true);
+  manager.resendAll();
+  expect(manager.allSent(state)).toBe(false);
+});
+
 test("[A11] updates go out in frames of bounded length", () => {
   const state = with2(Array.from({ length: FRAME_ITEMS_MAX + 1 }, (_, i) => status(`t${i}`, "TASK_RUNNING", `${i}`)));
   expect(new StatusUpdateManager().takeDue(state, 0 as Millis).map((frame) => frame.length)).toEqual([
