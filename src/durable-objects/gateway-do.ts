@@ -60,7 +60,10 @@ export class GatewayDO extends DurableObject<Env> {
   #authentications = 0;
   #flushing = false;
   #liveReported = false;
-  readonly #tunnels = new Map<string, (answer: TunnelAnswer) => void>();
+  readonly #tunnels = new Map<
+    string,
+    { readonly socketId: string; readonly resolve: (answer: TunnelAnswer) => void }
+  >();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -151,6 +154,9 @@ export class GatewayDO extends DurableObject<Env> {
   }
 
   #closed(session: Session): void {
+    for (const { socketId, resolve } of this.#tunnels.values()) {
+      if (socketId === session.socketId) resolve({ type: "gone", reason: "the agent's socket closed" });
+    }
     if (session.state !== "authenticated" && session.state !== "registered") return;
     this.#enqueue({ type: "closed", socketId: session.socketId }, 0);
   }
@@ -265,7 +271,7 @@ export class GatewayDO extends DurableObject<Env> {
       () => resolve({ type: "gone", reason: "the agent did not answer in time" }),
       TUNNEL_TIMEOUT_MS,
     );
-    this.#tunnels.set(requestId, resolve);
+    this.#tunnels.set(requestId, { socketId, resolve });
     try {
       send(socket, { type: "request", requestId, path, range });
       return await promise;
@@ -277,11 +283,13 @@ export class GatewayDO extends DurableObject<Env> {
 
   #answer({ requestId, status, headers, body }: Extract<AgentMessage, { type: "response" }>): void {
     const bytes = fromBase64(body);
-    this.#tunnels.get(requestId)?.(
-      bytes === undefined
-        ? { type: "gone", reason: "the agent's answer is not base64" }
-        : { type: "answered", status, headers, body: bytes },
-    );
+    this.#tunnels
+      .get(requestId)
+      ?.resolve(
+        bytes === undefined
+          ? { type: "gone", reason: "the agent's answer is not base64" }
+          : { type: "answered", status, headers, body: bytes },
+      );
   }
 
   /** Closes sockets that took too long to authenticate or fell silent. Pings are answered by the runtime and wake nobody. */

@@ -309,12 +309,8 @@ test("[A4] an order that breaks the schema is refused with its whole frame: noth
       { grace_period: {} },
       { grace_period: { nanoseconds: "soon" } },
       3,
-      [],
     ].map(killWith),
-    {
-      sequence: 2,
-      order: { ...good.order, task: { name: "x", kill_policy: { grace_period: { nanoseconds: null } } } },
-    },
+    { sequence: 2, order: launch("x", "true", { kill_policy: { grace_period: { nanoseconds: null as never } } }) },
     { sequence: 0, order: good.order },
     { sequence: 1.5, order: good.order },
     { sequence: null, order: good.order },

@@ -97,3 +97,53 @@ test("a master that was evicted keeps its epoch and its agents, and nobody regis
   expect((await socket.next("registered")).epoch).toBe(before.epoch);
   socket.close();
 });
+
+test("a tunnelled request ends with its socket, not with its time", async () => {
+  const socket = await TestSocket.open();
+  await socket.authenticate();
+  await socket.next("authenticated");
+  socket.send(register());
+  const { agentId } = await socket.next("registered");
+  const answer = request(`/agents/${agentId}/files/read?path=/x`, { as: "reader" });
+  expect((await socket.next("request")).path).toBe("/files/read?path=/x");
+  socket.close();
+  expect((await answer).status).toBe(504);
+});
+
+test("a tunnelled answer passes as plain data that no browser runs", async () => {
+  const socket = await TestSocket.open();
+  await socket.authenticate();
+  await socket.next("authenticated");
+  socket.send(register());
+  const { agentId } = await socket.next("registered");
+  const answer = request(`/agents/${agentId}/files/download?path=/x`, {
+    as: "reader",
+    headers: { range: "bytes=0-9" },
+  });
+  const { requestId, range } = await socket.next("request");
+  expect(range).toBe("bytes=0-9");
+  const headers = { "content-type": "text/html", "set-cookie": "a=b", "content-range": "bytes 0-4/5" };
+  socket.send({ type: "response", requestId, status: 206, headers, body: btoa("hello") });
+  const response = await answer;
+  expect([response.status, await response.text()]).toEqual([206, "hello"]);
+  expect(
+    Object.fromEntries(
+      ["content-type", "set-cookie", "content-range", "content-security-policy"].map((name) => [
+        name,
+        response.headers.get(name),
+      ]),
+    ),
+  ).toEqual({
+    "content-type": "application/octet-stream",
+    "set-cookie": null,
+    "content-range": "bytes 0-4/5",
+    "content-security-policy": "sandbox",
+  });
+  for (const bad of ["bytes=0-1,5-6", "lines=1-2", `bytes=${"9".repeat(200)}-`]) {
+    expect(
+      (await request(`/agents/${agentId}/files/download?path=/x`, { as: "reader", headers: { range: bad } })).status,
+    ).toBe(400);
+  }
+  expect((await request(`/agents/${agentId}/files/read?path=/${"x".repeat(9000)}`, { as: "reader" })).status).toBe(414);
+  socket.close();
+});
