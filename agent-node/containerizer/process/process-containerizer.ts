@@ -27,7 +27,7 @@ import type { Containerizer, ContainerEvent, ContainerSpec, Outcome } from "../c
 import { Cgroups, memoryLimitMb, signalAll } from "./cgroups.ts";
 import { Launcher } from "./launcher.ts";
 import { listRunDirectories, RunDirectory } from "./run-directory.ts";
-import { commandProblem, installSupervisor, launchText, taskEnvironment } from "./supervisor.ts";
+import { commandProblem, installSupervisor, launchText, signalFlags, taskEnvironment } from "./supervisor.ts";
 import { type HostUser, Users } from "./users.ts";
 
 /** The safety net under fs.watch, and how often memory kills and vanished supervisors are looked for, ms. */
@@ -67,6 +67,7 @@ export class ProcessContainerizer implements Containerizer {
   readonly #onEvent: (event: ContainerEvent) => void;
   readonly #cgroups: Cgroups;
   readonly #users = new Users();
+  readonly #signalFlags = signalFlags();
   readonly #isRoot = process.geteuid?.() === 0;
   readonly #containers = new Map<ContainerId, Container>();
   readonly #queue: Container[] = [];
@@ -182,6 +183,7 @@ export class ProcessContainerizer implements Containerizer {
         command,
         environment: taskEnvironment(command, spec),
         user: user === undefined ? undefined : { uid: `${user.uid}`, gid: `${user.gid}` },
+        signalFlags: this.#signalFlags,
       }),
     );
     this.#watch(container);

@@ -2,6 +2,7 @@
 //
 // It runs with a clean environment: the task's own, in which a framework may write LD_PRELOAD, is set only after the user
 // switch. It stays outside the container's groups, so that killing the container does not kill the witness.
+import { spawnSync } from "node:child_process";
 import { writeFileAtomically } from "../../checkpoint/durable-file.ts";
 import type { CommandInfo } from "#protocol/task.ts";
 
@@ -78,10 +79,22 @@ export interface LaunchText {
   readonly environment: ReadonlyMap<string, string>;
   /** Set to switch to that user; uid and gid are numbers in text. */
   readonly user: { readonly uid: string; readonly gid: string } | undefined;
+  /** What {@link signalFlags} found. */
+  readonly signalFlags: readonly string[];
+}
+
+/**
+ * Shells start what runs in the background with SIGINT and SIGQUIT ignored, and a task would inherit that. Flags of this
+ * host's `env` that set them right again; none where it is too old (coreutils before 8.31).
+ */
+export function signalFlags(): readonly string[] {
+  const flags = ["--default-signal=INT,QUIT"];
+  const tried = spawnSync("env", [...flags, "true"], { env: { PATH: SAFE_PATH }, stdio: "ignore" });
+  return tried.status === 0 ? flags : [];
 }
 
 /** What the supervisor's child sources: it announces the start and becomes the task, without another fork. */
-export function launchText({ runDirectory, sandbox, command, environment, user }: LaunchText): string {
+export function launchText({ runDirectory, sandbox, command, environment, user, signalFlags }: LaunchText): string {
   const words = [
     "setsid",
     // Bounding set and the like are left: a task of root is root, as in Mesos.
@@ -90,6 +103,9 @@ export function launchText({ runDirectory, sandbox, command, environment, user }
       : ["setpriv", "--reuid", user.uid, "--regid", user.gid, "--init-groups", "--no-new-privs"]),
     "env",
     "-i",
+    ...signalFlags,
+    // A variable's name may begin with "-".
+    "--",
     ...[...environment].map(([name, value]) => `${name}=${value}`),
     ...argumentsOf(command),
   ];
