@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=2
 import { errorText } from "./checkpoint/durable-file.ts";
 import { run } from "./cli.ts";
 import { EXIT_CODE } from "./exit-code.ts";

@@ -39,6 +39,9 @@ interface Spawned {
   readonly exited: Promise<[code: number | null, signal: string | null]>;
 }
 
+/** As in the first line of the agent's program: a small young generation, which keeps its memory some 10 MB lower. */
+const AGENT_NODE_FLAGS = ["--max-semi-space-size=2"];
+
 export class AgentProcess {
   readonly name: string;
   readonly #options: AgentOptions;
@@ -92,7 +95,7 @@ export class AgentProcess {
     const given = Object.entries(flags).flatMap(([flag, value]) => (value === undefined ? [] : [`--${flag}`, value]));
     const output = openSync(log, "a", 0o600);
     // Detached: a session of its own, so that Ctrl-C in the terminal reaches the launcher alone.
-    const child = spawn(process.execPath, [builtFile("mesoflare-agent.js"), ...given], {
+    const child = spawn(process.execPath, [...AGENT_NODE_FLAGS, builtFile("mesoflare-agent.js"), ...given], {
       detached: true,
       stdio: ["ignore", output, output],
     });

@@ -13,7 +13,7 @@ export function tick(master: Master, now: Millis): void {
   }
   closeStale(master, now);
   for (const filters of master.filters.values()) {
-    if (filters.some((filter) => filter.until <= now)) master.allocationDue = true;
+    if (filters.some(({ until, firmUntil }) => until <= now || firmUntil <= now)) master.allocationDue = true;
   }
   allocateDue(master, now);
 }

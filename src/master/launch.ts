@@ -63,7 +63,7 @@ export function accept(master: Master, framework: FrameworkRecord, call: Accept,
     give(master, offers.agent, { type: "launch", framework: summaryOf(framework), task }, now);
   }
   const unused = { agentId: offers.agent.agentId, resources: remaining };
-  recover(master, framework, unused, refusalMs(call.filters?.refuse_seconds), now);
+  recover(master, framework, unused, { refuseMs: refusalMs(call.filters?.refuse_seconds), firmMs: 0 }, now);
 }
 
 type OffersChecked =

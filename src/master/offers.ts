@@ -182,21 +182,23 @@ export function recover(
   master: Master,
   framework: FrameworkRecord,
   unused: { readonly agentId: AgentId; readonly resources: ResourceSet },
-  refuseMs: number,
+  { refuseMs, firmMs }: { readonly refuseMs: number; readonly firmMs: number },
   now: Millis,
 ): void {
   master.allocationDue = true;
   if (refuseMs === 0 || isEmpty(unused.resources)) return;
   const filters = master.filters.get(framework.id) ?? [];
-  filters.push({ ...unused, until: millis(now + refuseMs) });
+  filters.push({ ...unused, until: millis(now + refuseMs), firmUntil: millis(now + firmMs) });
   master.filters.set(framework.id, filters);
 }
 
-/** When the soonest refusal ends, so that its resources are offered again. */
+/** When the soonest refusal ends or stops being firm, so that resources may be offered again. */
 export function nextFilterEnd(master: Master, now: Millis): Millis | undefined {
   let soonest: Millis | undefined;
   for (const filters of master.filters.values()) {
-    for (const { until } of filters) if (until > now && (soonest === undefined || until < soonest)) soonest = until;
+    for (const { until, firmUntil } of filters) {
+      for (const end of [until, firmUntil]) if (end > now && (soonest === undefined || end < soonest)) soonest = end;
+    }
   }
   return soonest;
 }
@@ -212,6 +214,7 @@ export function decline(
     const offer = master.offers.get(id);
     if (offer === undefined || offer.frameworkId !== framework.id) continue;
     master.offers.delete(id);
-    recover(master, framework, offer, Math.max(refusalMs(refuseSeconds), DECLINE_MS_MIN), now);
+    const refuseMs = Math.max(refusalMs(refuseSeconds), DECLINE_MS_MIN);
+    recover(master, framework, offer, { refuseMs, firmMs: DECLINE_MS_MIN }, now);
   }
 }

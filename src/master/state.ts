@@ -111,6 +111,8 @@ export interface Filter {
   readonly agentId: AgentId;
   readonly resources: ResourceSet;
   readonly until: Millis;
+  /** Before this it holds whatever else becomes free: offers and declines must not chase each other. Not after `until`. */
+  readonly firmUntil: Millis;
 }
 
 export type MasterEffect =

@@ -69,7 +69,10 @@ export function allocate(
   return allocations;
 }
 
-/** A filter holds back only what it has seen: with more free than was refused, the agent is offered again. */
+/** Once it is no longer firm, a filter holds back only what it has seen: with more free, the agent is offered again. */
 function isFiltered(filters: readonly Filter[], agentId: AgentId, free: ResourceSet, now: Millis): boolean {
-  return filters.some((filter) => filter.agentId === agentId && filter.until > now && contains(filter.resources, free));
+  return filters.some(
+    (filter) =>
+      filter.agentId === agentId && filter.until > now && (filter.firmUntil > now || contains(filter.resources, free)),
+  );
 }
