@@ -1,6 +1,7 @@
 // A shard of agent sockets. It adapts: frames to the session core, the core's effects to sockets and to the master, and the
 // master's batches to sockets. It may lose everything at any time; agents reconnect.
 import { DurableObject } from "cloudflare:workers";
+import { present } from "#base/assert.ts";
 import { fromBase64 } from "#base/base64.ts";
 import { millis, type Millis } from "#base/time.ts";
 import {
@@ -67,7 +68,8 @@ export class GatewayDO extends DurableObject<Env> {
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    this.#name = ctx.id.name ?? "gateway-1";
+    // The master answers to this name: a gateway that does not know it would have its answers sent elsewhere.
+    this.#name = present(ctx.id.name, "the gateway's name");
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
   }
 
