@@ -3,6 +3,7 @@
 import { millis, type Millis } from "#base/time.ts";
 import { present } from "#base/assert.ts";
 import type { AgentId, FrameworkId, OfferId } from "#protocol/ids.ts";
+import type { Resource } from "#protocol/resource.ts";
 import type { Offer } from "#protocol/scheduler.ts";
 import {
   add,
@@ -32,11 +33,23 @@ export const DECLINE_MS_MIN = 1_000;
 /** Offers in one event, so that a record stays far below what clients take. */
 const OFFERS_IN_EVENT_MAX = 500;
 
+/** Descriptions never change once they are in the books, and are asked for again and again: their sums are kept with them. */
+const known = new WeakMap<object, ResourceSet>();
+
+/** The resources of a task or an agent as a set. */
+export function resourcesOf(info: { readonly resources: readonly Resource[] }): ResourceSet {
+  const found = known.get(info);
+  if (found !== undefined) return found;
+  const made = fromResources(info.resources);
+  known.set(info, made);
+  return made;
+}
+
 /** What an agent's tasks hold. A task that has ended holds nothing. */
 export function usedOn(master: Master, agentId: AgentId): ResourceSet {
   let used = NOTHING;
   for (const task of master.tasksByAgent.get(agentId) ?? []) {
-    if (!isTerminal(task.latest)) used = add(used, fromResources(task.info.resources));
+    if (!isTerminal(task.latest)) used = add(used, resourcesOf(task.info));
   }
   return used;
 }
@@ -44,7 +57,7 @@ export function usedOn(master: Master, agentId: AgentId): ResourceSet {
 export function usedBy(framework: FrameworkRecord): ResourceSet {
   let used = NOTHING;
   for (const task of framework.tasks.values()) {
-    if (!isTerminal(task.latest)) used = add(used, fromResources(task.info.resources));
+    if (!isTerminal(task.latest)) used = add(used, resourcesOf(task.info));
   }
   return used;
 }
@@ -69,14 +82,14 @@ function freeAgents(master: Master): readonly FreeAgent[] {
     taken.set(agentId, add(taken.get(agentId) ?? NOTHING, resources));
   for (const framework of master.frameworks.values()) {
     for (const task of framework.tasks.values()) {
-      if (!isTerminal(task.latest)) take(task.agentId, fromResources(task.info.resources));
+      if (!isTerminal(task.latest)) take(task.agentId, resourcesOf(task.info));
     }
   }
   for (const offer of master.offers.values()) take(offer.agentId, offer.resources);
   const free: FreeAgent[] = [];
   for (const agent of master.agents.values()) {
     if (agent.connection === undefined || agent.session === undefined) continue;
-    const total = fromResources(agent.info.resources);
+    const total = resourcesOf(agent.info);
     const used = taken.get(agent.agentId) ?? NOTHING;
     free.push({ agentId: agent.agentId, free: contains(total, used) ? subtract(total, used) : NOTHING });
   }
@@ -102,7 +115,7 @@ export function allocateDue(master: Master, now: Millis): void {
   if (candidates.length === 0) return;
   let total = NOTHING;
   for (const agent of master.agents.values()) {
-    if (agent.connection !== undefined) total = add(total, fromResources(agent.info.resources));
+    if (agent.connection !== undefined) total = add(total, resourcesOf(agent.info));
   }
   const made = new Map<FrameworkId, Offer[]>();
   for (const { frameworkId, agentId, resources } of allocate(freeAgents(master), candidates, total, now)) {

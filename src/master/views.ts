@@ -3,8 +3,8 @@ import { toSeconds } from "#base/time.ts";
 import type { FrameworkId, TaskId } from "#protocol/ids.ts";
 import { MESOFLARE_VERSION, VERSION_INFO } from "#protocol/version.ts";
 import { attributesObject } from "#resources/text.ts";
-import { add, fromResources, resourcesObject, toResources, type ResourceSet } from "#resources/resources.ts";
-import { isMultiRole, offeredOn, offeredTo, roleOf, usedBy, usedOn } from "./offers.ts";
+import { add, resourcesObject, toResources, type ResourceSet } from "#resources/resources.ts";
+import { isMultiRole, offeredOn, offeredTo, resourcesOf, roleOf, usedBy, usedOn } from "./offers.ts";
 import type { AgentRecord, FrameworkRecord, Master, TaskRecord } from "./state.ts";
 
 type Json = Record<string, unknown>;
@@ -15,7 +15,7 @@ const AGENT_CAPABILITIES = ["MULTI_ROLE"] as const;
 const full = (resources: ResourceSet): Json[] => toResources(resources).map((resource) => ({ ...resource, role: "*" }));
 
 export function agentView(master: Master, agent: AgentRecord): Json {
-  const total = fromResources(agent.info.resources);
+  const total = resourcesOf(agent.info);
   return {
     id: agent.agentId,
     hostname: agent.info.hostname,
@@ -43,7 +43,7 @@ function recoveredAgentView(agent: AgentRecord): Json {
     hostname: agent.info.hostname,
     port: agent.info.port,
     attributes: attributesObject(agent.info.attributes),
-    resources: resourcesObject(fromResources(agent.info.resources)),
+    resources: resourcesObject(resourcesOf(agent.info)),
   };
 }
 
@@ -59,7 +59,7 @@ export function slavesView(master: Master, query: { readonly slaveId: string | u
       .map((agent) => ({
         ...agentView(master, agent),
         reserved_resources_full: {},
-        unreserved_resources_full: full(fromResources(agent.info.resources)),
+        unreserved_resources_full: full(resourcesOf(agent.info)),
         used_resources_full: full(usedOn(master, agent.agentId)),
         offered_resources_full: full(offeredOn(master, agent.agentId)),
       })),
@@ -76,7 +76,7 @@ export function taskView(framework: FrameworkRecord, task: TaskRecord): Json {
     executor_id: "",
     slave_id: task.agentId,
     state: task.latest,
-    resources: resourcesObject(fromResources(task.info.resources)),
+    resources: resourcesObject(resourcesOf(task.info)),
     role: roleOf(framework),
     statuses: task.statuses.map((status) => ({
       state: status.state,
