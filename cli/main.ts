@@ -12,7 +12,7 @@ import { addRun } from "./commands/run.ts";
 import { addStart } from "./commands/start.ts";
 import { addTasks } from "./commands/tasks.ts";
 import { EXIT, EXIT_CODES_HELP } from "./exit-codes.ts";
-import { Failure } from "./failure.ts";
+import { Failure, UsageError } from "./failure.ts";
 
 const program = new Command("mesoflare")
   .description("Runs commands on a Mesoflare cluster, and shows what runs there.")
@@ -40,7 +40,8 @@ function codeOf(error: unknown): number {
     error instanceof StreamBrokenError;
   const text = error instanceof Error ? (expected ? error.message : (error.stack ?? error.message)) : String(error);
   process.stderr.write(`mesoflare: ${text}\n`);
-  return isRun ? EXIT.planeFailed : EXIT.failed;
+  if (isRun) return EXIT.planeFailed;
+  return error instanceof UsageError ? EXIT.usage : EXIT.failed;
 }
 
 function commandName([first, ...rest]: readonly string[]): string | undefined {

@@ -42,6 +42,7 @@ export interface FrameworkJson {
   readonly role?: string;
   readonly roles?: readonly string[];
   readonly principal?: string;
+  readonly labels?: readonly { readonly key: string; readonly value?: string }[];
   readonly tasks: readonly TaskJson[];
 }
 
@@ -49,7 +50,12 @@ export interface FrameworkJson {
 const TASKS_PAGE = 1000;
 
 export async function listAgents(plane: Plane): Promise<readonly AgentJson[]> {
-  return (await plane.get<{ slaves: AgentJson[] }>("/slaves")).slaves;
+  return (await getSlaves(plane)).slaves;
+}
+
+/** The answer of `/slaves` as it is. */
+export function getSlaves(plane: Plane): Promise<{ readonly slaves: readonly AgentJson[] }> {
+  return plane.get("/slaves");
 }
 
 /**

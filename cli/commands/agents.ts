@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { EXIT_CODES_HELP } from "../exit-codes.ts";
-import { listAgents, type AgentJson, type ResourcesJson } from "../mesos-json.ts";
+import { getSlaves, type AgentJson, type ResourcesJson } from "../mesos-json.ts";
 import { formatTable } from "../table.ts";
 import { planeOf, printJson } from "./shared-options.ts";
 
@@ -9,12 +9,12 @@ export function addAgents(program: Command): void {
     .command("agents")
     .summary("list the agents")
     .description("Lists the agents that the plane knows, with what is used of their cpus and memory.")
-    .option("--json", "the agents as Mesos' /slaves gives them")
+    .option("--json", "what Mesos' /slaves gives")
     .addHelpText("after", EXIT_CODES_HELP)
     .action(async ({ json }: { json?: boolean }, self: Command) => {
-      const agents = await listAgents(await planeOf(self));
-      if (json === true) printJson({ agents });
-      else process.stdout.write(formatAgents(agents));
+      const answer = await getSlaves(await planeOf(self));
+      if (json === true) printJson(answer);
+      else process.stdout.write(formatAgents(answer.slaves));
     });
 }
 

@@ -1,9 +1,7 @@
 // `mesoflare kill`: only a framework can kill its tasks, so this takes over the framework of a detached run, kills, waits
 // for the last update, and tears the framework down when it was its only task. A framework that somebody else is
 // connected as is left alone: a second subscription would oust its scheduler.
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
-import { HEARTBEAT_INTERVAL_SECONDS } from "#protocol/scheduler.ts";
 import { isTerminal, type TaskStatus } from "#protocol/task.ts";
 import { SchedulerClient, type FrameworkRequest } from "#scheduler/index.ts";
 import { loadContext } from "../context.ts";
@@ -11,15 +9,11 @@ import { EXIT_CODES_HELP } from "../exit-codes.ts";
 import { Failure } from "../failure.ts";
 import { findTask, type FrameworkJson, type TaskJson } from "../mesos-json.ts";
 import { Plane } from "../plane.ts";
-import { FAILOVER_SECONDS_DETACHED } from "../run/run.ts";
+import { DETACHED_LABEL } from "../run/run.ts";
 import { contextSearch, printJson, warn } from "./shared-options.ts";
 
 /** How long the last update may take, ms: an agent gives a task 3 s between its two signals. */
 const KILL_MS_MAX = 30_000;
-/** How long and how often a detached run's framework is watched for its disconnection, ms: one heartbeat and some. */
-const DISCONNECT_MS_MAX = (HEARTBEAT_INTERVAL_SECONDS + 3) * 1000;
-const DISCONNECT_POLL_MS = 250;
-
 interface KillOptions {
   readonly force?: boolean;
   readonly json?: boolean;
@@ -41,8 +35,8 @@ export function addKill(program: Command): void {
       const context = await loadContext(contextSearch(self), warn);
       const plane = new Plane(context);
       const task = await findTask(plane, wanted);
-      const framework = await settledOwnerOf(plane, task);
-      if (framework.connected && options.force !== true) {
+      const framework = await ownerOf(plane, task);
+      if (framework.connected && !isDetached(framework) && options.force !== true) {
         throw new Failure(
           `task ${task.id} belongs to framework ${framework.id} (${framework.name}), whose scheduler is connected: it must kill ` +
             "the task itself. With --force its subscription is taken over.",
@@ -66,27 +60,20 @@ async function ownerOf(plane: Plane, task: TaskJson): Promise<FrameworkJson> {
   return owner;
 }
 
-/**
- * A plane notices that a client has left when it writes the next heartbeat at the latest. So the framework of a detached run
- * that has only just left is given that time to become disconnected; nobody will come back for it.
- */
-async function settledOwnerOf(plane: Plane, task: TaskJson): Promise<FrameworkJson> {
-  for (const deadline = Date.now() + DISCONNECT_MS_MAX; ; await sleep(DISCONNECT_POLL_MS)) {
-    const owner = await ownerOf(plane, task);
-    const isSettled = !owner.connected || owner.failover_timeout !== FAILOVER_SECONDS_DETACHED;
-    if (isSettled || Date.now() > deadline) return owner;
-  }
-}
+/** A detached run has left for good, though the plane may take until its next heartbeat to notice that its stream is closed. */
+const isDetached = ({ labels }: FrameworkJson): boolean =>
+  labels?.some(({ key }) => key === DETACHED_LABEL.key) ?? false;
 
 /** Subscribes as the framework itself: its own user, name, roles and capabilities, so that nothing changes but the stream. */
 export function requestOf(framework: FrameworkJson): FrameworkRequest {
-  const { user, name, failover_timeout, capabilities = [], roles } = framework;
+  const { user, name, failover_timeout, capabilities = [], roles, labels } = framework;
   return {
     user,
     name,
     failover_timeout,
     roles: roles && [...roles],
     capabilities: capabilities.map((type) => ({ type })),
+    labels: labels && { labels },
   };
 }
 

@@ -20,7 +20,7 @@ export function addRun(program: Command): void {
       "Runs a command as a task on the first agent that offers enough, shows its output as it is written, and exits as it does. " +
         "Ctrl-C kills the task; a second Ctrl-C leaves at once, and the plane kills the task a minute later.",
     )
-    .requiredOption("--name <name>", "name of the task and of its framework")
+    .requiredOption("--name <name>", "name of the task and of its framework (required)")
     .option("--cpus <number>", "cpus to take from the agent", "0.1")
     .option("--mem <MB>", "memory to take from the agent, and the task's bound", "32")
     .option("--agent <id>", "run on this agent only")

@@ -13,8 +13,9 @@ export interface Ending {
 
 const SIGKILL = 9;
 
-export function stoppedEnding(cause: StopCause): Ending {
-  return { exitCode: cause.type === "timeout" ? EXIT.timeout : signalExit(cause.signal) };
+export function stoppedEnding(cause: StopCause, why?: string): Ending {
+  if (cause.type === "signal") return { exitCode: signalExit(cause.signal), message: why };
+  return { exitCode: EXIT.timeout, message: why === undefined ? "timed out" : `timed out; ${why}` };
 }
 
 /** `status` is terminal. What we asked for wins over how the task went down. */

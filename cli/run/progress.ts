@@ -19,6 +19,10 @@ export const REFUSE_SECONDS_WAITING = 5;
 export const REFUSE_SECONDS_RUNNING = 31_536_000;
 /** Waiting for an offer that fits is explained after this long, ms. */
 export const EXPLAIN_AFTER_MS = 10_000;
+/** How long the end of a task that we asked for may take, ms: an agent gives it 3 s between its two signals. */
+export const STOP_MS_MAX = 15_000;
+/** Longest wait for the rest of the output once the task has ended, ms. */
+export const DRAIN_MS_MAX = 30_000;
 /** A reconciliation without answer is repeated after this long, ms: agents may still be re-registering. */
 export const RECONCILE_AGAIN_MS = 10_000;
 
@@ -27,6 +31,8 @@ export type Phase =
       readonly phase: "waiting";
       readonly since: Millis;
       readonly explained: boolean;
+      /** Why the plane could not be reached the last time; undefined while it can. */
+      readonly unreachable?: string;
       readonly misfits: ReadonlyMap<AgentId, string>;
     }
   | {
@@ -36,6 +42,8 @@ export type Phase =
       /** When the last unanswered reconciliation was asked; undefined when there is none. */
       readonly reconcilingSince?: Millis;
       readonly stop?: StopCause;
+      /** When the end was asked for. */
+      readonly stoppedAt?: Millis;
     }
   | { readonly phase: "over"; readonly ending: Ending };
 
@@ -49,6 +57,8 @@ export interface Progress {
 export type Input =
   | { readonly type: "event"; readonly event: SchedulerEvent }
   | { readonly type: "tick" }
+  /** The stream broke or could not be opened. */
+  | { readonly type: "interrupted"; readonly reason: string }
   /** A call got no answer, or one that asks for patience. What was in it may or may not have happened. */
   | { readonly type: "call-failed" }
   | { readonly type: "stop"; readonly cause: StopCause };
@@ -61,8 +71,8 @@ export type Effect =
   | { readonly type: "kill"; readonly agentId: AgentId }
   | { readonly type: "state"; readonly status: TaskStatus }
   | { readonly type: "say"; readonly text: string }
-  /** Detached: leave without TEARDOWN. Otherwise the framework goes too. */
-  | { readonly type: "leave"; readonly teardown: boolean };
+  /** Detached: leave without TEARDOWN. Otherwise the framework goes too. `drainMs`: longest wait for the rest of the output. */
+  | { readonly type: "leave"; readonly teardown: boolean; readonly drainMs: number };
 
 export type Step = readonly [next: Progress, effects: readonly Effect[]];
 
@@ -85,8 +95,10 @@ export function step(progress: Progress, input: Input, now: Millis): Step {
       return onTick(progress, now);
     case "call-failed":
       return onCallFailed(progress, now);
+    case "interrupted":
+      return onInterrupted(progress, input.reason);
     case "stop":
-      return onStop(progress, input.cause);
+      return onStop(progress, input.cause, now);
     default:
       return unreachable(input);
   }
@@ -95,7 +107,7 @@ export function step(progress: Progress, input: Input, now: Millis): Step {
 function onEvent(progress: Progress, event: SchedulerEvent, now: Millis): Step {
   switch (event.type) {
     case "SUBSCRIBED":
-      return askAgain({ ...progress, frameworkId: event.subscribed.framework_id.value }, now);
+      return askAgain(reached({ ...progress, frameworkId: event.subscribed.framework_id.value }), now);
     case "OFFERS":
       return onOffers(progress, event.offers.offers);
     case "UPDATE":
@@ -109,6 +121,16 @@ function onEvent(progress: Progress, event: SchedulerEvent, now: Millis): Step {
     default:
       return [progress, []]; // HEARTBEAT, RESCIND (a launch on it is dropped and repeated), and types of later releases
   }
+}
+
+function onInterrupted(progress: Progress, reason: string): Step {
+  const { current } = progress;
+  return [current.phase === "waiting" ? { ...progress, current: { ...current, unreachable: reason } } : progress, []];
+}
+
+function reached(progress: Progress): Progress {
+  const { current } = progress;
+  return current.phase === "waiting" ? { ...progress, current: { ...current, unreachable: undefined } } : progress;
 }
 
 /** After a break, updates that the master made may be lost and orders may not have arrived: ask, and repeat a kill. */
@@ -175,15 +197,23 @@ function onUpdate(progress: Progress, status: TaskStatus, now: Millis): Step {
   }
   if (progress.detach && status.state === "TASK_RUNNING" && current.stop === undefined) {
     const ending: Ending = { exitCode: EXIT.ok };
-    return [{ ...next, current: { phase: "over", ending } }, [...told, { type: "leave", teardown: false }]];
+    return [{ ...next, current: { phase: "over", ending } }, [...told, { type: "leave", teardown: false, drainMs: 0 }]];
   }
   return [next, told];
 }
 
+function explain({ unreachable, misfits }: Extract<Phase, { phase: "waiting" }>, wanted: Wanted): string {
+  return unreachable === undefined ? explainWaiting(misfits, wanted) : `still waiting for the plane: ${unreachable}`;
+}
+
 function onTick(progress: Progress, now: Millis): Step {
   const { current } = progress;
+  if (current.phase === "launched" && current.stop !== undefined && now - (current.stoppedAt ?? now) >= STOP_MS_MAX) {
+    const why = `its end is not confirmed: the plane or agent ${current.agentId} does not answer, and the task may run on for a while`;
+    return over(progress, stoppedEnding(current.stop, why), [], 0);
+  }
   if (current.phase === "waiting" && !current.explained && now - current.since >= EXPLAIN_AFTER_MS) {
-    const text = explainWaiting(current.misfits, progress.wanted);
+    const text = explain(current, progress.wanted);
     return [{ ...progress, current: { ...current, explained: true } }, [{ type: "say", text }]];
   }
   if (
@@ -196,13 +226,22 @@ function onTick(progress: Progress, now: Millis): Step {
   return [progress, []];
 }
 
-function onStop(progress: Progress, cause: StopCause): Step {
+function onStop(progress: Progress, cause: StopCause, now: Millis): Step {
   const { current } = progress;
-  if (current.phase === "waiting") return over(progress, stoppedEnding(cause), []);
+  if (current.phase === "waiting") {
+    const why = cause.type === "timeout" ? explain(current, progress.wanted) : undefined;
+    return over(progress, stoppedEnding(cause, why), []);
+  }
   if (current.phase === "over" || current.stop !== undefined) return [progress, []];
-  return [{ ...progress, current: { ...current, stop: cause } }, [{ type: "kill", agentId: current.agentId }]];
+  return [
+    { ...progress, current: { ...current, stop: cause, stoppedAt: now } },
+    [{ type: "kill", agentId: current.agentId }],
+  ];
 }
 
-function over(progress: Progress, ending: Ending, effects: readonly Effect[]): Step {
-  return [{ ...progress, current: { phase: "over", ending } }, [...effects, { type: "leave", teardown: true }]];
+function over(progress: Progress, ending: Ending, effects: readonly Effect[], drainMs = DRAIN_MS_MAX): Step {
+  return [
+    { ...progress, current: { phase: "over", ending } },
+    [...effects, { type: "leave", teardown: true, drainMs }],
+  ];
 }

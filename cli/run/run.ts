@@ -3,6 +3,7 @@
 // How long the framework outlives its stream is the one decision here. Attached, it is a minute: a connection that breaks
 // must not cost the task, and a command line that was killed must not leave a task behind. On a regular end it is torn
 // down. Detached, nobody is there to come back, and the tasks of a removed framework are killed: so a year.
+import { setTimeout as sleep } from "node:timers/promises";
 import { millis, type Millis } from "#base/time.ts";
 import type { Context } from "#protocol/credentials.ts";
 import type { AgentId, FrameworkId, TaskId } from "#protocol/ids.ts";
@@ -26,6 +27,8 @@ import type { Report } from "./report.ts";
 
 export const FAILOVER_SECONDS_ATTACHED = 60;
 export const FAILOVER_SECONDS_DETACHED = 31_536_000;
+/** Says that nobody will come back for this framework: `kill` need not ask whether its stream is still open. */
+export const DETACHED_LABEL = { key: "mesoflare.detached", value: "true" } as const;
 /** A plane that takes no first subscription for this long is given up, ms. Later ones are waited for without end. */
 const FIRST_SUBSCRIPTION_MS_MAX = 10_000;
 /** A person is waiting: shorter pauses than a scheduler that runs for months would take. */
@@ -38,6 +41,7 @@ export const frameworkOf = ({ user, name, detach }: RunOptions): FrameworkReques
   name,
   failover_timeout: detach ? FAILOVER_SECONDS_DETACHED : FAILOVER_SECONDS_ATTACHED,
   capabilities: [{ type: "PARTITION_AWARE" }, { type: "TASK_KILLING_STATE" }],
+  labels: detach ? { labels: [DETACHED_LABEL] } : undefined,
 });
 
 export class TaskRun {
@@ -58,6 +62,8 @@ export class TaskRun {
   #subscribedOnce = false;
   /** An interruption is told once, not once for every attempt. */
   #interrupted = false;
+  /** The command is over: what the stream still says, or its end, concerns nobody. */
+  #isLeaving = false;
   #failure: Error | undefined;
 
   constructor(context: Context, options: RunOptions, taskId: TaskId, report: Report) {
@@ -123,7 +129,7 @@ export class TaskRun {
       case "state":
         return this.#onState(effect.status);
       case "leave":
-        return this.#leave(effect.teardown);
+        return this.#leave(effect);
       default:
         return this.#call(effect);
     }
@@ -192,10 +198,12 @@ export class TaskRun {
   }
 
   /** The output first: a framework that is torn down takes its sandboxes' names with it. */
-  async #leave(teardown: boolean): Promise<void> {
-    this.#interrupted = true; // from here on nobody minds
+  async #leave({ teardown, drainMs }: Extract<Effect, { type: "leave" }>): Promise<void> {
+    this.#isLeaving = true;
     this.#taskEnded.abort();
-    const problems = new Set(await Promise.all(this.#followers));
+    const late = sleep(drainMs, ["the plane does not answer"], { ref: false });
+    const problems =
+      this.#followers.length === 0 ? [] : new Set(await Promise.race([Promise.all(this.#followers), late]));
     for (const problem of problems) {
       if (problem !== undefined) this.#report.say(`some output may be missing: ${problem}`);
     }
@@ -207,8 +215,9 @@ export class TaskRun {
   #onInterruption(error: unknown): void {
     if (!this.#subscribedOnce && now() - this.#startedAt > FIRST_SUBSCRIPTION_MS_MAX)
       throw new Failure(reasonOf(error));
-    if (this.#interrupted) return;
+    if (this.#interrupted || this.#isLeaving) return;
     this.#interrupted = true;
+    this.#take({ type: "interrupted", reason: reasonOf(error) });
     this.#report.say(`${reasonOf(error)}; trying again`);
   }
 

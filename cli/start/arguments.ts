@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import * as v from "valibot";
 import { describeIssue } from "#protocol/json.ts";
-import { Failure } from "../failure.ts";
+import { UsageError } from "../failure.ts";
 
 /** Agents on one machine: more than this says more about the machine than about a cluster. */
 export const LOCAL_AGENTS_MAX = 64;
@@ -37,6 +37,6 @@ export type StartOptions = v.InferOutput<typeof startSchema>;
 
 export function parseStartOptions(given: unknown): StartOptions {
   const result = v.safeParse(startSchema, given);
-  if (!result.success) throw new Failure(result.issues[0]?.message ?? describeIssue(result.issues));
+  if (!result.success) throw new UsageError(result.issues[0]?.message ?? describeIssue(result.issues));
   return result.output;
 }

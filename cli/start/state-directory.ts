@@ -8,7 +8,7 @@ import { contextSchema, formatVerifiers, type Context } from "#protocol/credenti
 import { describeIssue } from "#protocol/json.ts";
 import type { Principal } from "#protocol/ids.ts";
 import { makeCredential, toJsonFile, writePrivate } from "../credentials.ts";
-import { Failure } from "../failure.ts";
+import { Failure, reasonOf } from "../failure.ts";
 
 const OWNER_ONLY_DIRECTORY = 0o700;
 
@@ -46,8 +46,12 @@ export class StateDirectory {
   }
 
   async make(): Promise<void> {
-    await mkdir(this.path, { recursive: true, mode: OWNER_ONLY_DIRECTORY });
-    await mkdir(this.plane, { recursive: true, mode: OWNER_ONLY_DIRECTORY });
+    try {
+      await mkdir(this.path, { recursive: true, mode: OWNER_ONLY_DIRECTORY });
+      await mkdir(this.plane, { recursive: true, mode: OWNER_ONLY_DIRECTORY });
+    } catch (error) {
+      throw new Failure(`cannot use ${this.path} as the state directory: ${reasonOf(error)}`);
+    }
   }
 
   /** The cluster that lives here, or was about to; undefined in a new directory. */

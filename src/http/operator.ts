@@ -94,5 +94,12 @@ export function operatorRoutes(): Hono<HttpEnv> {
     }
     return json(context, await context.get("plane").master().metrics());
   });
+  // Paths that exist, asked for in another way.
+  const known = new Set(app.routes.map(({ path }) => path));
+  for (const path of known) {
+    app.all(path, (context) =>
+      context.text(`Expecting one of { 'GET' }, but received '${context.req.method}'\n`, 405, { allow: "GET, HEAD" }),
+    );
+  }
   return app;
 }

@@ -13,8 +13,8 @@ import { completeTask, retire } from "./tasks.ts";
 export const RESUBSCRIBE_GRACE_MS = 600_000;
 /** A deadline that is found this late, ms, was not looked at in time: the plane itself was away. Alarms come within less. */
 const OVERDUE_MS = 2_000;
-/** Timers and dates have bounds: 100 years. */
-const FAILOVER_TIMEOUT_MS_MAX = 100 * 365 * 86_400_000;
+/** Longest `failover_timeout`, s: what Mesos' durations hold, 2^63 ns. */
+const FAILOVER_SECONDS_MAX = 9_223_372_036;
 
 export type Subscribed =
   | { readonly type: "subscribed"; readonly framework: FrameworkRecord }
@@ -75,6 +75,9 @@ function infoProblem(info: FrameworkInfo, id: FrameworkId | undefined): string |
   if (id !== undefined) {
     const problem = idProblem(id);
     if (problem !== undefined) return `framework_id: ${problem}`;
+  }
+  if ((info.failover_timeout ?? 0) > FAILOVER_SECONDS_MAX) {
+    return `framework_info: failover_timeout may be at most ${FAILOVER_SECONDS_MAX} s`;
   }
   const multiRole = info.capabilities.some((capability) => capability.type === "MULTI_ROLE");
   if (multiRole && info.role !== undefined) return "framework_info: 'role' may not be set together with MULTI_ROLE";
@@ -152,6 +155,7 @@ export function recoverFramework(master: Master, summary: FrameworkSummary, now:
     hostname: undefined,
     principal: undefined,
     webui_url: undefined,
+    labels: undefined,
     capabilities: summary.partitionAware ? [{ type: "PARTITION_AWARE" }] : [],
   };
   const framework = newFramework(summary.id, info, summary.principal as Principal | undefined, now);
@@ -169,8 +173,7 @@ export function disconnectStream(master: Master, streamId: StreamId, now: Millis
   }
 }
 
-const failoverMs = (framework: FrameworkRecord): number =>
-  Math.min((framework.info.failover_timeout ?? 0) * 1000, FAILOVER_TIMEOUT_MS_MAX);
+const failoverMs = (framework: FrameworkRecord): number => (framework.info.failover_timeout ?? 0) * 1000;
 
 function disconnect(master: Master, framework: FrameworkRecord, timeoutMs: number, now: Millis): void {
   framework.status = { state: "disconnected", deadline: millis(now + timeoutMs) };

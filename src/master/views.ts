@@ -1,5 +1,5 @@
 // What the operators' GET endpoints show, in Mesos' shapes (endpoints.md §3 and §4): the word there is "slave".
-import { toSeconds } from "#base/time.ts";
+import { millis, toSeconds } from "#base/time.ts";
 import type { FrameworkId, TaskId } from "#protocol/ids.ts";
 import { MESOFLARE_VERSION, VERSION_INFO } from "#protocol/version.ts";
 import { attributesObject } from "#resources/text.ts";
@@ -110,6 +110,7 @@ function frameworkView(master: Master, framework: FrameworkRecord): Json {
     registered_time: toSeconds(framework.registeredAt),
     unregistered_time: status.state === "removed" ? toSeconds(status.at) : 0,
     ...(framework.reregisteredAt === undefined ? {} : { reregistered_time: toSeconds(framework.reregisteredAt) }),
+    ...(info.labels === undefined ? {} : { labels: info.labels.labels }),
     ...(framework.principal === undefined ? {} : { principal: framework.principal }),
     resources: resourcesObject(add(used, offered)),
     ...(isMultiRole(framework) ? { roles: info.roles } : { role: roleOf(framework) }),
@@ -175,7 +176,8 @@ export function stateView(master: Master): Json {
   const { frameworks, completed_frameworks } = frameworksView(master, { frameworkId: undefined });
   return {
     ...VERSION_INFO,
-    start_time: toSeconds(master.startedAt),
+    // The master is the epoch: an instance that took it over later did not start it.
+    start_time: toSeconds(millis(Math.min(master.startedAt, master.electedAt))),
     elected_time: toSeconds(master.electedAt),
     id: master.masterId,
     pid: info.pid,

@@ -14,7 +14,7 @@ import {
 } from "./ids.ts";
 import { bool, list, numeric, optional, optionalName } from "./json.ts";
 import type { Attribute, Resource } from "./resource.ts";
-import { killPolicy, taskInfoSchema, type TaskStatus } from "./task.ts";
+import { killPolicy, labels, taskInfoSchema, type TaskStatus } from "./task.ts";
 
 /** Largest body of one call, bytes. */
 export const CALL_BYTES_MAX = 4 * 1024 * 1024;
@@ -58,6 +58,7 @@ export const frameworkInfoSchema = v.object({
   principal: optional(text),
   webui_url: optional(text),
   capabilities: list(v.object({ type: optional(v.string()) }), 64),
+  labels: optional(labels),
 });
 export type FrameworkInfo = v.InferOutput<typeof frameworkInfoSchema>;
 

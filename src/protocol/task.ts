@@ -41,7 +41,7 @@ export const LABELS_MAX = 256;
 
 const shortText = v.pipe(v.string(), v.maxLength(1024));
 
-const labels = v.object({ labels: list(v.object({ key: shortText, value: optional(shortText) }), LABELS_MAX) });
+export const labels = v.object({ labels: list(v.object({ key: shortText, value: optional(shortText) }), LABELS_MAX) });
 
 export const commandSchema = v.object({
   value: optional(v.pipe(v.string(), v.maxLength(COMMAND_BYTES_MAX))),

@@ -11,6 +11,7 @@ export interface FrameworkRequest {
   readonly roles?: FrameworkInfo["roles"];
   readonly principal?: string;
   readonly capabilities?: readonly { readonly type: string }[];
+  readonly labels?: { readonly labels: readonly { readonly key: string; readonly value?: string }[] };
 }
 
 /** With `shell` false, `value` is the program and `arguments` its argv, [0] included. The default of `shell` is true. */

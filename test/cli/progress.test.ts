@@ -8,6 +8,7 @@ import {
   EXPLAIN_AFTER_MS,
   initialProgress,
   RECONCILE_AGAIN_MS,
+  STOP_MS_MAX,
   step,
   type Effect,
   type Input,
@@ -156,4 +157,38 @@ test("a task that ends by itself before the kill reaches it keeps its own code",
     [update("TASK_FINISHED", { message: "Command exited with status 0" }), 2],
   ]);
   expect(ended.progress.current).toMatchObject({ ending: { exitCode: 0 } });
+});
+
+test("an end that nobody confirms is not waited for without end, and says so", () => {
+  const stop: Input = { type: "stop", cause: { type: "timeout" } };
+  const launched = [[offers(offer("O1", "a", 2)), 0] as const, [stop, 1000] as const];
+  expect(play([...launched, [{ type: "tick" }, 1000 + STOP_MS_MAX - 1]]).types).toEqual([]);
+  const { progress, types } = play([...launched, [{ type: "tick" }, 1000 + STOP_MS_MAX]]);
+  expect(types).toEqual(["leave"]);
+  expect(progress.current).toMatchObject({
+    phase: "over",
+    ending: { exitCode: 124, message: expect.stringContaining("not confirmed") },
+  });
+});
+
+test("waiting for a plane that does not answer is told as that, also when the time is over", () => {
+  const away: Input = { type: "interrupted", reason: "connect ECONNREFUSED" };
+  const told = play([
+    [away, 0],
+    [{ type: "tick" }, EXPLAIN_AFTER_MS],
+  ]).effects;
+  expect(told).toMatchObject([{ type: "say", text: expect.stringContaining("ECONNREFUSED") }]);
+  const late = play([
+    [away, 0],
+    [{ type: "stop", cause: { type: "timeout" } }, 5000],
+  ]);
+  expect(late.progress.current).toMatchObject({
+    ending: { exitCode: 124, message: expect.stringContaining("ECONNREFUSED") },
+  });
+  const back = play([
+    [away, 0],
+    [subscribed, 10],
+    [{ type: "tick" }, EXPLAIN_AFTER_MS],
+  ]).effects;
+  expect(back).toMatchObject([{ type: "say", text: expect.stringContaining("no agent has offered") }]);
 });

@@ -70,8 +70,8 @@ test("kill refuses a task whose framework is connected", async () => {
 
 test("agents lists the agent, and every command knows --json and --help", async () => {
   const { agent, run } = await startCluster();
-  const { agents } = JSON.parse((await run("agents", "--json")).stdout) as { agents: { hostname: string }[] };
-  expect(agents.map(({ hostname }) => hostname)).toEqual([agent.hostname]);
+  const { slaves } = JSON.parse((await run("agents", "--json")).stdout) as { slaves: { hostname: string }[] };
+  expect(slaves.map(({ hostname }) => hostname)).toEqual([agent.hostname]);
   for (const command of ["run", "agents", "tasks", "logs", "kill"]) {
     const { code, stdout } = await run(command, "--help");
     expect(code).toBe(0);

@@ -248,6 +248,7 @@ export function frameworkInfo(more: Partial<FrameworkInfo>): FrameworkInfo {
     hostname: undefined,
     principal: undefined,
     webui_url: undefined,
+    labels: undefined,
     capabilities: [],
     ...more,
   };

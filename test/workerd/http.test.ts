@@ -125,6 +125,12 @@ test("a framework that is wrong in itself hears it as an ERROR event on a 200 st
   expect(await response.text()).toContain('"type":"ERROR"');
 });
 
+test("a failover timeout that no duration holds is refused", async () => {
+  await initialise();
+  const wrong = { type: "SUBSCRIBE", subscribe: { framework_info: { user: "u", name: "n", failover_timeout: 1e300 } } };
+  expect(await (await post(JSON.stringify(wrong))).text()).toContain("failover_timeout");
+});
+
 test("GET endpoints in Mesos' shapes and old names; jsonp; a timeout that is none", async () => {
   await initialise();
   const get = async (path: string) => request(path, { as: "reader" });
@@ -141,6 +147,10 @@ test("GET endpoints in Mesos' shapes and old names; jsonp; a timeout that is non
   expect((await get("/metrics/snapshot?timeout=5s")).status).toBe(400);
   expect((await get("/metrics/snapshot?timeout=5secs")).status).toBe(200);
   expect((await get("/nothing")).status).toBe(404);
+  for (const method of ["POST", "PUT", "DELETE"]) {
+    const response = await request("/state", { as: "reader", method });
+    expect([response.status, response.headers.get("allow")]).toEqual([405, "GET, HEAD"]);
+  }
   expect((await get("/agents/nobody/files/read?path=/")).status).toBe(404);
   expect((await get("/agents/nobody/etc/passwd")).status).toBe(404);
 });
