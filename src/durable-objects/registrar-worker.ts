@@ -86,7 +86,6 @@ export class RegistrarWorker<Env extends RegistrarWorkerEnv = RegistrarWorkerEnv
     for (;;) {
       const next = conversation.next();
       if (next.done === true) return next.value;
-      // oxlint-disable-next-line no-await-in-loop -- a conversation is one round after the other
       await this.#hold(next.value);
     }
   }

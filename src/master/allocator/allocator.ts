@@ -1,6 +1,6 @@
 // Which framework is offered an agent's free resources. First form: every framework has one role of weight 1, so fair share is
 // DRF among frameworks; each agent's free resources go whole to the framework with the lowest dominant share that does not
-// refuse them. Roles, quota and reservations come with the issue on frameworks; the decision stays a pure function.
+// refuse them. Roles, quota and reservations are not here yet.
 import type { Millis } from "#base/time.ts";
 import type { AgentId, FrameworkId } from "#protocol/ids.ts";
 import { add, contains, isEmpty, scalar, type ResourceSet } from "#resources/resources.ts";
