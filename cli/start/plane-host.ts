@@ -1,6 +1,8 @@
 // The process in which miniflare holds workerd: dist/plane-host.js, a child of the launcher in a session of its own, so
 // that Ctrl-C in the terminal reaches the launcher alone and the agents can still report while the plane is up.
 import { dirname } from "node:path";
+import type { Readable } from "node:stream";
+import { writePlaneLog } from "./plane-log.ts";
 import type { PlaneHostMessage, PlaneOptions, PlaneHostOrder } from "./plane-messages.ts";
 
 /** The newest that the pinned workerd takes; the same as in wrangler.toml. */
@@ -23,6 +25,14 @@ async function serve(options: PlaneOptions): Promise<() => Promise<void>> {
     port: options.port,
     cf: false, // or it would ask the network for a sample of request properties
     log: new Log(LogLevel.WARN),
+    handleRuntimeStdio: (...outputs: Readable[]) => {
+      for (const output of outputs)
+        writePlaneLog(
+          output,
+          (text) => process.stdout.write(text),
+          () => new Date(),
+        );
+    },
   });
   try {
     await miniflare.ready;
