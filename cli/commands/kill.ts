@@ -60,7 +60,7 @@ async function ownerOf(plane: Plane, task: TaskJson): Promise<FrameworkJson> {
   return owner;
 }
 
-/** A detached run has left for good, though the plane may take until its next heartbeat to notice that its stream is closed. */
+/** A detached run has left for good, though the plane may take some heartbeats to notice that its stream is closed. */
 const isDetached = ({ labels }: FrameworkJson): boolean =>
   labels?.some(({ key }) => key === DETACHED_LABEL.key) ?? false;
 

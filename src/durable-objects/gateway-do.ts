@@ -51,6 +51,8 @@ const TUNNEL_TIMEOUT_MS = 10_000;
 const QUEUED_BYTES_MAX = 32 * 1024 * 1024;
 /** Bytes of one batch: a call between objects has a bound of 32 MiB. */
 const BATCH_BYTES_MAX = 8 * 1024 * 1024;
+/** Longest reason in a message: the wire's own bound. */
+const REASON_LENGTH_MAX = 1024;
 /** How soon a gateway tells its live set again after the master did not take a batch, ms. */
 const RETRY_LIVE_MS = 5_000;
 
@@ -81,13 +83,9 @@ export class GatewayDO extends DurableObject<Env> {
     const { 0: client, 1: server } = new WebSocketPair();
     const socketId = crypto.randomUUID() as SocketId;
     this.ctx.acceptWebSocket(server, [socketId]);
-    this.#keep(server, openSession({ socketId, hostKey: hostKey.output, openedAt: now() }));
-    await this.#setSweep(
-      nextSweep(
-        [sessionOf(server)].flatMap((session) => session ?? []),
-        now(),
-      ),
-    );
+    const session = openSession({ socketId, hostKey: hostKey.output, openedAt: now() });
+    this.#keep(server, session);
+    await this.#setSweep(nextSweep([session], now()));
     return new Response(null, { status: 101, webSocket: client });
   }
 
@@ -191,11 +189,15 @@ export class GatewayDO extends DurableObject<Env> {
     this.webSocketClose(socket);
   }
 
-  /** One call to the master at a time; what comes meanwhile makes the next batch. */
+  /**
+   * One call to the master at a time; what comes meanwhile makes the next batch. A live set that is owed goes out even with
+   * an empty batch: in a call of its own it could overtake, or be overtaken by, a registration.
+   */
   async #flush(): Promise<void> {
     if (this.#flushing) return;
     this.#flushing = true;
     try {
+      if (this.#queue.length === 0 && !this.#liveReported) await this.#deliverBatch([]);
       while (this.#queue.length > 0) await this.#deliverBatch(this.#takeBatch());
     } finally {
       this.#flushing = false;
@@ -224,7 +226,8 @@ export class GatewayDO extends DurableObject<Env> {
       }
       const socket = this.#socket(item.socketId);
       if (socket === undefined) continue;
-      if (item.message.type === "register") send(socket, { type: "unavailable", reason: clip(answer.reason) });
+      if (item.message.type === "register")
+        send(socket, { type: "unavailable", reason: answer.reason.slice(0, REASON_LENGTH_MAX) });
       else if (item.message.type !== "statistics") {
         socket.close(CLOSE_AGAIN, clip(answer.reason));
         this.#liveReported = false;
@@ -306,7 +309,7 @@ export class GatewayDO extends DurableObject<Env> {
       socket.close(CLOSE_AGAIN, reason);
       this.#closed(session);
     }
-    if (!this.#liveReported) await this.#deliverBatch([]);
+    if (!this.#liveReported) await this.#flush();
     const sessions = this.ctx.getWebSockets().flatMap((socket) => sessionOf(socket) ?? []);
     await this.#setSweep(nextSweep(sessions, now()));
   }

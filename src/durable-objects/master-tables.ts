@@ -114,8 +114,8 @@ export class MasterTables {
 
   /** Writes what is marked. */
   save(master: Master): void {
-    const { agents, orders, frameworks, tasks, counters } = master.marked;
-    if (agents.size === 0 && orders.length === 0 && frameworks.size === 0 && tasks.size === 0 && !counters) return;
+    const { agents, orders, frameworks, tasks, nextIds } = master.marked;
+    if (agents.size === 0 && orders.length === 0 && frameworks.size === 0 && tasks.size === 0 && !nextIds) return;
     this.#storage.transactionSync(() => {
       this.#saveNext(master);
       for (const change of orders) this.#saveOrder(change);
@@ -191,5 +191,5 @@ function clearMarks(master: Master): void {
   master.marked.orders.length = 0;
   master.marked.frameworks.clear();
   master.marked.tasks.clear();
-  master.marked.counters = false;
+  master.marked.nextIds = false;
 }

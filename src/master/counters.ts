@@ -1,4 +1,4 @@
-// The master's counters, named as in /metrics/snapshot; `docs` of each name are in Mesos' metrics list.
+// The master's counters under Mesos' 0.19 names, as /metrics/snapshot shows them. They count from this instance's start.
 export const COUNTERS = [
   "master/dropped_messages",
   "master/invalid_framework_to_executor_messages",

@@ -1,7 +1,7 @@
 // A framework's life: subscribe, disconnect, come back, be removed. The decision table is tasks-offers-and-operators §1.2.
 import { millis, type Millis } from "#base/time.ts";
 import { idProblem, type FrameworkId, type Principal, type StreamId } from "#protocol/ids.ts";
-import { HEARTBEAT_INTERVAL_SECONDS, type FrameworkInfo } from "#protocol/scheduler.ts";
+import { HEARTBEAT_INTERVAL_SECONDS, type FrameworkInfo, type SchedulerEvent } from "#protocol/scheduler.ts";
 import type { FrameworkSummary } from "#protocol/agent.ts";
 import { removeOffersOf } from "./offers.ts";
 import { isTerminal } from "#protocol/task.ts";
@@ -117,7 +117,7 @@ function connect(master: Master, framework: FrameworkRecord, streamId: StreamId)
   master.frameworks.set(framework.id, framework);
   master.marked.frameworks.add(framework.id);
   master.allocationDue = true;
-  const send = (event: Parameters<typeof pushEvent>[2]) => pushEvent(master, streamId, event);
+  const send = (event: SchedulerEvent) => master.effects.push({ type: "event", streamId, event });
   send({
     type: "SUBSCRIBED",
     subscribed: {
@@ -132,14 +132,6 @@ function connect(master: Master, framework: FrameworkRecord, streamId: StreamId)
     if (task.unacknowledged !== undefined) send({ type: "UPDATE", update: { status: task.unacknowledged } });
   }
   return { type: "subscribed", framework };
-}
-
-function pushEvent(
-  master: Master,
-  streamId: StreamId,
-  event: Extract<Master["effects"][number], { type: "event" }>["event"],
-): void {
-  master.effects.push({ type: "event", streamId, event });
 }
 
 /** A framework that only an agent's report names. It may subscribe with its id later. */

@@ -5,14 +5,13 @@ import { idProblem, type AgentId, type OfferId } from "#protocol/ids.ts";
 import type { Call } from "#protocol/scheduler.ts";
 import type { TaskInfo, TaskStatusReason } from "#protocol/task.ts";
 import {
-  add,
   contains,
-  NOTHING,
   fromResources,
   isEmpty,
   resourceProblem,
-  subtract,
   type ResourceSet,
+  subtract,
+  sum,
 } from "#resources/resources.ts";
 import { decline, recover, refusalMs, removeOffer } from "./offers.ts";
 import {
@@ -46,7 +45,7 @@ export function accept(master: Master, framework: FrameworkRecord, call: Accept,
     return;
   }
   for (const offer of offers.offers) master.offers.delete(offer.id);
-  let remaining = offers.offers.reduce((sum, offer) => add(sum, offer.resources), NOTHING);
+  let remaining = sum(offers.offers.map(({ resources }) => resources));
   for (const task of tasks) {
     const problem = taskProblem(framework, offers.agent.agentId, task, remaining);
     if (problem !== undefined) {

@@ -12,12 +12,20 @@ import {
   fromResources,
   isEmpty,
   subtract,
+  sum,
   toResources,
   type ResourceSet,
 } from "#resources/resources.ts";
 import { isTerminal } from "#protocol/task.ts";
 import { allocate, type Candidate, type FreeAgent } from "./allocator/allocator.ts";
-import { tell, type AgentRecord, type FrameworkRecord, type Master, type OfferRecord } from "./state.ts";
+import {
+  tell,
+  type AgentRecord,
+  type FrameworkRecord,
+  type Master,
+  type OfferRecord,
+  type TaskRecord,
+} from "./state.ts";
 
 /** Seconds that a refusal holds when the framework does not say. Source: Mesos Filters.refuse_seconds. */
 export const REFUSE_SECONDS_DEFAULT = 5;
@@ -45,35 +53,23 @@ export function resourcesOf(info: { readonly resources: readonly Resource[] }): 
   return made;
 }
 
+const liveSum = (tasks: Iterable<TaskRecord>): ResourceSet =>
+  sum([...tasks].filter(({ latest }) => !isTerminal(latest)).map(({ info }) => resourcesOf(info)));
+
+const offerSum = (master: Master, which: (offer: OfferRecord) => boolean): ResourceSet =>
+  sum([...master.offers.values()].filter(which).map(({ resources }) => resources));
+
 /** What an agent's tasks hold. A task that has ended holds nothing. */
-export function usedOn(master: Master, agentId: AgentId): ResourceSet {
-  let used = NOTHING;
-  for (const task of master.tasksByAgent.get(agentId) ?? []) {
-    if (!isTerminal(task.latest)) used = add(used, resourcesOf(task.info));
-  }
-  return used;
-}
+export const usedOn = (master: Master, agentId: AgentId): ResourceSet =>
+  liveSum(master.tasksByAgent.get(agentId) ?? []);
 
-export function usedBy(framework: FrameworkRecord): ResourceSet {
-  let used = NOTHING;
-  for (const task of framework.tasks.values()) {
-    if (!isTerminal(task.latest)) used = add(used, resourcesOf(task.info));
-  }
-  return used;
-}
+export const usedBy = (framework: FrameworkRecord): ResourceSet => liveSum(framework.tasks.values());
 
-export function offeredTo(master: Master, frameworkId: FrameworkId): ResourceSet {
-  let offered = NOTHING;
-  for (const offer of master.offers.values())
-    if (offer.frameworkId === frameworkId) offered = add(offered, offer.resources);
-  return offered;
-}
+export const offeredTo = (master: Master, frameworkId: FrameworkId): ResourceSet =>
+  offerSum(master, (offer) => offer.frameworkId === frameworkId);
 
-export function offeredOn(master: Master, agentId: AgentId): ResourceSet {
-  let offered = NOTHING;
-  for (const offer of master.offers.values()) if (offer.agentId === agentId) offered = add(offered, offer.resources);
-  return offered;
-}
+export const offeredOn = (master: Master, agentId: AgentId): ResourceSet =>
+  offerSum(master, (offer) => offer.agentId === agentId);
 
 /** Free on each agent: total − used − offered. An agent that uses more than its (changed) total has nothing free. */
 function freeAgents(master: Master): readonly FreeAgent[] {
@@ -113,10 +109,8 @@ export function allocateDue(master: Master, now: Millis): void {
     });
   }
   if (candidates.length === 0) return;
-  let total = NOTHING;
-  for (const agent of master.agents.values()) {
-    if (agent.connection !== undefined) total = add(total, resourcesOf(agent.info));
-  }
+  const here = [...master.agents.values()].filter(({ connection }) => connection !== undefined);
+  const total = sum(here.map(({ info }) => resourcesOf(info)));
   const made = new Map<FrameworkId, Offer[]>();
   for (const { frameworkId, agentId, resources } of allocate(freeAgents(master), candidates, total, now)) {
     const id = `${master.masterId}-O${master.nextOffer++}` as OfferId;

@@ -114,7 +114,7 @@ function joinsPending(master: Master, { from, hostKey }: AgentSender, tasks: rea
 
 function admit(master: Master, sender: AgentSender, { info, system }: Register, tasks: readonly TaskReport[]): void {
   const agentId = `${master.masterId}-S${master.nextAgent++}` as AgentId;
-  master.marked.counters = true;
+  master.marked.nextIds = true;
   const { hostKey, principal } = sender;
   const operation = { type: "admit-agent", agentId, info, hostKey, principal } as const;
   commit(master, { ...sender, agentId, info, tasks, system, first: true }, operation, "first registration");

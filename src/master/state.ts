@@ -186,7 +186,8 @@ export type OrderChange =
 
 /** Keys of records that differ from their rows. */
 export interface Marked {
-  counters: boolean;
+  /** A counter that makes ids went on: the next instance must not give them again. */
+  nextIds: boolean;
   /** What happened to orders, in order: their rows follow. */
   readonly orders: OrderChange[];
   readonly agents: Set<AgentId>;
@@ -225,7 +226,7 @@ export function newMaster(start: {
     nextRegistration: 0,
     allocationDue: false,
     effects: [],
-    marked: { counters: false, orders: [], agents: new Set(), frameworks: new Set(), tasks: new Map() },
+    marked: { nextIds: false, orders: [], agents: new Set(), frameworks: new Set(), tasks: new Map() },
   };
 }
 

@@ -58,7 +58,7 @@ const END_COUNTER: Partial<Record<TaskState, CounterName>> = {
   TASK_GONE: "master/tasks_lost",
 };
 
-export function countEnd(master: Master, state: TaskState): void {
+function countEnd(master: Master, state: TaskState): void {
   const counter = END_COUNTER[state];
   if (counter !== undefined) master.counters[counter]++;
 }
@@ -103,7 +103,7 @@ export function onUpdate(
   return "forwarded";
 }
 
-/** The framework has the update `uuid`. True when that was the task's end and the record has moved to the history. */
+/** The framework has the update `uuid`. If that was the task's end, its record moves to the history. */
 export function onAcknowledged(master: Master, framework: FrameworkRecord, taskId: TaskId, uuid: string): void {
   const task = framework.tasks.get(taskId);
   if (task === undefined || task.unacknowledged?.uuid !== uuid) return;
