@@ -1,12 +1,17 @@
 // `npm run --silent bench -- NAME [--json]`. Needs a build (`npm run build`); prints progress nowhere but on stderr.
 import { parseArgs } from "node:util";
 import { launch } from "./launch.ts";
+import { log } from "./log.ts";
 import { ready } from "./ready.ts";
 import { formatJson, formatText, type Report } from "./report.ts";
 
 const TASKS_DEFAULT = 200;
 
-const BENCHES: Readonly<Record<string, (flags: { readonly tasks: number }) => Promise<Report>>> = { launch, ready };
+const BENCHES: Readonly<Record<string, (flags: { readonly tasks: number }) => Promise<Report>>> = {
+  launch,
+  log,
+  ready,
+};
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -15,6 +15,9 @@ export const signalExit = (signal: number): number => 128 + signal;
 export const EXIT_CODES_HELP = `
 Exit codes: 0 ok, 1 failed, 2 wrong usage.`;
 
+export const VERIFY_EXIT_CODES_HELP = `
+Exit codes: 0 nothing wrong, 1 something was found or the command failed, 2 wrong usage.`;
+
 export const RUN_EXIT_CODES_HELP = `
 Exit codes: the task's own code; 128+N when signal N ended it; 124 when --timeout was over;
 125 when the command line or the plane failed (wrong usage included); 130 after Ctrl-C.

@@ -7,6 +7,7 @@ import { addAgents } from "./commands/agents.ts";
 import { addCredential } from "./commands/credential.ts";
 import { addInit } from "./commands/init.ts";
 import { addKill } from "./commands/kill.ts";
+import { addLog } from "./commands/log.ts";
 import { addLogs } from "./commands/logs.ts";
 import { addRun } from "./commands/run.ts";
 import { addStart } from "./commands/start.ts";
@@ -25,7 +26,8 @@ const program = new Command("mesoflare")
   .enablePositionalOptions()
   .exitOverride();
 
-for (const add of [addRun, addAgents, addTasks, addLogs, addKill, addStart, addInit, addCredential]) add(program);
+for (const add of [addRun, addAgents, addTasks, addLogs, addKill, addStart, addInit, addLog, addCredential])
+  add(program);
 // Options of `run` end where the task's command begins, with or without '--'.
 program.commands.find((command) => command.name() === "run")?.passThroughOptions();
 

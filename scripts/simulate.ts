@@ -1,25 +1,28 @@
 // Runs seeds of the simulation and says what they found. `npm run simulate -- --help`
 import { parseArgs } from "node:util";
-import { BROKEN_RULES, type BrokenRule } from "../test/simulation/replica-host.ts";
-import { FAULT_KINDS, Simulation, type SimulationResult } from "../test/simulation/simulation.ts";
+import { BROKEN_RULES, type BrokenRule, isBrokenRule } from "../test/simulation/broken-rules.ts";
+import { FAULT_KINDS } from "../test/simulation/faults.ts";
+import { Simulation, type SimulationResult, TICK_MS } from "../test/simulation/simulation.ts";
 
 const USAGE = `Runs the log and the Registrar on virtual time with faults, and checks every message.
 
-  npm run simulate -- [--seeds A..B] [--break H1|H2|H3]
-  npm run simulate -- --replay SEED [--break H1|H2|H3]
+  npm run simulate -- [--seeds A..B] [--break RULE]
+  npm run simulate -- --replay SEED [--break RULE]
 
   --seeds A..B   seeds to run, both included (default 1..200)
   --replay SEED  one seed, with its counts
   --break RULE   switch a rule off; a violation is then expected, and exit 1
-                   H1  an accepted write raises the promise
-                   H2  a replica that lost its storage does not vote
-                   H3  a refused writer stops
+${Object.entries(BROKEN_RULES)
+  .map(([name, rule]) => `                   ${name.padEnd(10)}  ${rule}`)
+  .join("\n")}
   --help         this text
 
 Exit: 0 no violation, 1 a violation, 2 usage.`;
 
-/** Failing seeds printed before the run ends. */
+/** Failing seeds after which the run ends; one, when a rule is off. */
 const FAILURES_MAX = 10;
+/** Seeds between two marks of progress on a terminal. */
+const PROGRESS_SEEDS = 100;
 
 interface Request {
   readonly from: number;
@@ -50,9 +53,9 @@ function parseRequest(): Request {
     console.log(USAGE);
     process.exit(0);
   }
-  const broken = BROKEN_RULES.find((rule) => rule === values.break);
+  const broken = values.break !== undefined && isBrokenRule(values.break) ? values.break : undefined;
   if (values.break !== undefined && broken === undefined) {
-    return usageError(`no rule '${values.break}', there are ${BROKEN_RULES.join(", ")}`);
+    return usageError(`no rule '${values.break}', there are ${Object.keys(BROKEN_RULES).join(", ")}`);
   }
   if (values.seeds !== undefined && values.replay !== undefined)
     return usageError("give --seeds or --replay, not both");
@@ -65,21 +68,26 @@ function parseRequest(): Request {
   return { from, to, broken };
 }
 
+const SUMMED = ["messages", "chosen", "acknowledged", "elections", "changes", "truncated", "simulatedMs"] as const;
+
 const { from, to, broken } = parseRequest();
-const totals = { messages: 0, chosen: 0, acknowledged: 0, elections: 0 };
+const totals = Object.fromEntries(SUMMED.map((name) => [name, 0])) as Record<(typeof SUMMED)[number], number>;
 const faults = Object.fromEntries(FAULT_KINDS.map((kind) => [kind, 0]));
 const failures: SimulationResult[] = [];
+const isShown = process.stderr.isTTY && to - from >= PROGRESS_SEEDS;
 let seeds = 0;
-for (let seed = from; seed <= to && failures.length < FAILURES_MAX; seed++) {
+const startedAt = performance.now();
+for (let seed = from; seed <= to && failures.length < (broken === undefined ? FAILURES_MAX : 1); seed++) {
   const result = new Simulation(seed, { broken }).run();
   seeds += 1;
-  totals.messages += result.messages;
-  totals.chosen += result.chosen;
-  totals.acknowledged += result.acknowledged;
-  totals.elections += result.elections;
+  for (const name of SUMMED) totals[name] += result[name];
   for (const kind of FAULT_KINDS) faults[kind] = (faults[kind] ?? 0) + result.faults[kind];
   if (result.violations.length > 0) failures.push(result);
+  if (isShown && seeds % PROGRESS_SEEDS === 0) process.stderr.write(`\r${seeds} of ${to - from + 1} seeds`);
 }
+if (isShown) process.stderr.write("\n");
+const seconds = (performance.now() - startedAt) / 1000;
+const ticks = Math.round(totals.simulatedMs / TICK_MS);
 
 console.log(
   `seeds        ${seeds} (${from}..${from + seeds - 1})${broken === undefined ? "" : `, rule ${broken} off`}`,
@@ -87,8 +95,11 @@ console.log(
 console.log(`messages     ${totals.messages}`);
 console.log(`faults       ${FAULT_KINDS.map((kind) => `${kind} ${faults[kind]}`).join(", ")}`);
 console.log(`elections    ${totals.elections}`);
-console.log(`positions    ${totals.chosen} chosen`);
-console.log(`operations   ${totals.acknowledged} acknowledged`);
+console.log(`membership   ${totals.changes} changes`);
+console.log(`positions    ${totals.chosen} chosen, ${totals.truncated} of them truncated`);
+console.log(`appends      ${totals.acknowledged} entries acknowledged`);
+console.log(`simulated    ${Math.round(totals.simulatedMs / 1000)} s, ${ticks} ticks of ${TICK_MS} ms`);
+console.log(`speed        ${(seeds / seconds).toFixed(1)} seeds/s, ${Math.round(ticks / seconds)} ticks/s`);
 console.log(`violations   ${failures.length === 0 ? "none" : `in ${failures.length} seeds`}`);
 for (const { seed, violations } of failures) {
   console.log(`\nseed ${seed}:`);

@@ -4,11 +4,13 @@ import { millis, type Millis } from "#base/time.ts";
 import { newTimer, record, timerMetrics } from "#metrics/timer.ts";
 import type { MasterId } from "#protocol/ids.ts";
 import type { CandidateId } from "../log/ballot.ts";
-import type { LogStatus, RegistrarCalls, Unavailable } from "../log/calls.ts";
+import type { LogStatus, MembershipChange, RegistrarCalls, StatusCall, Unavailable } from "../log/calls.ts";
+import type { ChangeOutcome } from "../log/coordinator.ts";
 import type { ClusterId } from "../log/entry.ts";
 import type { RegistryOperation } from "../registrar/operations.ts";
 import {
   createRegistrar,
+  nextWake,
   queuedOperations,
   registrySizeBytes,
   step,
@@ -17,6 +19,7 @@ import {
   type RegistrarInput,
 } from "../registrar/registrar.ts";
 import type { MasterTables } from "./master-tables.ts";
+import { note } from "./note.ts";
 
 /** Age of the last quorum confirmation at which a new one is asked for before anything leaves, ms. */
 const CONFIRMATION_MS_MAX = 5_000;
@@ -58,6 +61,11 @@ export class Candidate {
   #waiters: ((leadership: Leadership) => void)[] = [];
   /** Calls to the log that have not been answered: while there is one, an answer to the waiters will come. */
   #asked = 0;
+  #wake: { readonly at: Millis; readonly handle: ReturnType<typeof setTimeout> } | undefined;
+  readonly #changes = new Map<number, (outcome: ChangeOutcome) => void>();
+  /** Changes of the membership count downwards, operations of the master upwards: one number space for the Registrar. */
+  #lastChange = -1;
+  #storedMembership = 0;
 
   constructor(options: CandidateOptions) {
     this.#options = options;
@@ -110,6 +118,28 @@ export class Candidate {
     this.#turn(this.#registrar, { type: "apply", id, audited: { operation, audit: { who, why, when: now() } } });
   }
 
+  /** Changes the membership of the log; resolves when the change is chosen, or it is clear that it is not. */
+  async changeMembership(change: MembershipChange): Promise<ChangeOutcome> {
+    const leadership = await this.lead();
+    if (leadership.type === "not-leading") return { type: "refused", reason: leadership.reason };
+    const registrar = this.#registrar;
+    if (registrar === undefined) return { type: "refused", reason: this.#reason };
+    const id = --this.#lastChange;
+    const { promise, resolve } = Promise.withResolvers<ChangeOutcome>();
+    this.#changes.set(id, resolve);
+    this.#turn(registrar, { type: "change-membership", id, change });
+    return promise;
+  }
+
+  /** What this candidate can tell somebody who asks the replicas themselves. */
+  logKnowledge(): StatusCall {
+    const known = this.#options.tables.meta("electorate");
+    const phase = this.#registrar?.coordinator.phase;
+    const change = phase?.state === "elected" ? phase.change?.change : undefined;
+    if (change === undefined || change.type === "remove") return { known };
+    return { known, also: [change.type === "add" ? change.replica : change.by] };
+  }
+
   /** The `registrar/*` keys; those that nothing was measured for yet are absent, as in Mesos. */
   metrics(replicas: number, at: Millis): Record<string, number> {
     const registrar = this.#registrar;
@@ -152,6 +182,7 @@ export class Candidate {
       newMasterId: crypto.randomUUID() as MasterId,
       clusterId,
       storedBallot: tables.meta("ballot"),
+      known: tables.meta("electorate"),
       cachedEpoch: tables.meta("epoch")?.epoch,
     });
     return this.#registrar;
@@ -160,7 +191,7 @@ export class Candidate {
   async #learnClusterId(): Promise<ClusterId | undefined> {
     let status: LogStatus;
     try {
-      status = await this.#options.log().status();
+      status = await this.#options.log().status(this.logKnowledge());
     } catch (error) {
       this.#reason = `the log did not answer: ${String(error)}`;
       return undefined;
@@ -186,6 +217,34 @@ export class Candidate {
       throw error;
     }
     this.#options.afterTurn();
+    this.#storeMembership(registrar);
+    this.#setWake(registrar);
+  }
+
+  /** The next instance begins its election with these replicas: those of the configuration may all have been replaced. */
+  #storeMembership({ coordinator: { known } }: Registrar): void {
+    const { tables } = this.#options;
+    if (known === undefined || known.position === this.#storedMembership) return;
+    tables.setMeta("electorate", known);
+    this.#storedMembership = known.position;
+  }
+
+  #setWake(registrar: Registrar): void {
+    const at = nextWake(registrar);
+    if (this.#wake?.at === at) return;
+    if (this.#wake !== undefined) clearTimeout(this.#wake.handle);
+    this.#wake = undefined;
+    if (at === undefined) return;
+    const onDue = (): void => {
+      this.#wake = undefined;
+      this.#turn(registrar, { type: "tick" });
+    };
+    this.#wake = { at, handle: setTimeout(onDue, Math.max(0, at - Date.now())) };
+  }
+
+  #onChanged(id: number, outcome: ChangeOutcome): void {
+    this.#changes.get(id)?.(outcome);
+    this.#changes.delete(id);
   }
 
   #do(registrar: Registrar, effect: RegistrarEffect): void {
@@ -218,6 +277,35 @@ export class Candidate {
         );
         return;
       }
+      case "gather":
+        setTimeout(() => this.#turn(registrar, { type: "gathered" }), 0);
+        return;
+      // Beside #ask: no answer to these tells who leads, and a preparation may take long.
+      case "settle": {
+        const { ballot } = effect.call;
+        void this.#attempt((log) => log.settle(effect.call)).then((answer) =>
+          this.#turn(registrar, { type: "settle-answered", ballot, answer }),
+        );
+        return;
+      }
+      case "prepare": {
+        const { ballot } = effect;
+        void this.#attempt((log) => log.prepare(effect.call)).then((answer) =>
+          this.#turn(registrar, { type: "prepare-answered", ballot, answer }),
+        );
+        return;
+      }
+      case "read": {
+        const { ballot } = effect;
+        void this.#ask((log) => log.read(effect.call)).then((answer) =>
+          this.#turn(registrar, { type: "read-answered", ballot, answer }),
+        );
+        return;
+      }
+      case "membership-changed":
+        note("the membership of the log", { outcome: effect.outcome });
+        this.#onChanged(effect.id, effect.outcome);
+        return;
       case "leading":
         this.#leading = true;
         this.#options.onLeading(registrar, effect);
@@ -234,6 +322,10 @@ export class Candidate {
         this.#leading = false;
         this.#reason = effect.reason;
         this.#retryAt = effect.retryAt;
+        for (const id of effect.ids) {
+          const reason = `${effect.reason}; whether the change was made, 'mesoflare log status' tells`;
+          this.#onChanged(id, { type: "unknown", reason });
+        }
         this.#options.onNotLeading(effect);
         this.#resolve();
         return;
@@ -241,16 +333,19 @@ export class Candidate {
   }
 
   async #ask<T>(call: (log: RegistrarCalls) => Promise<T>): Promise<T | Unavailable> {
-    let answer: T | Unavailable;
     this.#asked++;
-    try {
-      answer = await call(this.#options.log());
-    } catch (error) {
-      answer = { type: "unavailable", reason: String(error), reachable: 0, replicas: 0 };
-    }
+    const answer = await this.#attempt(call);
     this.#asked--;
     this.#lastUnavailable = isUnavailable(answer) ? answer : undefined;
     return answer;
+  }
+
+  async #attempt<T>(call: (log: RegistrarCalls) => Promise<T>): Promise<T | Unavailable> {
+    try {
+      return await call(this.#options.log());
+    } catch (error) {
+      return { type: "unavailable", reason: String(error), reachable: 0, replicas: 0 };
+    }
   }
 }
 

@@ -7,7 +7,8 @@ import type { AgentId, MasterId, Principal, StreamId } from "#protocol/ids.ts";
 import type { BatchAnswer, DeliveryItem, GatewayBatch, GatewayItem, Located } from "#protocol/gateway.ts";
 import type { FrameworkInfo, MasterInfo } from "#protocol/scheduler.ts";
 import { MESOFLARE_VERSION } from "#protocol/version.ts";
-import type { BootstrapAnswer, RegistrarCalls } from "../log/calls.ts";
+import type { BootstrapAnswer, MembershipChange, RegistrarCalls, StatusCall } from "../log/calls.ts";
+import type { ChangeOutcome } from "../log/coordinator.ts";
 import type { ClusterId } from "../log/entry.ts";
 import { onAgentMessage } from "../master/agents.ts";
 import { adoptRegistry, onNotCommitted, onOutcome } from "../master/registration.ts";
@@ -32,6 +33,7 @@ import { Candidate, type Leadership } from "./candidate.ts";
 import type { Env } from "./env.ts";
 import { GatewayOutbox } from "./gateway-outbox.ts";
 import { MasterTables } from "./master-tables.ts";
+import { note } from "./note.ts";
 import { gatewayStub, MASTER_NAME } from "./peers.ts";
 import { Streams } from "./streams.ts";
 import { HEARTBEAT_INTERVAL_SECONDS } from "#protocol/scheduler.ts";
@@ -305,13 +307,34 @@ export class MasterDO extends DurableObject<Env> {
     if (known !== undefined && known !== clusterId) {
       return { type: "refused-bootstrap", reason: `this plane already has the cluster ${known}` };
     }
+    if (this.#tables.meta("bootstrapped") === true) return this.#initializedBefore(clusterId);
     const answer = await this.#log().bootstrap({ clusterId });
     if (answer.type === "bootstrapped") {
       this.#tables.setMeta("clusterId", clusterId);
+      this.#tables.setMeta("bootstrapped", true);
       this.#candidate.standSoon();
     }
     // A copy: what a call returned carries a disposer, and handing that on would keep this object from being evicted.
     return structuredClone(answer);
+  }
+
+  /** A repetition changes nothing, above all when every replica says that it is empty: that is a loss, and no new log hides it. */
+  async #initializedBefore(clusterId: ClusterId): Promise<BootstrapAnswer> {
+    const found = await this.#log().status(this.#candidate.logKnowledge());
+    if (found.clusterId === clusterId && found.electorate !== undefined) {
+      return { type: "bootstrapped", membership: structuredClone(found.electorate.membership) };
+    }
+    const reason = `cluster ${clusterId} was initialised before, and no quorum of its replicas answers that holds its log: some are away, their storage is lost, or this is another account or namespace. See 'mesoflare log status'; nothing makes a new cluster in its place`;
+    return { type: "refused-bootstrap", reason };
+  }
+
+  /** For whoever asks the replicas past the master: names that only the leader knows. */
+  logKnowledge(): StatusCall {
+    return this.#candidate.logKnowledge();
+  }
+
+  async changeMembership(change: MembershipChange): Promise<ChangeOutcome> {
+    return structuredClone(await this.#candidate.changeMembership(change));
   }
 
   async fromGateway(batch: GatewayBatch): Promise<BatchAnswer> {
@@ -432,10 +455,6 @@ export class MasterDO extends DurableObject<Env> {
       return { type: "absent", status: 503, reason: `agent ${agentId} is not connected` };
     return { type: "located", ...agent.connection, agentId };
   }
-}
-
-function note(message: string, details: Readonly<Record<string, unknown>>): void {
-  console.warn(JSON.stringify({ message, master: MASTER_NAME, ...details }));
 }
 
 /** Mesos' own port, which a plane on loopback listens on. */

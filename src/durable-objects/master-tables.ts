@@ -3,7 +3,7 @@
 import type { Millis } from "#base/time.ts";
 import type { AgentId, Epoch, FrameworkId, MasterId, TaskId } from "#protocol/ids.ts";
 import type { Ballot } from "../log/ballot.ts";
-import type { ClusterId } from "../log/entry.ts";
+import type { ClusterId, Electorate } from "../log/entry.ts";
 import {
   addTaskRecord,
   setConnection,
@@ -22,6 +22,10 @@ interface Meta {
   schema: number;
   ballot: Ballot;
   clusterId: ClusterId;
+  /** The bootstrap has succeeded: nothing makes this cluster again. */
+  bootstrapped: true;
+  /** The newest membership of the log that an instance knew. */
+  electorate: Electorate;
   epoch: { readonly epoch: Epoch; readonly masterId: MasterId; readonly electedAt: Millis };
   next: { readonly agent: number; readonly framework: number; readonly offer: number };
 }

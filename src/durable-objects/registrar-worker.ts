@@ -1,5 +1,5 @@
 // The shell of the log's calls: delivers the rounds of a conversation to the replicas and keeps their deadlines. It
-// holds nothing between calls. What a call decides is in src/log/{elect,append,confirm,read,bootstrap,status}.ts.
+// holds nothing between calls. What a call decides is in src/log/{elect,append,confirm,settle,prepare,read,…}.ts.
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { append } from "#log/append.ts";
 import { bootstrap } from "#log/bootstrap.ts";
@@ -13,18 +13,28 @@ import type {
   ElectAnswer,
   ElectCall,
   LogStatus,
+  PrepareAnswer,
+  PrepareCall,
   ReadAnswer,
   ReadCall,
   RegistrarCalls,
+  SettleAnswer,
+  SettleCall,
+  StatusCall,
+  VerifyAnswer,
+  VerifyCall,
 } from "#log/calls.ts";
 import { confirm } from "#log/confirm.ts";
-import { type Concluded, type Conversation, ROUND_DEADLINE_MS } from "#log/conversation.ts";
+import { type Conversation, RESEND_MS, ROUND_DEADLINE_MS } from "#log/conversation.ts";
 import { elect } from "#log/elect.ts";
 import type { ReplicaId } from "#log/entry.ts";
 import { envelope, type ReplicaAnswer } from "#log/messages.ts";
+import { prepare } from "#log/prepare.ts";
 import { read } from "#log/read.ts";
 import type { Heard, Round, Send } from "#log/round.ts";
+import { settle } from "#log/settle.ts";
 import { status } from "#log/status.ts";
+import { verify } from "#log/verify.ts";
 import type { ReplicaDO } from "./replica-do.ts";
 
 export interface RegistrarWorkerEnv {
@@ -44,42 +54,60 @@ export function replicaIds(replicas: string | undefined): readonly ReplicaId[] {
   return Array.from({ length: count }, (_, index) => `replica-${index + 1}` as ReplicaId);
 }
 
+/** An id is a hash of the name: made once for each isolate, not for each message. */
+const ids = new WeakMap<DurableObjectNamespace<ReplicaDO>, Map<ReplicaId, DurableObjectId>>();
+
+function idOf(namespace: DurableObjectNamespace<ReplicaDO>, replica: ReplicaId): DurableObjectId {
+  let known = ids.get(namespace);
+  if (known === undefined) ids.set(namespace, (known = new Map()));
+  let id = known.get(replica);
+  if (id === undefined) known.set(replica, (id = namespace.idFromName(replica)));
+  return id;
+}
+
 export class RegistrarWorker<Env extends RegistrarWorkerEnv = RegistrarWorkerEnv>
   extends WorkerEntrypoint<Env>
   implements RegistrarCalls
 {
   bootstrap(call: BootstrapCall): Promise<BootstrapAnswer> {
-    return this.#conclude(bootstrap(call, this.#seeds()));
+    return this.#converse(bootstrap(call, this.#seeds()));
   }
 
-  status(): Promise<LogStatus> {
-    return this.#conclude(status(this.#seeds()));
+  async status(call?: StatusCall): Promise<LogStatus> {
+    const found = await this.#converse(status(this.#seeds(), call));
+    return { ...found, replicas: await Promise.all(found.replicas.map((report) => this.#located(report))) };
   }
 
   elect(call: ElectCall): Promise<ElectAnswer> {
-    return this.#conclude(elect(call, this.#seeds()));
+    return this.#converse(elect(call, this.#seeds()));
   }
 
   append(call: AppendCall): Promise<AppendAnswer> {
-    return this.#conclude(append(call, this.#seeds()));
+    return this.#converse(append(call));
   }
 
   confirm(call: ConfirmCall): Promise<ConfirmAnswer> {
-    return this.#conclude(confirm(call, this.#seeds()));
+    return this.#converse(confirm(call));
+  }
+
+  settle(call: SettleCall): Promise<SettleAnswer> {
+    return this.#converse(settle(call));
+  }
+
+  prepare(call: PrepareCall): Promise<PrepareAnswer> {
+    return this.#converse(prepare(call));
   }
 
   read(call: ReadCall): Promise<ReadAnswer> {
-    return this.#conclude(read(call, this.#seeds()));
+    return this.#converse(read(call, this.#seeds()));
+  }
+
+  verify(call: VerifyCall): Promise<VerifyAnswer> {
+    return this.#converse(verify(call, this.#seeds()));
   }
 
   #seeds(): readonly ReplicaId[] {
     return replicaIds(this.env.REPLICAS);
-  }
-
-  async #conclude<Answer>(conversation: Conversation<Concluded<Answer>>): Promise<Answer> {
-    const { answer, background } = await this.#converse(conversation);
-    if (background !== undefined) this.ctx.waitUntil(this.#converse(background));
-    return answer;
   }
 
   async #converse<Result>(conversation: Conversation<Result>): Promise<Result> {
@@ -93,43 +121,71 @@ export class RegistrarWorker<Env extends RegistrarWorkerEnv = RegistrarWorkerEnv
   /** Resolves when the round is over, at the latest at its deadline; laggards finish behind the answer. */
   #hold(round: Round): Promise<void> {
     return new Promise((resolve) => {
-      const deadline = setTimeout(() => {
-        round.expire();
-        resolve();
-      }, ROUND_DEADLINE_MS);
-      const endIfOver = (): void => {
-        if (!round.isOver) return;
-        clearTimeout(deadline);
-        resolve();
-      };
       const deliver = async (send: Send): Promise<void> => {
         const heard = await this.#deliver(send);
         const followUps = round.hear(send.to, heard);
         endIfOver();
         await Promise.all(followUps.map(deliver));
       };
-      const deliveries = Promise.all(round.open().map(deliver));
-      this.ctx.waitUntil(deliveries);
+      const deliverAll = (sends: readonly Send[]): void => {
+        if (sends.length > 0) this.ctx.waitUntil(Promise.all(sends.map(deliver)));
+      };
+      let leftMs = ROUND_DEADLINE_MS;
+      const lookAgain = (): void => {
+        if (leftMs > 0) deliverAll(round.resend());
+        else {
+          round.expire();
+          leftMs = ROUND_DEADLINE_MS;
+        }
+        timer = wait();
+        endIfOver();
+      };
+      const wait = (): ReturnType<typeof setTimeout> => {
+        const ms = Math.min(RESEND_MS, leftMs);
+        leftMs -= ms;
+        return setTimeout(lookAgain, ms);
+      };
+      let timer = wait();
+      const endIfOver = (): void => {
+        if (!round.isOver) return;
+        clearTimeout(timer);
+        resolve();
+      };
+      deliverAll(round.open());
       endIfOver(); // a round may have nobody to ask
     });
   }
 
   async #deliver({ to, message }: Send): Promise<Heard> {
     try {
-      const namespace = this.env.REPLICA;
-      const locationHint = this.#locationHint(to);
-      // A fresh stub for each call: one that threw once stays broken.
-      const stub = namespace.get(namespace.idFromName(to), locationHint === undefined ? {} : { locationHint });
-      const answer: ReplicaAnswer = await stub.deliver(envelope(message));
+      const answer: ReplicaAnswer = await this.#replica(to).deliver(envelope(message));
       return { type: "answer", answer };
     } catch (error) {
       return { type: "unreachable", reason: String(error) };
     }
   }
 
+  /** A fresh stub for each call: one that threw once stays broken. The hint matters at the object's first call only. */
+  #replica(replica: ReplicaId): DurableObjectStub<ReplicaDO> {
+    const namespace = this.env.REPLICA;
+    const locationHint = this.#locationHint(replica);
+    return namespace.get(idOf(namespace, replica), locationHint === undefined ? {} : { locationHint });
+  }
+
   #locationHint(replica: ReplicaId): DurableObjectLocationHint | undefined {
     const index = Number(replica.slice("replica-".length)) - 1;
     const hint = (this.env.REPLICA_HINTS ?? "").split(",")[index]?.trim();
     return hint === undefined || hint === "" ? undefined : (hint as DurableObjectLocationHint);
+  }
+
+  /** Where a replica that was given a hint really runs: a hint is a wish, and an object never moves. */
+  async #located(report: LogStatus["replicas"][number]): Promise<LogStatus["replicas"][number]> {
+    const hint = this.#locationHint(report.id);
+    if (hint === undefined || report.status === "unreachable") return report;
+    try {
+      return { ...report, hint, colo: await this.#replica(report.id).colo() };
+    } catch {
+      return { ...report, hint };
+    }
   }
 }

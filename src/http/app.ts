@@ -6,6 +6,7 @@ import { needs } from "./access.ts";
 import { agentRoutes } from "./agent.ts";
 import { readBody } from "./body.ts";
 import type { HttpEnv, Plane } from "./http-env.ts";
+import { logRoutes } from "./log.ts";
 import type { Env } from "../durable-objects/env.ts";
 import { operatorRoutes } from "./operator.ts";
 import { onScheduler } from "./scheduler.ts";
@@ -19,11 +20,11 @@ const initSchema = v.object({
 });
 const INIT_BYTES_MAX = 1024;
 
-/** `planeOf` finds the objects behind a request's bindings. */
-export function app(planeOf: (env: Env) => Plane): Hono<HttpEnv> {
+/** `planeOf` finds the objects behind a request's bindings, and the Worker's own entry points in `exports` of its context. */
+export function app(planeOf: (env: Env, exports: unknown) => Plane): Hono<HttpEnv> {
   const routes = new Hono<HttpEnv>();
   routes.use(async (context, next) => {
-    context.set("plane", planeOf(context.env));
+    context.set("plane", planeOf(context.env, context.executionCtx.exports));
     await next();
   });
   for (const path of ["/api/v1/scheduler", "/master/api/v1/scheduler"]) {
@@ -38,10 +39,14 @@ export function app(planeOf: (env: Env) => Plane): Hono<HttpEnv> {
     if (!parsed.success) return context.text('the body is {"cluster_id": "<uuid>"}\n', 400);
     const answer = await context.get("plane").master().initialize(parsed.output.cluster_id);
     if (answer.type === "bootstrapped") {
-      return context.json({ cluster_id: parsed.output.cluster_id, replicas: answer.membership.replicas });
+      return context.json({
+        cluster_id: parsed.output.cluster_id,
+        replicas: answer.membership.seats.map(({ replica }) => replica),
+      });
     }
     return context.text(`${answer.reason}\n`, answer.type === "unavailable" ? 503 : 409);
   });
+  routes.route("/", logRoutes());
   routes.route("/", operatorRoutes());
   routes.route("/", agentRoutes());
   routes.notFound((context) => context.text("404: no such endpoint\n", 404));

@@ -4,7 +4,7 @@
 // Two phases, so that an interrupted bootstrap can be told from a replica that lost its storage: nobody votes before
 // everybody has started, hence EMPTY beside VOTING is always a loss and is refused.
 import type { BootstrapAnswer, BootstrapCall } from "./calls.ts";
-import type { Concluded, Conversation } from "./conversation.ts";
+import type { Conversation } from "./conversation.ts";
 import type { ClusterId, Membership, ReplicaId } from "./entry.ts";
 import type { ReplicaMessage, Standing } from "./messages.ts";
 import { describeAnswer, GatherRound } from "./round.ts";
@@ -13,13 +13,14 @@ import { describeAnswer, GatherRound } from "./round.ts";
 export function* bootstrap(
   { clusterId }: BootstrapCall,
   replicas: readonly ReplicaId[],
-): Conversation<Concluded<BootstrapAnswer>> {
-  const membership: Membership = { replicas };
+): Conversation<BootstrapAnswer> {
   const found = yield* askAll(replicas, () => ({ type: "status" }));
-  if (found.type !== "all") return { answer: found.answer };
+  if (found.type !== "all") return found.answer;
   const problem = bootstrapProblem(found.standings, clusterId);
-  if (problem !== undefined) return { answer: { type: "refused-bootstrap", reason: problem } };
+  if (problem !== undefined) return { type: "refused-bootstrap", reason: problem };
 
+  const seats = [...found.standings].map(([replica, { incarnation }]) => ({ replica, incarnation }));
+  const membership: Membership = { seats };
   const standings = [...found.standings.values()];
   if (standings.every(({ status }) => status === "empty" || status === "starting")) {
     const started = yield* askAll(replicas, (replicaId) => ({
@@ -28,12 +29,12 @@ export function* bootstrap(
       replicaId,
       membership,
     }));
-    if (started.type !== "all") return { answer: started.answer };
+    if (started.type !== "all") return started.answer;
   }
   const voting = yield* askAll(replicas, () => ({ type: "bootstrap-vote", clusterId }));
-  if (voting.type !== "all") return { answer: voting.answer };
+  if (voting.type !== "all") return voting.answer;
   const [first] = voting.standings.values();
-  return { answer: { type: "bootstrapped", membership: first?.membership ?? membership } };
+  return { type: "bootstrapped", membership: first?.electorate?.membership ?? membership };
 }
 
 /** Why these replicas may not be bootstrapped under this id, or undefined when they may. */

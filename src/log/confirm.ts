@@ -1,13 +1,11 @@
 // Asking whether a ballot still stands: a quorum that has promised nothing higher since.
 import type { ConfirmAnswer, ConfirmCall } from "./calls.ts";
-import { type Concluded, type Conversation, hold } from "./conversation.ts";
-import type { ReplicaId } from "./entry.ts";
+import { type Conversation, hold, unavailable } from "./conversation.ts";
 import { describeAnswer, QuorumRound } from "./round.ts";
 
-export function* confirm(call: ConfirmCall, seeds: readonly ReplicaId[]): Conversation<Concluded<ConfirmAnswer>> {
-  const { clusterId, ballot } = call;
+export function* confirm({ clusterId, ballot, electorate }: ConfirmCall): Conversation<ConfirmAnswer> {
   const round = new QuorumRound<true>({
-    seeds,
+    electorate,
     ask: (membershipPosition) => ({ type: "confirm", clusterId, membershipPosition, ballot }),
     judge(_from, answer) {
       if (answer.type === "confirmed") return { type: "vote", vote: true };
@@ -16,5 +14,6 @@ export function* confirm(call: ConfirmCall, seeds: readonly ReplicaId[]): Conver
     },
   });
   const confirmed = yield* hold(round);
-  return { answer: confirmed.type === "decided" ? { type: "confirmed" } : confirmed };
+  if (confirmed.type === "unavailable") return unavailable(confirmed);
+  return confirmed.type === "refused" ? confirmed : { type: "confirmed" };
 }

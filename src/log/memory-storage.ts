@@ -1,42 +1,55 @@
-// LogStorage in memory, for tests and the simulation. It keeps checksums as the SQLite form does, so that damage shows.
-import { recordChecksum } from "./checksum.ts";
-import type { Position } from "./entry.ts";
+// LogStorage in memory, for tests and the simulation. A record can be spoilt as a bad disk would, and shows it.
+import type { Incarnation, Position } from "./entry.ts";
 import { position } from "./entry.ts";
 import { entryLetters, type LogRecord } from "./record.ts";
-import {
-  EMPTY_METADATA,
-  type LogStorage,
-  type Metadata,
-  type PageBounds,
-  type PageRead,
-  type Persist,
-} from "./storage.ts";
-
-interface Row {
-  readonly record: LogRecord;
-  readonly checksum: number;
-}
+import type { Loaded, LogStorage, Metadata, PageBounds, PageRead, Persist } from "./storage.ts";
 
 export class MemoryLogStorage implements LogStorage {
-  #metadata: Metadata = EMPTY_METADATA;
-  readonly #rows = new Map<number, Row>();
+  #metadata: Metadata | undefined;
+  #isMetadataDamaged = false;
+  #rows = new Map<number, LogRecord>();
+  readonly #damaged = new Set<number>();
+  #missingFrom = 0;
+  #begin = 1;
   #end = 0;
 
-  load(): { readonly type: "metadata"; readonly metadata: Metadata } {
-    return { type: "metadata", metadata: this.#metadata };
+  load(): Loaded {
+    if (this.#isMetadataDamaged) return { type: "corrupt", reason: "the metadata fails its checksum" };
+    if (this.#metadata === undefined) return { type: "new" };
+    if (this.#metadata.missingFrom >= this.#missingFrom) return { type: "metadata", metadata: this.#metadata };
+    return { type: "metadata", metadata: { ...this.#metadata, missingFrom: position(this.#missingFrom) } };
   }
 
   persist(effects: readonly Persist[]): void {
     for (const effect of effects) {
-      if (effect.type === "persist-metadata") {
-        this.#metadata = effect.metadata;
-        continue;
-      }
-      for (const record of effect.records) {
-        this.#rows.set(record.position, { record, checksum: recordChecksum(record) });
-        this.#end = Math.max(this.#end, record.position);
+      switch (effect.type) {
+        case "persist-metadata":
+          this.#metadata = effect.metadata;
+          this.#isMetadataDamaged = false;
+          break;
+        case "persist-records":
+          this.#missingFrom = Math.max(this.#missingFrom, effect.missingFrom ?? 0);
+          for (const record of effect.records) {
+            this.#rows.set(record.position, record);
+            this.#damaged.delete(record.position);
+            if (record.position > this.#end) this.#end = record.position;
+          }
+          break;
+        case "drop-below":
+          for (; this.#begin < effect.to; this.#begin++) this.#drop(this.#begin);
+          break;
+        case "drop-from":
+          this.#missingFrom = Math.min(this.#missingFrom, effect.from);
+          for (; this.#end >= effect.from; this.#end--) this.#drop(this.#end);
+          while (this.#end > 0 && !this.#rows.has(this.#end)) this.#end--;
+          break;
       }
     }
+  }
+
+  #drop(at: number): void {
+    this.#rows.delete(at);
+    this.#damaged.delete(at);
   }
 
   end(): Position {
@@ -48,21 +61,42 @@ export class MemoryLogStorage implements LogStorage {
     const last = Math.min(to, this.#end);
     let letters = 0;
     for (let at: number = from; at <= last; at++) {
-      const row = this.#rows.get(at);
-      if (row === undefined) continue;
-      letters += entryLetters(row.record.entry);
+      const record = this.#rows.get(at);
+      if (record === undefined) continue;
+      letters += entryLetters(record.entry);
       if (records.length === entriesMax || (records.length > 0 && letters > lettersMax)) {
         return { type: "page", records, next: position(at) };
       }
-      if (recordChecksum(row.record) !== row.checksum) return { type: "corrupt", position: position(at) };
-      records.push(row.record);
+      if (this.#damaged.has(at)) return { type: "corrupt", range: { from: position(at), to: position(at) } };
+      records.push(record);
     }
     return { type: "page", records, next: undefined };
   }
 
-  /** Flips the stored checksum of a record, as a bad disk would. */
+  /** Flips a bit in a record; whoever does not look at checksums reads another value there. */
   damage(at: Position): void {
-    const row = this.#rows.get(at);
-    if (row !== undefined) this.#rows.set(at, { ...row, checksum: row.checksum ^ 1 });
+    if (this.#rows.has(at)) this.#damaged.add(at);
+  }
+
+  damageMetadata(): void {
+    this.#isMetadataDamaged = true;
+  }
+
+  /** A copy of the whole disk, as a snapshot keeps it. */
+  copy(): MemoryLogStorage {
+    const copied = new MemoryLogStorage();
+    copied.#metadata = this.#metadata;
+    copied.#isMetadataDamaged = this.#isMetadataDamaged;
+    copied.#rows = new Map(this.#rows);
+    for (const at of this.#damaged) copied.#damaged.add(at);
+    copied.#missingFrom = this.#missingFrom;
+    copied.#begin = this.#begin;
+    copied.#end = this.#end;
+    return copied;
+  }
+
+  /** What a replica would know after its process died. */
+  incarnation(): Incarnation | undefined {
+    return this.#metadata?.incarnation;
   }
 }

@@ -1,8 +1,9 @@
 // The edge of a replica: turns what arrived into a message, or says what is wrong with it. Written by hand, because the
 // log imports no schema library. It checks shapes and bounds; the replica decides everything else.
 import type { Ballot, CandidateId } from "./ballot.ts";
-import type { ClusterId, Entry, Membership, Position, ReplicaId } from "./entry.ts";
+import type { ClusterId, Electorate, Entry, Incarnation, Membership, Position, ReplicaId, Seat } from "./entry.ts";
 import {
+  BALLOT_JUMP_MAX,
   ENTRY_LETTERS_MAX,
   ID_LETTERS_MAX,
   PAGE_ENTRIES_MAX,
@@ -11,12 +12,15 @@ import {
   WRITE_ENTRIES_MAX,
   WRITE_LETTERS_MAX,
 } from "./limits.ts";
-import { LOG_MESSAGE_VERSION, type ReplicaMessage } from "./messages.ts";
+import { LOG_MESSAGE_VERSION, type ReplicaMessage, type Tombstone } from "./messages.ts";
 import { entryLetters, type LogRecord } from "./record.ts";
 
 export type ParsedMessage =
   | { readonly type: "message"; readonly message: ReplicaMessage }
   | { readonly type: "invalid"; readonly reason: string };
+
+/** Letters of what is wrong that an answer repeats. */
+const SHOWN_LETTERS_MAX = 64;
 
 /** Thrown and caught in this module only: the first thing that is wrong. */
 class Malformed extends Error {}
@@ -25,7 +29,7 @@ export function parseEnvelope(raw: unknown): ParsedMessage {
   try {
     const { v, message } = fields(raw, "envelope");
     if (v !== LOG_MESSAGE_VERSION) {
-      return { type: "invalid", reason: `message version ${String(v)}, this replica reads ${LOG_MESSAGE_VERSION}` };
+      return { type: "invalid", reason: `message version ${shown(v)}, this replica reads ${LOG_MESSAGE_VERSION}` };
     }
     return { type: "message", message: parseMessage(fields(message, "message")) };
   } catch (error) {
@@ -34,10 +38,10 @@ export function parseEnvelope(raw: unknown): ParsedMessage {
   }
 }
 
-/** The entry that a stored text holds, or undefined when it holds none. */
-export function parseEntryText(stored: string): Entry | undefined {
+/** The entries that a stored text holds, or undefined when it holds something else. */
+export function parseEntriesText(stored: string): readonly Entry[] | undefined {
   try {
-    return parseEntry(JSON.parse(stored));
+    return list(JSON.parse(stored), "entries", WRITE_ENTRIES_MAX).map(parseEntry);
   } catch {
     return undefined;
   }
@@ -48,64 +52,73 @@ function parseMessage(raw: Fields): ReplicaMessage {
     case "promise":
       return { ...header(raw), type: "promise", ballot: ballot(raw["ballot"]), from: positionOf(raw["from"], "from") };
     case "write":
-      return {
-        ...header(raw),
-        type: "write",
-        ballot: ballot(raw["ballot"]),
-        position: positionOf(raw["position"], "position"),
-        entries: entries(raw["entries"]),
-      };
+      return write(raw);
     case "learn":
       return {
-        ...header(raw),
         type: "learn",
+        clusterId: cluster(raw),
         ballot: ballot(raw["ballot"]),
         through: positionOf(raw["through"], "through"),
       };
     case "catch-up":
-      return { ...header(raw), type: "catch-up", records: records(raw["records"]) };
+      return {
+        type: "catch-up",
+        clusterId: cluster(raw),
+        tombstone: raw["tombstone"] === undefined ? undefined : tombstone(raw["tombstone"]),
+        records: records(raw["records"]),
+      };
     case "confirm":
       return { ...header(raw), type: "confirm", ballot: ballot(raw["ballot"]) };
     case "read":
       return {
-        ...header(raw),
         type: "read",
+        clusterId: cluster(raw),
         from: positionOf(raw["from"], "from"),
         to: raw["to"] === undefined ? undefined : positionOf(raw["to"], "to"),
         entriesMax: Math.min(integer(raw["entriesMax"], "entriesMax", 1), PAGE_ENTRIES_MAX),
       };
+    case "enlist":
+      return { type: "enlist", clusterId: cluster(raw), replicaId: replica(raw["replicaId"]) };
     case "status":
       return { type: "status" };
     case "bootstrap-start":
       return {
         type: "bootstrap-start",
-        clusterId: id(raw["clusterId"], "clusterId") as ClusterId,
-        replicaId: id(raw["replicaId"], "replicaId") as ReplicaId,
+        clusterId: cluster(raw),
+        replicaId: replica(raw["replicaId"]),
         membership: membership(raw["membership"]),
       };
     case "bootstrap-vote":
-      return { type: "bootstrap-vote", clusterId: id(raw["clusterId"], "clusterId") as ClusterId };
+      return { type: "bootstrap-vote", clusterId: cluster(raw) };
     default:
-      throw new Malformed(`no message of type ${String(raw["type"])}`);
+      throw new Malformed(`no message is of type ${shown(raw["type"])}`);
   }
 }
 
 function header(raw: Fields): { readonly clusterId: ClusterId; readonly membershipPosition: Position } {
-  return {
-    clusterId: id(raw["clusterId"], "clusterId") as ClusterId,
-    membershipPosition: positionOf(raw["membershipPosition"], "membershipPosition"),
-  };
+  return { clusterId: cluster(raw), membershipPosition: positionOf(raw["membershipPosition"], "membershipPosition") };
 }
 
-function entries(raw: unknown): readonly Entry[] {
-  const parsed = list(raw, "entries", WRITE_ENTRIES_MAX).map(parseEntry);
+function write(raw: Fields): ReplicaMessage {
+  const at = positionOf(raw["position"], "position");
+  const parsed = list(raw["entries"], "entries", WRITE_ENTRIES_MAX).map(parseEntry);
   if (parsed.length === 0) throw new Malformed("a write carries at least one entry");
   bounded(parsed, WRITE_LETTERS_MAX);
-  // The bootstrap alone sets the membership, and nothing truncates: see SPEC.md, "Not yet".
-  if (parsed.some(({ type }) => type === "membership" || type === "truncate")) {
-    throw new Malformed("a write carries nop and append entries");
+  for (const [index, entry] of parsed.entries()) {
+    if (entry.type === "membership" && index < parsed.length - 1) {
+      throw new Malformed("a membership entry is the last of its write");
+    }
+    keepsItself(entry, at + index);
   }
-  return parsed;
+  const { chosenThrough } = raw;
+  return {
+    ...header(raw),
+    type: "write",
+    ballot: ballot(raw["ballot"]),
+    position: at,
+    entries: parsed,
+    chosenThrough: chosenThrough === undefined ? undefined : positionOf(chosenThrough, "chosenThrough"),
+  };
 }
 
 function records(raw: unknown): readonly LogRecord[] {
@@ -123,11 +136,29 @@ function records(raw: unknown): readonly LogRecord[] {
     PAGE_LETTERS_MAX,
   );
   for (const [index, record] of parsed.entries()) {
+    keepsItself(record.entry, record.position);
     if (index > 0 && record.position !== (parsed[index - 1]?.position ?? 0) + 1) {
       throw new Malformed("records are consecutive");
     }
   }
   return parsed;
+}
+
+function tombstone(raw: unknown): Tombstone {
+  const { begin, electorate } = fields(raw, "tombstone");
+  return { begin: positionOf(begin, "begin"), electorate: electorateOf(electorate) };
+}
+
+function electorateOf(raw: unknown): Electorate {
+  const electorate = fields(raw, "electorate");
+  return {
+    membership: membership(electorate["membership"]),
+    position: positionOf(electorate["position"], "position"),
+  };
+}
+
+function keepsItself(entry: Entry, at: number): void {
+  if (entry.type === "truncate" && entry.to > at) throw new Malformed("a truncation keeps its own position");
 }
 
 function bounded(parsed: readonly Entry[], lettersMax: number): void {
@@ -148,26 +179,42 @@ function parseEntry(raw: unknown): Entry {
     case "truncate":
       return { type: "truncate", to: positionOf(entry["to"], "to") };
     default:
-      throw new Malformed(`no entry of type ${String(entry["type"])}`);
+      throw new Malformed(`an entry is of type ${shown(entry["type"])}, which this release does not know: upgrade it`);
   }
 }
 
 function membership(raw: unknown): Membership {
-  const replicas = list(fields(raw, "membership")["replicas"], "replicas", REPLICAS_MAX).map(
-    (item) => id(item, "replica") as ReplicaId,
-  );
-  if (replicas.length === 0) throw new Malformed("a membership names at least one replica");
-  if (new Set(replicas).size !== replicas.length) throw new Malformed("a membership names each replica once");
-  return { replicas };
+  const seats = list(fields(raw, "membership")["seats"], "seats", REPLICAS_MAX).map((item): Seat => {
+    const seat = fields(item, "seat");
+    return {
+      replica: replica(seat["replica"]),
+      incarnation: id(seat["incarnation"], "incarnation") as Incarnation,
+    };
+  });
+  if (seats.length === 0) throw new Malformed("a membership names at least one replica");
+  if (new Set(seats.map((seat) => seat.replica)).size !== seats.length) {
+    throw new Malformed("a membership names each replica once");
+  }
+  return { seats };
 }
+
+const cluster = (raw: Fields): ClusterId => id(raw["clusterId"], "clusterId") as ClusterId;
+const replica = (raw: unknown): ReplicaId => id(raw, "replica") as ReplicaId;
 
 function ballot(raw: unknown, counterMin = 1): Ballot {
   const { counter, candidate, nonce } = fields(raw, "ballot");
   return {
-    counter: integer(counter, "counter", counterMin),
+    counter: counterOf(counter, counterMin),
     candidate: text(candidate, "candidate", ID_LETTERS_MAX) as CandidateId,
     nonce: text(nonce, "nonce", ID_LETTERS_MAX),
   };
+}
+
+/** Whoever answers a ballot with a higher one must still have a whole number for it. */
+function counterOf(raw: unknown, min: number): number {
+  const counter = integer(raw, "counter", min);
+  if (counter > Number.MAX_SAFE_INTEGER - BALLOT_JUMP_MAX) throw new Malformed("counter is from the future");
+  return counter;
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -180,7 +227,13 @@ function fields(raw: unknown, what: string): Fields {
 function list(raw: unknown, what: string, lengthMax: number): readonly unknown[] {
   if (!Array.isArray(raw)) throw new Malformed(`${what} is no list`);
   if (raw.length > lengthMax) throw new Malformed(`${what} has more than ${lengthMax} items`);
-  return raw;
+  return Array.from(raw as readonly unknown[]); // an empty place becomes an item like any other, and is no object
+}
+
+/** Anything, in few words: what is wrong with a message may itself be of any size, or have no text at all. */
+function shown(raw: unknown): string {
+  if (typeof raw === "string") return `'${raw.slice(0, SHOWN_LETTERS_MAX)}'`;
+  return typeof raw === "number" || typeof raw === "boolean" ? String(raw) : `of type ${typeof raw}`;
 }
 
 function text(raw: unknown, what: string, lettersMax: number): string {

@@ -1,104 +1,201 @@
-// Reading without a ballot: what a quorum's records show to be chosen, as one prefix from the asked position on. It
-// raises no promise, so that it disturbs no leader; what it cannot show to be chosen it reports as undecided.
+// Reading without a ballot: what is chosen, as one prefix from the asked position on. It raises no promise, so that it
+// disturbs no leader; what it cannot show to be chosen it reports as undecided.
+//
+// Learned anywhere is chosen, so one replica that has learned the asked positions is enough. Only what nobody has learned
+// yet takes a quorum: the same value, accepted under the same ballot by q of them.
 import { compareBallots } from "./ballot.ts";
 import type { ReadAnswer, ReadCall } from "./calls.ts";
-import { type Concluded, type Conversation, hold } from "./conversation.ts";
-import type { ClusterId, Membership, Position, ReplicaId } from "./entry.ts";
-import { FIRST_POSITION, position, quorumOf } from "./entry.ts";
+import { type Conversation, hold, unavailable } from "./conversation.ts";
+import type { Electorate, ReplicaId } from "./entry.ts";
+import { position, quorumOf, replicasOf } from "./entry.ts";
 import { PAGE_ENTRIES_MAX } from "./limits.ts";
+import type { Page, ReadMessage, ReplicaAnswer, Standing, Tombstone } from "./messages.ts";
 import { isSameEntry, type LogRecord } from "./record.ts";
-import { describeAnswer, QuorumRound } from "./round.ts";
+import { describeAnswer, type Heard, type NoQuorum, QuorumRound, type Round, type Send } from "./round.ts";
 
-export interface ReadPage {
+/** Chosen records without a gap, from the asked position on or from the tombstone's. */
+export interface ChosenPage {
+  readonly type: "chosen";
   readonly records: readonly LogRecord[];
-  /** First position that this page says nothing about. */
-  readonly coversTo: number;
-  readonly missingFrom: number;
+  readonly tombstone: Tombstone | undefined;
+  readonly begin: number;
   readonly end: number;
 }
 
-export interface ReadQuestion {
-  readonly clusterId: ClusterId;
-  readonly from: Position;
-  readonly to?: Position;
-  readonly entriesMax: number;
-  readonly membershipPosition?: Position;
-}
-
-export function* read(call: ReadCall, seeds: readonly ReplicaId[]): Conversation<Concluded<ReadAnswer>> {
+export function* read(call: ReadCall, seeds: readonly ReplicaId[]): Conversation<ReadAnswer> {
   const entriesMax = Math.max(1, Math.min(call.entriesMax, PAGE_ENTRIES_MAX));
-  const round = yield* hold(readRound({ clusterId: call.clusterId, from: call.from, entriesMax }, seeds));
-  if (round.type === "refused") {
-    const { length } = seeds;
-    return { answer: { type: "unavailable", reason: "a replica refused to be read", reachable: 0, replicas: length } };
-  }
-  if (round.type === "unavailable") return { answer: round };
-  const pages = [...round.votes.values()];
-  const { records, decidedTo } = chosenRecords(pages, call.from, round.electorate.membership);
-  const kept = records.slice(0, entriesMax);
+  const found = yield* chosenPage({ ...call, entriesMax }, seeds);
+  if (found.type === "unavailable") return unavailable(found);
+  const { records, tombstone, begin, end } = found;
+  const first = tombstone?.begin ?? call.from;
   return {
-    answer: {
-      type: "entries",
-      entries: kept.map((record) => ({ position: record.position, entry: record.entry })),
-      begin: FIRST_POSITION,
-      decidedTo: position(kept.length < records.length ? call.from + kept.length : decidedTo),
-      end: position(Math.max(...pages.map((page) => page.end))),
-    },
+    type: "entries",
+    entries: records.map((record) => ({ position: record.position, entry: record.entry })),
+    begin: position(begin),
+    decidedTo: position(first + records.length),
+    end: position(end),
   };
 }
 
-export function readRound(question: ReadQuestion, seeds: readonly ReplicaId[]): QuorumRound<ReadPage> {
-  const { clusterId, from, to, entriesMax } = question;
-  return new QuorumRound<ReadPage>({
-    seeds,
-    ask: (known) => ({
-      type: "read",
-      clusterId,
-      membershipPosition: position(Math.max(known, question.membershipPosition ?? known)),
-      from,
-      to,
-      entriesMax,
-    }),
+/**
+ * One page of chosen records. Members of the known membership are asked first, then `seeds`; `except` is not, because the
+ * page is for it. Without any record, a quorum could not show that the first position asked for is chosen.
+ */
+export function* chosenPage(
+  call: ReadCall,
+  seeds: readonly ReplicaId[],
+  except?: ReplicaId,
+): Conversation<ChosenPage | NoQuorum> {
+  const { clusterId, from, to, entriesMax, known } = call;
+  const message: ReadMessage = { type: "read", clusterId, from, to, entriesMax };
+  const members = known === undefined ? [] : replicasOf(known.membership);
+  const names = new Set([...members, ...seeds]);
+  if (except !== undefined) names.delete(except);
+  const donor = new DonorRound([...names], message);
+  yield donor;
+  if (donor.found !== undefined) return donor.found;
+
+  const round = yield* hold(readRound(message, seeds, known));
+  if (round.type === "unavailable") return round;
+  if (round.type === "refused") {
+    const reason = "a replica refused to be read";
+    return {
+      type: "unavailable",
+      reason,
+      reachable: 0,
+      replicas: names.size,
+      electorate: known,
+      behind: [],
+      isLogKnown: true,
+      asked: [],
+    };
+  }
+  return agreedPage(round.electorate, [...round.votes.values()], from, entriesMax);
+}
+
+/** Asks one replica after another for what it has learned, until one has something to give. */
+class DonorRound implements Round {
+  readonly #names: readonly ReplicaId[];
+  readonly #message: ReadMessage;
+  #asked = 0;
+  #answered = 0;
+  #expired = false;
+  found: ChosenPage | undefined;
+
+  constructor(names: readonly ReplicaId[], message: ReadMessage) {
+    this.#names = names;
+    this.#message = message;
+  }
+
+  get isOver(): boolean {
+    return this.#expired || this.found !== undefined || this.#answered === this.#names.length;
+  }
+
+  open(): readonly Send[] {
+    return this.#next();
+  }
+
+  hear(_from: ReplicaId, heard: Heard): readonly Send[] {
+    if (this.isOver) return [];
+    this.#answered += 1;
+    if (heard.type === "answer") this.found = learnedPage(heard.answer, this.#message.from);
+    return this.isOver ? [] : this.#next();
+  }
+
+  /** The one that was asked takes its time: ask the next one as well. */
+  resend(): readonly Send[] {
+    return this.isOver ? [] : this.#next();
+  }
+
+  expire(): void {
+    this.#expired = true;
+  }
+
+  #next(): readonly Send[] {
+    const to = this.#names[this.#asked];
+    if (to === undefined) return [];
+    this.#asked += 1;
+    return [{ to, message: this.#message }];
+  }
+}
+
+/** What one answer shows to be chosen because it is learned there; undefined when that is nothing. */
+function learnedPage(answer: ReplicaAnswer, from: number): ChosenPage | undefined {
+  if (answer.type !== "page") return undefined;
+  const { page, standing, tombstone } = answer;
+  const records = consecutive(page.records, tombstone?.begin ?? from, standing.missingFrom);
+  if (records.length === 0 && tombstone === undefined) return undefined;
+  return { type: "chosen", records, tombstone, begin: standing.begin, end: standing.end };
+}
+
+/** The records of [from, before) up to the first gap. */
+function consecutive(records: readonly LogRecord[], from: number, before: number): readonly LogRecord[] {
+  const start = records.findIndex((record) => record.position === from);
+  if (start === -1) return [];
+  let length = 0;
+  for (const record of records.slice(start)) {
+    if (record.position !== from + length || record.position >= before) break;
+    length += 1;
+  }
+  return start === 0 && length === records.length ? records : records.slice(start, start + length);
+}
+
+interface ReadVote {
+  readonly page: Page;
+  readonly standing: Standing;
+  readonly tombstone: Tombstone | undefined;
+}
+
+function readRound(
+  message: ReadMessage,
+  seeds: readonly ReplicaId[],
+  known: Electorate | undefined,
+): QuorumRound<ReadVote> {
+  return new QuorumRound<ReadVote>({
+    electorate: { seeds, known },
+    ask: () => message,
     judge(_from, answer) {
       if (answer.type !== "page") return { type: "none", reason: describeAnswer(answer) };
-      const { page, standing } = answer;
-      const coversTo = page.next ?? standing.end + 1;
-      const vote = { records: page.records, coversTo, missingFrom: standing.missingFrom, end: standing.end };
-      return { type: "vote", vote };
+      const { page, standing, tombstone } = answer;
+      if (standing.status !== "voting") return { type: "none", reason: `${standing.status}: its records are no votes` };
+      return { type: "vote", vote: { page, standing, tombstone } };
     },
   });
 }
 
-/**
- * The chosen records from `from` on without a gap, and the first position not known to be chosen. Chosen means: learned
- * at any replica, or accepted by a quorum under the same ballot.
- */
-export function chosenRecords(
-  pages: readonly ReadPage[],
-  from: Position,
-  membership: Membership,
-): { readonly records: readonly LogRecord[]; readonly decidedTo: Position } {
+/** [L18] What a quorum's pages show to be chosen: learned at any of them, or accepted by q of them under one ballot. */
+function agreedPage(
+  { membership }: Electorate,
+  votes: readonly ReadVote[],
+  from: number,
+  entriesMax: number,
+): ChosenPage {
   const quorum = quorumOf(membership);
-  const byPosition = new Map<number, { record: LogRecord; learned: boolean }[]>();
-  for (const { records, missingFrom } of pages) {
-    for (const record of records) {
-      const seen = byPosition.get(record.position);
-      const item = { record, learned: record.position < missingFrom };
-      if (seen === undefined) byPosition.set(record.position, [item]);
+  const begin = Math.max(...votes.map(({ standing }) => standing.begin));
+  const end = Math.max(...votes.map(({ standing }) => standing.end));
+  const tombstone = votes.find((vote) => vote.tombstone?.begin === begin)?.tombstone;
+  const seenAt = new Map<number, { readonly record: LogRecord; readonly isLearned: boolean }[]>();
+  for (const { page, standing } of votes) {
+    for (const record of page.records) {
+      const item = { record, isLearned: record.position < standing.missingFrom };
+      const seen = seenAt.get(record.position);
+      if (seen === undefined) seenAt.set(record.position, [item]);
       else seen.push(item);
     }
   }
-  const chosen: LogRecord[] = [];
-  for (let at: number = from; ; at++) {
-    const seen = byPosition.get(at) ?? [];
-    const learned = seen.find((item) => item.learned);
+  const records: LogRecord[] = [];
+  for (let at: number = tombstone?.begin ?? from; records.length < entriesMax; at++) {
+    const seen = seenAt.get(at) ?? [];
     const agreed = seen.find(
       ({ record }) => seen.filter((other) => isSameAcceptance(record, other.record)).length >= quorum,
     );
-    const known = learned ?? agreed;
-    if (known === undefined) return { records: chosen, decidedTo: position(at) };
-    chosen.push(known.record);
+    const chosen = (seen.find(({ isLearned }) => isLearned) ?? agreed)?.record;
+    if (chosen === undefined) break;
+    records.push(chosen);
+    // [L24] What follows is decided by other replicas than these.
+    if (chosen.entry.type === "membership") break;
   }
+  return { type: "chosen", records, tombstone, begin, end };
 }
 
 const isSameAcceptance = (a: LogRecord, b: LogRecord): boolean =>

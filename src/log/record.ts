@@ -11,23 +11,29 @@ export interface LogRecord {
   readonly entry: Entry;
 }
 
-/** One text for one value: what the checksum covers and what "the same value" means. */
+/** One text for one value: what is stored, what the checksum covers, and what "the same value" means. */
 export function entryText(entry: Entry): string {
   switch (entry.type) {
     case "nop":
       return `{"type":"nop"}`;
-    case "membership":
-      return JSON.stringify({ type: entry.type, membership: { replicas: entry.membership.replicas } });
+    case "membership": {
+      const seats = entry.membership.seats.map(({ replica, incarnation }) => ({ replica, incarnation }));
+      return JSON.stringify({ type: entry.type, membership: { seats } });
+    }
     case "append":
-      return JSON.stringify({ type: entry.type, data: entry.data });
+      return `{"type":"append","data":${JSON.stringify(entry.data)}}`;
     case "truncate":
-      return JSON.stringify({ type: entry.type, to: entry.to });
+      return `{"type":"truncate","to":${entry.to}}`;
     default:
       return unreachable(entry);
   }
 }
 
-export const isSameEntry = (a: Entry, b: Entry): boolean => a === b || entryText(a) === entryText(b);
+export function isSameEntry(a: Entry, b: Entry): boolean {
+  if (a === b) return true;
+  if (a.type === "append" && b.type === "append") return a.data === b.data;
+  return a.type === b.type && entryText(a) === entryText(b);
+}
 
 /** Letters that an entry adds to a write or a page. */
 export const entryLetters = (entry: Entry): number => (entry.type === "append" ? entry.data.length : 0) + 64;

@@ -1,32 +1,52 @@
 // One replica: the acceptor and learner of Multi-Paxos. It decides what a message changes, what must be durable first,
 // and what to answer; the shell stores and sends. It starts nothing by itself: elections, catch-up and the bootstrap
-// are driven from outside (elect.ts, learn.ts, bootstrap.ts). Rules [L4] to [L14] and [L20] to [L22] of SPEC.md.
+// are driven from outside (elect.ts, catch-up.ts, bootstrap.ts). Rules [L4] to [L14] and [L20] to [L27] of SPEC.md.
 //
 // Simpler than Mesos in one respect: a single promise covers all positions, and an accepted write raises it, so that
 // no record carries a promise of its own.
-import { assert, unreachable } from "#base/assert.ts";
-import { type Ballot, compareBallots } from "./ballot.ts";
-import type { ClusterId, Entry, Membership, Position } from "./entry.ts";
-import { FIRST_POSITION, position } from "./entry.ts";
-import { PAGE_ENTRIES_MAX, PAGE_LETTERS_MAX } from "./limits.ts";
+import { assert, present, unreachable } from "#base/assert.ts";
+import { type Ballot, compareBallots, NO_BALLOT } from "./ballot.ts";
+import type { ClusterId, Electorate, Entry, Incarnation, Position } from "./entry.ts";
+import { FIRST_POSITION, position, seatOf } from "./entry.ts";
+import { BALLOT_JUMP_MAX, PAGE_ENTRIES_MAX, PAGE_LETTERS_MAX } from "./limits.ts";
 import type {
   BootstrapStartMessage,
   BootstrapVoteMessage,
   CatchUpMessage,
   ConfirmMessage,
+  EnlistMessage,
   LearnMessage,
   PromiseMessage,
   ReadMessage,
   ReplicaAnswer,
   ReplicaMessage,
+  ReplicaStatus,
   Standing,
+  Tombstone,
   WriteMessage,
 } from "./messages.ts";
 import { isSameEntry, type LogRecord } from "./record.ts";
-import { EMPTY_METADATA, type LogReader, type LogStorage, type Metadata, type Persist } from "./storage.ts";
+import {
+  emptyMetadata,
+  type LogReader,
+  type LogStorage,
+  type Metadata,
+  type PageRead,
+  type Persist,
+  type Range,
+} from "./storage.ts";
+
+/** Consecutive positions that were accepted under one ballot and hold nothing that a learner must look at. */
+interface PlainRun {
+  readonly ballot: Ballot;
+  readonly from: Position;
+  readonly to: Position;
+}
 
 export interface ReplicaState extends Metadata {
-  /** Highest position with a record, 0 when there is none. */
+  /** What was accepted last, so that the notice about it needs no reading. Only a cache. */
+  readonly recent: PlainRun | undefined;
+  /** Highest position with a record, or below which everything is learned; 0 when there is none. */
   readonly end: Position;
 }
 
@@ -37,33 +57,67 @@ export interface ReplicaStep {
   readonly answer: ReplicaAnswer;
 }
 
-/** The state that storage holds. A metadata row that cannot be trusted makes the replica RECOVERING, without a promise to keep. */
-export function loadReplica(storage: LogStorage): ReplicaState {
-  const loaded = storage.load();
-  if (loaded.type === "corrupt") return { ...EMPTY_METADATA, status: "recovering", end: storage.end() };
-  return { ...loaded.metadata, end: storage.end() };
+/** What a step reads besides its state: the stored log, and the name of another life, should this one lose a vote. */
+export interface ReplicaSurroundings {
+  readonly reader: LogReader;
+  readonly newIncarnation: () => Incarnation;
 }
 
-export function step(state: ReplicaState, message: ReplicaMessage, reader: LogReader): ReplicaStep {
+/**
+ * Opens a storage; what it must keep is stored before this returns. New storage, and one whose metadata cannot be trusted,
+ * begins another life: EMPTY, without a seat, because it may have forgotten promises.
+ */
+export function openReplica(storage: LogStorage, newIncarnation: () => Incarnation): ReplicaState {
+  const loaded = storage.load();
+  if (loaded.type === "metadata") return stateOf(loaded.metadata, storage);
+  const metadata = emptyMetadata(newIncarnation());
+  storage.persist([
+    { type: "drop-from", from: FIRST_POSITION },
+    { type: "persist-metadata", metadata },
+  ]);
+  return stateOf(metadata, storage);
+}
+
+const stateOf = (metadata: Metadata, reader: LogReader): ReplicaState => ({
+  ...metadata,
+  recent: undefined,
+  end: position(Math.max(reader.end(), metadata.missingFrom - 1)),
+});
+
+export function statusOf(state: Metadata): ReplicaStatus {
+  if (state.clusterId === undefined) return "empty";
+  if (state.started !== undefined) return "starting";
+  return hasSeat(state) && state.damaged === undefined ? "voting" : "recovering";
+}
+
+/** Whether the newest membership known here names this very life of the storage. */
+export function hasSeat({ replicaId, electorate, incarnation }: Metadata): boolean {
+  if (replicaId === undefined || electorate === undefined) return false;
+  return seatOf(electorate.membership, replicaId)?.incarnation === incarnation;
+}
+
+export function step(state: ReplicaState, message: ReplicaMessage, surroundings: ReplicaSurroundings): ReplicaStep {
   switch (message.type) {
     case "status":
       return answered(state, { type: "status", standing: standingOf(state) });
+    case "enlist":
+      return onEnlist(state, message);
     case "bootstrap-start":
       return onBootstrapStart(state, message);
     case "bootstrap-vote":
       return onBootstrapVote(state, message);
     case "learn":
-      return admitted(state, message) ?? onLearn(state, message, reader);
+      return ofCluster(state, message) ?? onLearn(state, message, surroundings);
     case "catch-up":
-      return admitted(state, message) ?? onCatchUp(state, message);
-    case "promise":
-      return admitted(state, message) ?? voting(state) ?? onPromise(state, message, reader);
-    case "write":
-      return admitted(state, message) ?? voting(state) ?? onWrite(state, message, reader);
-    case "confirm":
-      return admitted(state, message) ?? voting(state) ?? onConfirm(state, message);
+      return ofCluster(state, message) ?? onCatchUp(state, message, surroundings);
     case "read":
-      return admitted(state, message) ?? voting(state) ?? onRead(state, message, reader);
+      return ofCluster(state, message) ?? onRead(state, message, surroundings);
+    case "promise":
+      return ofCluster(state, message) ?? entitled(state, message) ?? onPromise(state, message, surroundings);
+    case "confirm":
+      return ofCluster(state, message) ?? entitled(state, message) ?? onConfirm(state, message);
+    case "write":
+      return ofCluster(state, message) ?? onWrite(state, message, surroundings);
     default:
       return unreachable(message);
   }
@@ -73,32 +127,47 @@ export function invalid(state: ReplicaState, reason: string): ReplicaAnswer {
   return { type: "invalid", standing: standingOf(state), reason };
 }
 
-/** Refuses another cluster's messages and those that go by an older membership; undefined when the message may go on. */
-function admitted(
-  state: ReplicaState,
-  { clusterId, membershipPosition }: { readonly clusterId: ClusterId; readonly membershipPosition: Position },
-): ReplicaStep | undefined {
-  if (state.clusterId === undefined) return ignored(state, `${state.status}: it belongs to no cluster`);
+/** Refuses another cluster's messages; undefined when the message may go on. */
+function ofCluster(state: ReplicaState, { clusterId }: { readonly clusterId: ClusterId }): ReplicaStep | undefined {
+  if (state.clusterId === undefined) return ignored(state, "empty: it belongs to no cluster");
   if (clusterId !== state.clusterId) return answered(state, { type: "foreign-cluster", standing: standingOf(state) });
-  if (membershipPosition < state.membershipPosition) {
-    return answered(state, { type: "stale-membership", standing: standingOf(state) });
-  }
   return undefined;
 }
 
-/** Only a VOTING member votes; undefined when this replica is one. */
-function voting(state: ReplicaState): ReplicaStep | undefined {
-  if (state.status !== "voting") return ignored(state, `${state.status}: it does not vote`);
-  if (state.replicaId === undefined || state.membership?.replicas.includes(state.replicaId) !== true) {
-    return ignored(state, "it is outside the membership");
+/**
+ * [L23] A vote goes by one membership, known to both sides. A sender that goes by an older one could count a quorum that
+ * no longer is one; a replica that has not learned the sender's may lack entries that were chosen below it.
+ */
+function entitled(
+  state: ReplicaState,
+  { membershipPosition, ballot }: { readonly membershipPosition: Position; readonly ballot: Ballot },
+): ReplicaStep | undefined {
+  const status = statusOf(state);
+  if (ballot.counter > state.promised.counter + BALLOT_JUMP_MAX) {
+    // [L37] Nobody comes to it by elections, and once promised it would leave the candidates no number above it.
+    return answered(
+      state,
+      invalid(state, `ballot ${ballot.counter} is from the future: ${state.promised.counter} is promised`),
+    );
   }
-  return undefined;
+  if (status === "recovering" || status === "voting") {
+    // One that has just taken its name has learned none.
+    const learnedPosition = state.electorate?.position ?? 0;
+    if (membershipPosition < learnedPosition) {
+      return answered(state, { type: "stale-membership", standing: standingOf(state) });
+    }
+    if (membershipPosition > learnedPosition) return answered(state, { type: "behind", standing: standingOf(state) });
+  }
+  if (status === "voting") return undefined;
+  const isUnseated = status === "recovering" && !hasSeat(state);
+  return ignored(state, `${status}: ${isUnseated ? "it has no seat in the membership" : "it does not vote"}`);
 }
 
-function onPromise(state: ReplicaState, { ballot, from }: PromiseMessage, reader: LogReader): ReplicaStep {
+function onPromise(state: ReplicaState, { ballot, from }: PromiseMessage, around: ReplicaSurroundings): ReplicaStep {
   if (compareBallots(ballot, state.promised) < 0) return refused(state, state.promised);
-  const read = reader.page(from, { entriesMax: PAGE_ENTRIES_MAX, lettersMax: PAGE_LETTERS_MAX });
-  if (read.type === "corrupt") return damaged(state, read.position);
+  const first = position(Math.max(from, state.missingFrom));
+  const read = around.reader.page(first, { entriesMax: PAGE_ENTRIES_MAX, lettersMax: PAGE_LETTERS_MAX });
+  if (read.type !== "page") return onUnsound(state, read, around);
   return changed(state, { promised: ballot }, [], (next) => ({
     type: "promised",
     standing: standingOf(next),
@@ -106,75 +175,248 @@ function onPromise(state: ReplicaState, { ballot, from }: PromiseMessage, reader
   }));
 }
 
-function onWrite(state: ReplicaState, message: WriteMessage, reader: LogReader): ReplicaStep {
-  const { ballot, entries } = message;
-  if (compareBallots(ballot, state.promised) < 0) return refused(state, state.promised);
-  const last = position(message.position + entries.length - 1);
-  const stored = new Map<number, LogRecord>();
-  const read = reader.page(message.position, { to: last, entriesMax: entries.length, lettersMax: Infinity });
-  if (read.type === "corrupt") return damaged(state, read.position);
-  for (const record of read.records) stored.set(record.position, record);
+function onWrite(state: ReplicaState, message: WriteMessage, around: ReplicaSurroundings): ReplicaStep {
+  const { ballot, entries, chosenThrough } = message;
+  const learnedNow = chosenThrough === undefined ? NOTHING : learnable(state, ballot, chosenThrough, around);
+  if (learnedNow.type !== "learnable") return onUnsound(state, learnedNow, around);
+  // A notice is a fact whatever becomes of the write. It may teach the very membership that the write goes by.
+  const before = state;
+  const taught: ReplicaState = { ...state, ...learnedNow.change };
+  const no =
+    entitled(taught, message) ??
+    (compareBallots(ballot, taught.promised) < 0 ? refused(taught, taught.promised) : undefined);
+  if (no !== undefined) return changed(before, learnedNow.change, learnedNow.effects, () => no.answer);
 
+  const stored = new Map<number, LogRecord>();
+  if (message.position <= taught.end) {
+    const last = position(message.position + entries.length - 1);
+    const bounds = { to: last, entriesMax: entries.length, lettersMax: Infinity };
+    const read = around.reader.page(position(Math.max(message.position, taught.begin)), bounds);
+    if (read.type !== "page") return onUnsound(state, read, around);
+    for (const record of read.records) stored.set(record.position, record);
+  }
   const records: LogRecord[] = [];
-  for (const [index, entry] of entries.entries()) {
-    const at = position(message.position + index);
+  let at: number = message.position;
+  for (const entry of entries) {
     const record = stored.get(at);
-    if (record === undefined) {
-      assert(at >= state.missingFrom, "a learned position has a record");
-      records.push({ position: at, performed: ballot, entry });
-      continue;
-    }
-    const same = isSameEntry(record.entry, entry);
-    if (at < state.missingFrom) {
+    if (at < taught.missingFrom) {
+      if (record === undefined) return changed(before, learnedNow.change, learnedNow.effects, isTruncated);
       // Catch-up can bring a value that was chosen under a ballot we never promised; its stale rival ends here.
-      if (!same && compareBallots(ballot, record.performed) < 0) return refused(state, record.performed);
+      const same = isSameEntry(record.entry, entry);
+      if (!same && compareBallots(ballot, record.performed) < 0) return refusedAs(before, learnedNow, record.performed);
       assert(same, "a learned value is never written over");
-      continue;
+    } else if (record === undefined) {
+      records.push({ position: position(at), performed: ballot, entry });
+    } else {
+      const order = compareBallots(record.performed, ballot);
+      // What catch-up brought may be above our promise: the same stale rival.
+      if (order > 0) return refusedAs(before, learnedNow, record.performed);
+      assert(
+        order < 0 || (order === 0 && isSameEntry(record.entry, entry)),
+        "one ballot writes one value at a position",
+      );
+      if (order < 0) records.push({ position: position(at), performed: ballot, entry });
     }
-    const order = compareBallots(record.performed, ballot);
-    assert(order < 0 || (order === 0 && same), "one ballot writes one value at a position, and none goes backwards");
-    if (order < 0) records.push({ position: at, performed: ballot, entry });
+    at += 1;
   }
   // [L6] The write raises the promise. Mesos' does not (H1): X promised by B and C; Y promised by A and B writes to A and
   // C, so it is chosen; then X's older write, still in flight to C, would replace it there.
-  return changed(state, { promised: ballot }, records, (next) => ({ type: "accepted", standing: standingOf(next) }));
+  const effects: Persist[] = [...learnedNow.effects];
+  if (records.length > 0) effects.push({ type: "persist-records", records, missingFrom: taught.missingFrom });
+  const accepted = changed(before, { ...learnedNow.change, promised: ballot }, effects, (next) => ({
+    type: "accepted",
+    standing: standingOf(next),
+  }));
+  if (records.length === 0) return accepted;
+  return { ...accepted, state: { ...accepted.state, recent: plainRun(state.recent, ballot, records) } };
 }
 
-function onLearn(state: ReplicaState, { ballot, through }: LearnMessage, reader: LogReader): ReplicaStep {
-  let missingFrom: number = state.missingFrom;
-  let membership: Membered = state;
-  while (missingFrom <= Math.min(through, state.end)) {
-    const read = reader.page(position(missingFrom), {
-      to: through,
-      entriesMax: PAGE_ENTRIES_MAX,
-      lettersMax: PAGE_LETTERS_MAX,
-    });
-    if (read.type === "corrupt") return damaged(state, read.position);
-    let moved = false;
-    for (const record of read.records) {
-      // A gap, or a value under another ballot of which this notice says nothing: catch-up decides it.
-      if (record.position !== missingFrom || compareBallots(record.performed, ballot) !== 0) break;
-      membership = withEntry(membership, record.position, record.entry);
-      missingFrom += 1;
-      moved = true;
-    }
-    if (!moved) break;
+/** The run that new records make, or lengthen. */
+function plainRun(recent: PlainRun | undefined, ballot: Ballot, records: readonly LogRecord[]): PlainRun | undefined {
+  const [first] = records;
+  const last = records.at(-1);
+  if (first === undefined || last === undefined || last.position - first.position + 1 !== records.length)
+    return undefined;
+  if (!records.every(({ entry }) => entry.type === "append" || entry.type === "nop")) return undefined;
+  const goesOn =
+    recent !== undefined && recent.to === first.position - 1 && compareBallots(recent.ballot, ballot) === 0;
+  return { ballot, from: goesOn ? recent.from : first.position, to: last.position };
+}
+
+function onLearn(state: ReplicaState, { ballot, through }: LearnMessage, around: ReplicaSurroundings): ReplicaStep {
+  const found = learnable(state, ballot, through, around);
+  if (found.type !== "learnable") return onUnsound(state, found, around);
+  return changed(state, found.change, found.effects, learned);
+}
+
+type Learnable =
+  | { readonly type: "learnable"; readonly change: Partial<Metadata>; readonly effects: readonly Persist[] }
+  | Unsound;
+const NOTHING: Learnable & { readonly type: "learnable" } = { type: "learnable", change: {}, effects: [] };
+
+/** [L9] What a commit notice teaches: records that were performed under exactly its ballot, up to a gap or another one. */
+function learnable(state: ReplicaState, ballot: Ballot, through: Position, around: ReplicaSurroundings): Learnable {
+  // While a learned record is damaged, repair comes first.
+  if (state.damaged !== undefined || state.missingFrom > Math.min(through, state.end)) return NOTHING;
+  const learner = new Learner(state, around.reader);
+  const { recent } = state;
+  if (recent !== undefined && recent.from <= learner.missingFrom && compareBallots(recent.ballot, ballot) === 0) {
+    learner.missingFrom = position(Math.max(learner.missingFrom, Math.min(through, recent.to) + 1));
   }
-  return changed(state, { ...membership, missingFrom: position(missingFrom) }, [], learned);
+  for (;;) {
+    const from = learner.missingFrom;
+    if (from > through) break;
+    const bounds = { to: through, entriesMax: PAGE_ENTRIES_MAX, lettersMax: PAGE_LETTERS_MAX };
+    const read = around.reader.page(position(from), bounds);
+    if (read.type !== "page") return read;
+    for (const record of read.records) {
+      if (record.position !== learner.missingFrom || compareBallots(record.performed, ballot) !== 0) break;
+      learner.learn(record.position, record.entry);
+      if (learner.unsound !== undefined) return learner.unsound;
+    }
+    if (learner.missingFrom === from) break;
+  }
+  return { type: "learnable", change: learner.change(), effects: learner.effects() };
 }
 
-function onCatchUp(state: ReplicaState, { records }: CatchUpMessage): ReplicaStep {
-  let missingFrom: number = state.missingFrom;
-  let membership: Membered = state;
+function onCatchUp(
+  state: ReplicaState,
+  { tombstone, records }: CatchUpMessage,
+  around: ReplicaSurroundings,
+): ReplicaStep {
+  if (state.started !== undefined) return ignored(state, "starting: the bootstrap is not over");
+  if (state.damaged !== undefined) return onRepair(state, state.damaged, { tombstone, records }, around);
+  const learner = new Learner(state, around.reader);
+  if (tombstone !== undefined) learner.jump(tombstone);
   const taken: LogRecord[] = [];
   for (const record of records) {
-    if (record.position < missingFrom) continue;
-    if (record.position > missingFrom) break;
+    if (record.position < learner.missingFrom) continue;
+    if (record.position > learner.missingFrom) break;
+    learner.learn(record.position, record.entry);
+    if (learner.unsound !== undefined) return onUnsound(state, learner.unsound, around);
     taken.push(record);
-    membership = withEntry(membership, record.position, record.entry);
-    missingFrom += 1;
   }
-  return changed(state, { ...membership, missingFrom: position(missingFrom) }, taken, learned);
+  const effects: Persist[] = [];
+  if (taken.length > 0) effects.push({ type: "persist-records", records: taken, missingFrom: state.missingFrom });
+  effects.push(...learner.effects());
+  const change = learner.change();
+  const { electorate } = change;
+  if (electorate === undefined) return changed(state, change, effects, learned);
+  // [L26] Whoever takes a seat stands where the seat's entry stands: it promises at least the ballot that chose it.
+  const seatedBy = hasSeat({ ...state, electorate })
+    ? taken.find((record) => record.position === electorate.position)?.performed
+    : undefined;
+  const promised = seatedBy !== undefined && compareBallots(seatedBy, state.promised) > 0 ? seatedBy : state.promised;
+  return changed(state, { ...change, promised }, effects, learned);
+}
+
+/** [L12] Chosen records in place of damaged ones, or their end. Nothing else was forgotten, so the replica keeps its seat. */
+function onRepair(
+  state: ReplicaState,
+  damaged: Range,
+  { tombstone, records }: Pick<CatchUpMessage, "tombstone" | "records">,
+  around: ReplicaSurroundings,
+): ReplicaStep {
+  const learner = new Learner(state, around.reader);
+  if (tombstone !== undefined) learner.jump(tombstone);
+  const change = learner.change();
+  let from: number = Math.max(damaged.from, change.begin);
+  const taken: LogRecord[] = [];
+  for (const record of records) {
+    if (record.position !== from || from > damaged.to) continue;
+    taken.push(record);
+    from += 1;
+  }
+  const effects: Persist[] =
+    taken.length === 0 ? [] : [{ type: "persist-records", records: taken, missingFrom: state.missingFrom }];
+  effects.push(...learner.effects());
+  const left = from > damaged.to ? undefined : { from: position(from), to: damaged.to };
+  return changed(state, { ...change, damaged: left }, effects, learned);
+}
+
+/** Moves the watermark over learned entries and keeps what follows from them: membership and truncation. */
+class Learner {
+  readonly #before: ReplicaState;
+  readonly #reader: LogReader;
+  #electorate: Electorate | undefined;
+  #electorateAtBegin: Electorate | undefined;
+  #begin: Position;
+  /** Entries learned by this learner that are memberships: the reader may not have them yet. */
+  readonly #memberships: Electorate[] = [];
+  missingFrom: Position;
+  /** What had to be read for it, and could not be: nothing more is learned before that is repaired. */
+  unsound: Unsound | undefined;
+
+  constructor(before: ReplicaState, reader: LogReader) {
+    this.#before = before;
+    this.#reader = reader;
+    this.#electorate = before.electorate;
+    this.#electorateAtBegin = before.electorateAtBegin;
+    this.#begin = before.begin;
+    this.missingFrom = before.missingFrom;
+  }
+
+  learn(at: Position, entry: Entry): void {
+    if (entry.type === "truncate" && entry.to > this.#begin) {
+      const inForce = this.#inForceAt(entry.to);
+      if ("type" in inForce) {
+        this.unsound = inForce;
+        return;
+      }
+      this.#electorateAtBegin = inForce;
+      this.#begin = entry.to;
+    }
+    this.missingFrom = position(at + 1);
+    if (entry.type === "membership") {
+      this.#electorate = { membership: entry.membership, position: at };
+      this.#memberships.push(this.#electorate);
+    }
+  }
+
+  /** [L25] Everything below the tombstone is gone: what was not learned there never will be. */
+  jump({ begin, electorate }: Tombstone): void {
+    if (begin <= this.#begin) return;
+    this.#begin = begin;
+    this.#electorateAtBegin = electorate;
+    if (this.#electorate === undefined || electorate.position > this.#electorate.position)
+      this.#electorate = electorate;
+    if (begin > this.missingFrom) this.missingFrom = begin;
+  }
+
+  /** The last membership entry below `at`; all of [begin, at) is learned. */
+  #inForceAt(at: Position): Electorate | Unsound {
+    const { electorate } = this.#before;
+    let found = this.#electorateAtBegin;
+    if (electorate === undefined || electorate.position < at) {
+      for (const known of [electorate, ...this.#memberships]) {
+        if (known !== undefined && known.position < at && known.position > (found?.position ?? 0)) found = known;
+      }
+      return present(found, "a membership in force at every position");
+    }
+    for (let from: Position | undefined = this.#begin; from !== undefined && from < at;) {
+      const bounds = { to: position(at - 1), entriesMax: PAGE_ENTRIES_MAX, lettersMax: PAGE_LETTERS_MAX };
+      const read = this.#reader.page(from, bounds);
+      if (read.type !== "page") return read;
+      for (const { position: there, entry } of read.records) {
+        if (entry.type === "membership") found = { membership: entry.membership, position: there };
+      }
+      from = read.next;
+    }
+    return present(found, "a membership in force at every position");
+  }
+
+  change(): Pick<Metadata, "electorate" | "electorateAtBegin" | "begin" | "missingFrom"> {
+    return {
+      electorate: this.#electorate,
+      electorateAtBegin: this.#electorateAtBegin,
+      begin: this.#begin,
+      missingFrom: this.missingFrom,
+    };
+  }
+
+  effects(): readonly Persist[] {
+    return this.#begin > this.#before.begin ? [{ type: "drop-below", to: this.#begin }] : [];
+  }
 }
 
 /**
@@ -186,15 +428,35 @@ function onConfirm(state: ReplicaState, { ballot }: ConfirmMessage): ReplicaStep
   return changed(state, { promised: ballot }, [], (next) => ({ type: "confirmed", standing: standingOf(next) }));
 }
 
-function onRead(state: ReplicaState, { from, to, entriesMax }: ReadMessage, reader: LogReader): ReplicaStep {
+function onRead(state: ReplicaState, { from, to, entriesMax }: ReadMessage, around: ReplicaSurroundings): ReplicaStep {
   const bounds = { entriesMax, lettersMax: PAGE_LETTERS_MAX };
-  const read = reader.page(from, to === undefined ? bounds : { ...bounds, to });
-  if (read.type === "corrupt") return damaged(state, read.position);
-  return answered(state, {
-    type: "page",
-    standing: standingOf(state),
-    page: { records: read.records, next: read.next },
-  });
+  const first = position(Math.max(from, state.begin));
+  let read = around.reader.page(first, to === undefined ? bounds : { ...bounds, to });
+  let after: Pick<ReplicaStep, "state" | "effects"> = { state, effects: [] };
+  if (read.type !== "page") {
+    // What stands before the damage is sound, and may be what another replica needs for its own repair.
+    const damaged = onUnsound(state, read, around);
+    const unsoundFrom = read.type === "corrupt" ? read.range.from : read.position;
+    if (unsoundFrom <= first) return damaged;
+    read = around.reader.page(first, { ...bounds, to: position(unsoundFrom - 1) });
+    if (read.type !== "page") return damaged;
+    after = damaged;
+    read = { ...read, next: read.next ?? unsoundFrom };
+  }
+  const { begin, electorateAtBegin } = state;
+  const tombstone =
+    from < begin && electorateAtBegin !== undefined ? { begin, electorate: electorateAtBegin } : undefined;
+  const page = { records: read.records, next: read.next };
+  return { ...after, answer: { type: "page", standing: standingOf(after.state), page, tombstone } };
+}
+
+function onEnlist(state: ReplicaState, { clusterId, replicaId }: EnlistMessage): ReplicaStep {
+  if (state.clusterId === undefined) {
+    return changed(state, { clusterId, replicaId }, [], (next) => ({ type: "enlisted", standing: standingOf(next) }));
+  }
+  if (clusterId !== state.clusterId) return answered(state, { type: "foreign-cluster", standing: standingOf(state) });
+  if (state.replicaId !== replicaId) return ignored(state, `it is ${state.replicaId ?? "nobody"}, not ${replicaId}`);
+  return answered(state, { type: "enlisted", standing: standingOf(state) });
 }
 
 function onBootstrapStart(state: ReplicaState, message: BootstrapStartMessage): ReplicaStep {
@@ -202,20 +464,25 @@ function onBootstrapStart(state: ReplicaState, message: BootstrapStartMessage): 
   if (state.clusterId !== undefined && state.clusterId !== clusterId) {
     return answered(state, { type: "foreign-cluster", standing: standingOf(state) });
   }
-  switch (state.status) {
+  const status = statusOf(state);
+  switch (status) {
     case "empty":
       if (state.end > 0) return ignored(state, "empty: but it holds records");
-      if (!membership.replicas.includes(replicaId)) return ignored(state, "empty: the membership does not name it");
-      return changed(state, { status: "starting", clusterId, replicaId, membership }, [], bootstrapped);
+      if (seatOf(membership, replicaId)?.incarnation !== state.incarnation) {
+        return ignored(state, "empty: the membership has no seat for it");
+      }
+      return changed(state, { started: membership, clusterId, replicaId }, [], bootstrapped);
     case "starting":
       // The same set again is a retry; another set is another bootstrap that uses the same id.
-      if (!isSameMembership(state.membership, membership)) return ignored(state, "starting: with another membership");
+      if (state.started === undefined || !isSameEntry(membershipEntry(state.started), membershipEntry(membership))) {
+        return ignored(state, "starting: with another membership");
+      }
       return answered(state, bootstrapped(state));
     case "recovering":
     case "voting":
-      return ignored(state, `${state.status}: it was bootstrapped before`);
+      return ignored(state, `${status}: it was bootstrapped before`);
     default:
-      return unreachable(state.status);
+      return unreachable(status);
   }
 }
 
@@ -223,43 +490,59 @@ function onBootstrapVote(state: ReplicaState, { clusterId }: BootstrapVoteMessag
   if (state.clusterId !== undefined && state.clusterId !== clusterId) {
     return answered(state, { type: "foreign-cluster", standing: standingOf(state) });
   }
-  if (state.status === "voting") return answered(state, bootstrapped(state));
-  const { membership } = state;
-  if (state.status !== "starting" || membership === undefined)
-    return ignored(state, `${state.status}: it did not start`);
+  const status = statusOf(state);
+  if (status === "voting") return answered(state, bootstrapped(state));
+  const { started } = state;
+  if (started === undefined) return ignored(state, `${status}: it did not start`);
   // Position 1 is the same at every replica and learned from the beginning, so no election ever has to decide it.
-  const record: LogRecord = {
-    position: FIRST_POSITION,
-    performed: state.promised,
-    entry: { type: "membership", membership },
-  };
-  const status = { status: "voting", membershipPosition: FIRST_POSITION, missingFrom: position(2) } as const;
-  return changed(state, status, [record], bootstrapped);
+  const record: LogRecord = { position: FIRST_POSITION, performed: NO_BALLOT, entry: membershipEntry(started) };
+  const electorate = { membership: started, position: FIRST_POSITION };
+  const change = { started: undefined, electorate, missingFrom: position(FIRST_POSITION + 1) };
+  return changed(
+    state,
+    change,
+    [{ type: "persist-records", records: [record], missingFrom: change.missingFrom }],
+    bootstrapped,
+  );
 }
 
-/** [L12] A damaged record is no record, and no vote either: the replica stops voting until it has recovered. */
-function damaged(state: ReplicaState, at: Position): ReplicaStep {
-  const missingFrom = position(Math.min(state.missingFrom, at));
-  return changed(state, { status: "recovering", missingFrom }, [], (next) => ({
-    type: "ignored",
-    standing: standingOf(next),
-    reason: `recovering: the record at ${at} is damaged`,
-  }));
+type Unsound = Exclude<PageRead, { type: "page" }>;
+
+function onUnsound(state: ReplicaState, unsound: Unsound, around: ReplicaSurroundings): ReplicaStep {
+  if (unsound.type === "corrupt") return onDamage(state, unsound.range, around);
+  return ignored(state, `the entry at ${unsound.position} is of a newer release: upgrade this one`);
 }
 
-type Membered = Pick<Metadata, "membership" | "membershipPosition">;
-
-function withEntry(current: Membered, at: Position, entry: Entry): Membered {
-  const { membership, membershipPosition } = current;
-  if (entry.type !== "membership" || at <= membershipPosition) return { membership, membershipPosition };
-  return { membership: entry.membership, membershipPosition: at };
+/**
+ * [L12] A damaged record is no record, and nothing is answered from it. A learned one can be had again from the others,
+ * and until then the replica does not vote. One that was only accepted was a vote, and it is lost: this life of the
+ * storage has no seat any more, and the replica comes back as another voter.
+ */
+function onDamage(state: ReplicaState, range: Range, { newIncarnation }: ReplicaSurroundings): ReplicaStep {
+  const why = `recovering: the record at ${range.from} is damaged`;
+  const answer = (next: ReplicaState): ReplicaAnswer => ({ type: "ignored", standing: standingOf(next), reason: why });
+  const learnedTo = Math.min(range.to, state.missingFrom - 1);
+  const damaged =
+    range.from < state.missingFrom
+      ? {
+          from: position(Math.min(range.from, state.damaged?.from ?? range.from)),
+          to: position(Math.max(learnedTo, state.damaged?.to ?? learnedTo)),
+        }
+      : state.damaged;
+  if (range.to < state.missingFrom) return changed(state, { damaged }, [], answer);
+  const change = { damaged, incarnation: newIncarnation() };
+  return changed({ ...state, recent: undefined }, change, [{ type: "drop-from", from: state.missingFrom }], answer);
 }
 
+/** A write this late was answered long ago: its sender waits for nothing. */
+const isTruncated = (next: ReplicaState): ReplicaAnswer => ({
+  type: "ignored",
+  standing: standingOf(next),
+  reason: "the position is truncated away",
+});
+const membershipEntry = (membership: Electorate["membership"]): Entry => ({ type: "membership", membership });
 const learned = (next: ReplicaState): ReplicaAnswer => ({ type: "learned", standing: standingOf(next) });
 const bootstrapped = (next: ReplicaState): ReplicaAnswer => ({ type: "bootstrapped", standing: standingOf(next) });
-
-const isSameMembership = (a: Membership | undefined, b: Membership): boolean =>
-  a !== undefined && isSameEntry({ type: "membership", membership: a }, { type: "membership", membership: b });
 
 function answered(state: ReplicaState, answer: ReplicaAnswer): ReplicaStep {
   return { state, effects: [], answer };
@@ -268,6 +551,14 @@ function answered(state: ReplicaState, answer: ReplicaAnswer): ReplicaStep {
 const refused = (state: ReplicaState, promised: Ballot): ReplicaStep =>
   answered(state, { type: "refused", standing: standingOf(state), promised });
 
+/** Refuses a write, but keeps what its notice taught. */
+const refusedAs = (
+  before: ReplicaState,
+  { change, effects }: Learnable & { readonly type: "learnable" },
+  promised: Ballot,
+): ReplicaStep =>
+  changed(before, change, effects, (next) => ({ type: "refused", standing: standingOf(next), promised }));
+
 const ignored = (state: ReplicaState, reason: string): ReplicaStep =>
   answered(state, { type: "ignored", standing: standingOf(state), reason });
 
@@ -275,36 +566,68 @@ const ignored = (state: ReplicaState, reason: string): ReplicaStep =>
 function changed(
   state: ReplicaState,
   change: Partial<Metadata>,
-  records: readonly LogRecord[],
+  effects: readonly Persist[],
   answerOf: (next: ReplicaState) => ReplicaAnswer,
 ): ReplicaStep {
-  const end = records.reduce<number>((highest, record) => Math.max(highest, record.position), state.end);
-  const next: ReplicaState = { ...state, ...change, end: position(end) };
+  const metadata: ReplicaState = { ...state, ...change };
+  const next: ReplicaState = { ...metadata, end: position(endAfter(state, metadata, effects)) };
   assert(compareBallots(next.promised, state.promised) >= 0, "a promise never goes down");
-  const effects: Persist[] = [];
-  if (records.length > 0) effects.push({ type: "persist-records", records });
-  if (isMetadataChanged(state, next)) effects.push({ type: "persist-metadata", metadata: metadataOf(next) });
-  return { state: next, effects, answer: answerOf(next) };
+  assert(next.begin <= next.missingFrom, "what is truncated was learned, or is nobody's to learn");
+  const withRecords = effects.some(({ type }) => type === "persist-records");
+  const all: Persist[] = effects.map((effect) =>
+    effect.type === "persist-records" ? { ...effect, missingFrom: next.missingFrom } : effect,
+  );
+  if (isMetadataChanged(state, next, { withRecords })) {
+    all.push({ type: "persist-metadata", metadata: metadataOf(next) });
+  }
+  return { state: next, effects: all, answer: answerOf(next) };
 }
 
-function isMetadataChanged(before: Metadata, after: Metadata): boolean {
+function endAfter(before: ReplicaState, after: Metadata, effects: readonly Persist[]): number {
+  let end: number = Math.max(before.end, after.missingFrom - 1);
+  for (const effect of effects) {
+    if (effect.type === "persist-records") end = Math.max(end, effect.records.at(-1)?.position ?? 0);
+    if (effect.type === "drop-from") end = after.missingFrom - 1;
+  }
+  return end;
+}
+
+/** A watermark that moved is stored with the records of its step, if there are any. */
+function isMetadataChanged(
+  before: Metadata,
+  after: Metadata,
+  { withRecords }: { readonly withRecords: boolean },
+): boolean {
   return (
-    before.status !== after.status ||
+    before.incarnation !== after.incarnation ||
     before.clusterId !== after.clusterId ||
     before.replicaId !== after.replicaId ||
-    before.membership !== after.membership ||
-    before.membershipPosition !== after.membershipPosition ||
-    before.missingFrom !== after.missingFrom ||
+    before.started !== after.started ||
+    before.electorate !== after.electorate ||
+    before.begin !== after.begin ||
+    before.electorateAtBegin !== after.electorateAtBegin ||
+    (before.missingFrom !== after.missingFrom && !withRecords) ||
+    before.damaged !== after.damaged ||
     compareBallots(before.promised, after.promised) !== 0
   );
 }
 
 function metadataOf(state: ReplicaState): Metadata {
-  const { status, clusterId, replicaId, membership, membershipPosition, promised, missingFrom } = state;
-  return { status, clusterId, replicaId, membership, membershipPosition, promised, missingFrom };
+  const { end: _, recent: __, ...metadata } = state;
+  return metadata;
 }
 
 function standingOf(state: ReplicaState): Standing {
-  const { status, clusterId, membership, membershipPosition, promised, end, missingFrom } = state;
-  return { status, clusterId, membership, membershipPosition, promised, begin: FIRST_POSITION, end, missingFrom };
+  const { incarnation, clusterId, electorate, promised, begin, end, missingFrom, damaged } = state;
+  return {
+    status: statusOf(state),
+    incarnation,
+    clusterId,
+    electorate,
+    promised,
+    begin,
+    end,
+    missingFrom,
+    damaged,
+  };
 }

@@ -1,12 +1,13 @@
 // One round: the same question to all replicas, and one count over their answers. Pure and incremental: the driver
-// sends what `open` and `hear` return, feeds every answer and every failure back, and calls `expire` at the deadline.
+// sends what `open`, `hear` and `resend` return, feeds every answer and every failure back, and calls `expire` at the deadline.
 //
-// A round finds the membership by itself: it begins with the replicas that the caller can name, takes the newest
-// membership that any answer carries, asks members that it had not asked, and counts members only.
+// A round goes by one membership. It is given one, or finds it: it begins with the replicas that the caller can name, takes
+// the newest membership that any answer carries, and asks its members under it. A vote that was given under another
+// membership does not count [L23].
 import { assert, unreachable } from "#base/assert.ts";
 import { type Ballot, compareBallots } from "./ballot.ts";
-import type { Membership, Position, ReplicaId } from "./entry.ts";
-import { position, quorumOf } from "./entry.ts";
+import type { Electorate, Position, ReplicaId } from "./entry.ts";
+import { FIRST_POSITION, quorumOf, replicasOf, seatOf } from "./entry.ts";
 import type { ReplicaAnswer, ReplicaMessage, Standing } from "./messages.ts";
 
 export interface Send {
@@ -24,14 +25,14 @@ export interface Round {
   open(): readonly Send[];
   /** Follow-ups to send. Answers after the end are harmless. */
   hear(from: ReplicaId, heard: Heard): readonly Send[];
-  /** The deadline has passed: whoever was silent counts as unreachable. */
+  /** Messages that were not answered yet, to be sent once more: each of them may be repeated at will (H7). */
+  resend(): readonly Send[];
+  /**
+   * The deadline has passed: whoever was silent counts as unreachable. A round that got pages meanwhile, and waits for more of
+   * them, goes on for as long again instead: what a replica has to show may be long, and the way to it too.
+   */
   expire(): void;
   readonly isOver: boolean;
-}
-
-export interface Electorate {
-  readonly membership: Membership;
-  readonly position: Position;
 }
 
 /** What one answer is worth. */
@@ -42,42 +43,76 @@ export type Ballotted<Vote> =
   | { readonly type: "refused"; readonly promised: Ballot }
   | { readonly type: "none"; readonly reason: string };
 
+/** A replica that could vote if it were sent what it lacks: the entries up to the membership, or those that are damaged. */
+export interface Behind {
+  readonly replica: ReplicaId;
+  readonly standing: Standing;
+}
+
+/** Impossible, or out of time. */
+export interface NoQuorum {
+  readonly type: "unavailable";
+  /** For people: which replicas did not answer, and how. */
+  readonly reason: string;
+  readonly reachable: number;
+  readonly replicas: number;
+  /** What the round went by, if anybody told it. */
+  readonly electorate: Electorate | undefined;
+  readonly behind: readonly Behind[];
+  /** Somebody who answered has learned a membership: the log is known. */
+  readonly isLogKnown: boolean;
+  /** Everybody who was asked, also those that turned out to be no members: they may know what the members lack. */
+  readonly asked: readonly ReplicaId[];
+}
+
 export type Verdict<Vote> =
   | { readonly type: "undecided" }
   | { readonly type: "decided"; readonly votes: ReadonlyMap<ReplicaId, Vote>; readonly electorate: Electorate }
   | { readonly type: "refused"; readonly promised: Ballot }
-  /** Impossible, or out of time. */
-  | {
-      readonly type: "unavailable";
-      readonly reason: string;
-      readonly reachable: number;
-      readonly replicas: number;
-    };
+  | NoQuorum;
 
-export interface QuorumQuestion<Vote> {
-  /** The replicas that the caller can name. The real set comes with their answers. */
+/** Where a round that finds its membership begins: the replicas that the caller can name, and the newest that it knows of. */
+export interface Acquaintance {
   readonly seeds: readonly ReplicaId[];
-  /** The question, under the newest membership known. */
-  ask(membershipPosition: Position): ReplicaMessage;
-  judge(from: ReplicaId, answer: ReplicaAnswer): Ballotted<Vote>;
-  /** A caller that goes by a fixed membership is fenced by a newer one; without it the round follows. */
-  readonly fixedMembershipPosition?: Position;
+  readonly known?: Electorate;
 }
 
-/** Counts until a quorum of the newest membership has voted, one member refuses, or neither is possible any more. */
+export interface QuorumQuestion<Vote> {
+  /** The membership to go by: a newer one fences the caller. Or where to begin, then the round follows the newest. */
+  readonly electorate: Electorate | Acquaintance;
+  /** The question, under the membership at this position. */
+  ask(membershipPosition: Position): ReplicaMessage;
+  judge(from: ReplicaId, answer: ReplicaAnswer): Ballotted<Vote>;
+}
+
+/** Counts until a quorum of the membership has voted, one member refuses, or neither is possible any more. */
 export class QuorumRound<Vote> implements Round {
   readonly #question: QuorumQuestion<Vote>;
-  readonly #asked = new Set<ReplicaId>();
+  readonly #isFixed: boolean;
+  readonly #seeds: readonly ReplicaId[];
+  /** Questions without an answer yet. */
+  readonly #open = new Map<ReplicaId, ReplicaMessage>();
   readonly #votes = new Map<ReplicaId, Vote>();
   /** Replicas that answered without a vote, or did not answer: the reason, for people. */
   readonly #silent = new Map<ReplicaId, { readonly reason: string; readonly reached: boolean }>();
+  readonly #behind = new Map<ReplicaId, Behind>();
+  readonly #asked = new Set<ReplicaId>();
+  #isLogKnown = false;
+  /** A page came in since the deadline was last looked at. */
+  #hasMoved = false;
   #electorate: Electorate | undefined;
   #refusal: Ballot | undefined;
   #verdict: Verdict<Vote> = { type: "undecided" };
 
   constructor(question: QuorumQuestion<Vote>) {
-    assert(question.seeds.length > 0, "a round asks somebody");
     this.#question = question;
+    const { electorate } = question;
+    this.#isFixed = "membership" in electorate;
+    this.#electorate = "membership" in electorate ? electorate : electorate.known;
+    const members = this.#electorate === undefined ? [] : replicasOf(this.#electorate.membership);
+    const seeds = "membership" in electorate ? [] : electorate.seeds;
+    this.#seeds = [...new Set([...members, ...seeds])];
+    assert(this.#seeds.length > 0, "a round asks somebody");
   }
 
   get verdict(): Verdict<Vote> {
@@ -89,7 +124,7 @@ export class QuorumRound<Vote> implements Round {
   }
 
   open(): readonly Send[] {
-    return this.#ask(this.#question.seeds);
+    return this.#ask(this.#seeds);
   }
 
   hear(from: ReplicaId, heard: Heard): readonly Send[] {
@@ -99,8 +134,16 @@ export class QuorumRound<Vote> implements Round {
     return this.isOver ? [] : sends;
   }
 
+  resend(): readonly Send[] {
+    return this.isOver ? [] : [...this.#open].map(([to, message]) => ({ to, message }));
+  }
+
   expire(): void {
     if (this.isOver) return;
+    if (this.#hasMoved) {
+      this.#hasMoved = false;
+      return;
+    }
     for (const replica of this.#replicas()) {
       if (!this.#isCounted(replica)) this.#silent.set(replica, { reason: "no answer in time", reached: false });
     }
@@ -109,10 +152,9 @@ export class QuorumRound<Vote> implements Round {
   }
 
   #ask(replicas: readonly ReplicaId[]): readonly Send[] {
-    const message = this.#question.ask(
-      this.#question.fixedMembershipPosition ?? this.#electorate?.position ?? position(1),
-    );
+    const message = this.#question.ask(this.#electorate?.position ?? FIRST_POSITION);
     return replicas.map((to) => {
+      this.#open.set(to, message);
       this.#asked.add(to);
       return { to, message };
     });
@@ -121,23 +163,24 @@ export class QuorumRound<Vote> implements Round {
   #count(from: ReplicaId, heard: Heard): readonly Send[] {
     if (this.#isCounted(from)) return []; // a repeated answer is one answer
     if (heard.type === "unreachable") {
-      this.#silent.set(from, { reason: heard.reason, reached: false });
+      this.#settle(from, { reason: heard.reason, reached: false });
       return [];
     }
     const { answer } = heard;
-    const discovered = this.#discover(answer.standing, answer.type);
-    if (answer.type === "stale-membership" && this.#question.fixedMembershipPosition === undefined) {
-      return [...discovered, ...this.#ask([from])];
-    }
-    const judged: Ballotted<Vote> =
-      answer.type === "stale-membership"
-        ? { type: "refused", promised: answer.standing.promised }
-        : this.#question.judge(from, answer);
+    if (answer.standing.electorate !== undefined && answer.type !== "foreign-cluster") this.#isLogKnown = true;
+    const discovered = this.#discover(answer);
+    // Asked again just now: this was the answer to the older question.
+    if (discovered.some(({ to }) => to === from)) return discovered;
+    if (this.#isLate(answer)) return discovered;
+    const judged = this.#judge(from, answer);
     switch (judged.type) {
       case "vote":
+        this.#open.delete(from);
         this.#votes.set(from, judged.vote);
         return discovered;
       case "more":
+        this.#hasMoved = true;
+        this.#open.set(from, judged.message);
         return [...discovered, { to: from, message: judged.message }];
       case "refused":
         if (this.#refusal === undefined || compareBallots(judged.promised, this.#refusal) > 0) {
@@ -145,24 +188,56 @@ export class QuorumRound<Vote> implements Round {
         }
         return discovered;
       case "none":
-        this.#silent.set(from, { reason: judged.reason, reached: true });
+        this.#settle(from, { reason: judged.reason, reached: true });
+        if (answer.type === "behind" || answer.standing.damaged !== undefined) {
+          this.#behind.set(from, { replica: from, standing: answer.standing });
+        }
         return discovered;
       default:
         return unreachable(judged);
     }
   }
 
-  /** Takes the membership that an answer carries, if it is newer, and asks the members that were not asked. */
-  #discover({ status, membership, membershipPosition }: Standing, type: ReplicaAnswer["type"]): readonly Send[] {
-    if (type === "foreign-cluster" || type === "invalid") return [];
-    if (status !== "voting" || membership === undefined) return [];
-    if (this.#electorate !== undefined && membershipPosition <= this.#electorate.position) return [];
-    this.#electorate = { membership, position: membershipPosition };
-    return this.#ask(membership.replicas.filter((replica) => !this.#asked.has(replica)));
+  /** An answer to the question as it was before a newer membership came up; the answer that counts is on its way. */
+  #isLate({ type, standing }: ReplicaAnswer): boolean {
+    if (this.#isFixed) return false;
+    const isVote = type === "promised" || type === "accepted" || type === "confirmed";
+    return type === "stale-membership" || (isVote && standing.electorate?.position !== this.#electorate?.position);
+  }
+
+  #judge(from: ReplicaId, answer: ReplicaAnswer): Ballotted<Vote> {
+    // Whoever goes by a fixed membership has been overtaken by the one who changed it.
+    if (answer.type === "stale-membership") return { type: "refused", promised: answer.standing.promised };
+    const judged = this.#question.judge(from, answer);
+    if (judged.type === "vote" && answer.standing.electorate?.position !== this.#electorate?.position) {
+      return { type: "none", reason: "it goes by another membership" };
+    }
+    return judged;
+  }
+
+  #settle(replica: ReplicaId, why: { readonly reason: string; readonly reached: boolean }): void {
+    this.#open.delete(replica);
+    this.#silent.set(replica, why);
+  }
+
+  /** Takes the membership that an answer carries, if it is newer, and asks all its members under it. */
+  #discover({ type, standing: { electorate } }: ReplicaAnswer): readonly Send[] {
+    if (this.#isFixed || type === "foreign-cluster" || type === "invalid" || electorate === undefined) return [];
+    if (this.#electorate !== undefined && electorate.position <= this.#electorate.position) return [];
+    const isFirst = this.#electorate === undefined && electorate.position === FIRST_POSITION;
+    this.#electorate = electorate;
+    const members = replicasOf(electorate.membership);
+    // Everybody was asked under the first membership already; only who was not named by the caller is missing.
+    if (isFirst) return this.#ask(members.filter((member) => !this.#seeds.includes(member)));
+    this.#votes.clear();
+    this.#behind.clear();
+    this.#silent.clear();
+    this.#open.clear();
+    return this.#ask(members);
   }
 
   #replicas(): readonly ReplicaId[] {
-    return this.#electorate?.membership.replicas ?? this.#question.seeds;
+    return this.#electorate === undefined ? this.#seeds : replicasOf(this.#electorate.membership);
   }
 
   #isCounted(replica: ReplicaId): boolean {
@@ -173,23 +248,20 @@ export class QuorumRound<Vote> implements Round {
     // Any refusal fences (H3): somebody else may have a quorum, and only an election can tell.
     if (this.#refusal !== undefined) return { type: "refused", promised: this.#refusal };
     const replicas = this.#replicas();
-    const quorum = quorumOf({ replicas });
+    const electorate = this.#electorate;
+    const quorum = electorate === undefined ? Math.floor(replicas.length / 2) + 1 : quorumOf(electorate.membership);
     const votes = replicas.filter((replica) => this.#votes.has(replica)).length;
-    if (this.#electorate !== undefined && votes >= quorum) {
-      const members = new Set(replicas);
-      return {
-        type: "decided",
-        votes: new Map([...this.#votes].filter(([replica]) => members.has(replica))),
-        electorate: this.#electorate,
-      };
+    if (electorate !== undefined && votes >= quorum) {
+      const counted = [...this.#votes].filter(([replica]) => seatOf(electorate.membership, replica) !== undefined);
+      return { type: "decided", votes: new Map(counted), electorate };
     }
     const open = replicas.filter((replica) => !this.#isCounted(replica)).length;
     // Until somebody has told the membership, the callers' names may be the wrong ones: impossible is not known yet.
-    if (open > 0 && (this.#electorate === undefined || votes + open >= quorum)) return { type: "undecided" };
+    if (open > 0 && (electorate === undefined || votes + open >= quorum)) return { type: "undecided" };
     return this.#unavailable(replicas, quorum, votes);
   }
 
-  #unavailable(replicas: readonly ReplicaId[], quorum: number, votes: number): Verdict<Vote> {
+  #unavailable(replicas: readonly ReplicaId[], quorum: number, votes: number): NoQuorum {
     const reasons = replicas.flatMap((replica) => {
       const silent = this.#silent.get(replica);
       return silent === undefined ? [] : [`${replica}: ${silent.reason}`];
@@ -200,18 +272,25 @@ export class QuorumRound<Vote> implements Round {
       reason: `${votes} of ${replicas.length} replicas answered, ${quorum} needed: ${reasons.join(", ")}`,
       reachable: votes + reached,
       replicas: replicas.length,
+      electorate: this.#electorate,
+      behind: [...this.#behind.values()],
+      isLogKnown: this.#isLogKnown,
+      asked: [...this.#asked],
     };
   }
 }
 
-/** Collects what every one of `messages` comes back with; over when all have answered or failed, or at the deadline. */
+/** Collects what every one of `sends` comes back with; over when all have answered or failed, or at the deadline. */
 export class GatherRound implements Round {
   readonly #sends: readonly Send[];
+  readonly #isEnough: (heard: GatherRound) => boolean;
   readonly #heard = new Map<ReplicaId, Heard>();
   #expired = false;
 
-  constructor(sends: readonly Send[]) {
+  /** `isEnough` may end it before everybody has answered. */
+  constructor(sends: readonly Send[], isEnough: (heard: GatherRound) => boolean = () => false) {
     this.#sends = sends;
+    this.#isEnough = isEnough;
   }
 
   /** What was heard from `replica`; before the end, from whoever was silent, that there was no answer in time. */
@@ -219,8 +298,14 @@ export class GatherRound implements Round {
     return this.#heard.get(replica) ?? { type: "unreachable", reason: "no answer in time" };
   }
 
+  /** How `replica` stands, undefined when it did not answer. */
+  standingOf(replica: ReplicaId): Standing | undefined {
+    const heard = this.#heard.get(replica);
+    return heard?.type === "answer" ? heard.answer.standing : undefined;
+  }
+
   get isOver(): boolean {
-    return this.#expired || this.#heard.size === this.#sends.length;
+    return this.#expired || this.#heard.size === this.#sends.length || this.#isEnough(this);
   }
 
   open(): readonly Send[] {
@@ -230,6 +315,10 @@ export class GatherRound implements Round {
   hear(from: ReplicaId, heard: Heard): readonly Send[] {
     if (!this.isOver && !this.#heard.has(from)) this.#heard.set(from, heard);
     return [];
+  }
+
+  resend(): readonly Send[] {
+    return this.isOver ? [] : this.#sends.filter(({ to }) => !this.#heard.has(to));
   }
 
   expire(): void {
@@ -247,6 +336,8 @@ export function describeAnswer(answer: ReplicaAnswer): string {
       return `it belongs to another cluster, ${answer.standing.clusterId ?? "unknown"}`;
     case "stale-membership":
       return "it knows a newer membership";
+    case "behind":
+      return "it has not learned the membership yet";
     default:
       return `it answered '${answer.type}'`;
   }

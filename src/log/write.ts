@@ -1,26 +1,27 @@
-// The write round: consecutive entries, under a ballot that a quorum promised, to every replica at once.
+// The write round: consecutive entries, under a ballot that a quorum promised, to every member at once.
 import type { Ballot } from "./ballot.ts";
-import type { ClusterId, Entry, Position, ReplicaId } from "./entry.ts";
+import type { ClusterId, Electorate, Entry, Position } from "./entry.ts";
 import { WRITE_ENTRIES_MAX, WRITE_LETTERS_MAX } from "./limits.ts";
+import type { WriteMessage } from "./messages.ts";
 import { entryLetters } from "./record.ts";
 import { describeAnswer, QuorumRound } from "./round.ts";
 
 export interface Write {
-  readonly seeds: readonly ReplicaId[];
   readonly clusterId: ClusterId;
-  readonly membershipPosition: Position;
+  readonly electorate: Electorate;
   readonly ballot: Ballot;
   readonly position: Position;
   readonly entries: readonly Entry[];
+  /** What was written under `ballot` up to here is chosen. */
+  readonly chosenThrough?: Position;
 }
 
 /** Decided when a quorum has accepted all entries: they are chosen. */
-export function writeRound(write: Write): QuorumRound<true> {
-  const { seeds, clusterId, membershipPosition, ballot, position, entries } = write;
+export function writeRound({ electorate, ...write }: Write): QuorumRound<true> {
+  const message: WriteMessage = { type: "write", membershipPosition: electorate.position, ...write };
   return new QuorumRound<true>({
-    seeds,
-    fixedMembershipPosition: membershipPosition,
-    ask: () => ({ type: "write", clusterId, membershipPosition, ballot, position, entries }),
+    electorate,
+    ask: () => message,
     judge(_from, answer) {
       if (answer.type === "accepted") return { type: "vote", vote: true };
       if (answer.type === "refused") return { type: "refused", promised: answer.promised };
@@ -29,21 +30,16 @@ export function writeRound(write: Write): QuorumRound<true> {
   });
 }
 
-/** Cuts entries into pieces that one write can carry, in order. */
-export function inWrites(entries: readonly Entry[]): readonly (readonly Entry[])[] {
-  const writes: Entry[][] = [];
-  let current: Entry[] = [];
+/** How many entries from the front of a list one write can carry: at least one, if there is one. */
+export function fittingEntries(entries: readonly Entry[]): number {
   let letters = 0;
+  let count = 0;
   for (const entry of entries) {
-    const more = entryLetters(entry);
-    if (current.length > 0 && (current.length === WRITE_ENTRIES_MAX || letters + more > WRITE_LETTERS_MAX)) {
-      writes.push(current);
-      current = [];
-      letters = 0;
-    }
-    current.push(entry);
-    letters += more;
+    letters += entryLetters(entry);
+    if (count === WRITE_ENTRIES_MAX || (count > 0 && letters > WRITE_LETTERS_MAX)) break;
+    count += 1;
+    // [L24] What follows a membership entry is decided by other replicas.
+    if (entry.type === "membership") break;
   }
-  if (current.length > 0) writes.push(current);
-  return writes;
+  return count;
 }

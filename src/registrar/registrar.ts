@@ -1,6 +1,7 @@
 // The Registrar of one candidate's instance: stands for election, replays the log, then commits operations in batches,
-// one store in flight. It decides what to ask of the log and when an outcome may be told; the shell sends the calls,
-// stores ballot and epoch, and feeds every answer back. Rules [R3] to [R14] of SPEC.md.
+// one store in flight. It decides what becomes an entry and when an outcome may be told; the log's coordinator, which it
+// holds, decides what to ask of the log; the shell sends the calls, stores ballot and epoch, and feeds every answer back.
+// Rules [R3] to [R15] of SPEC.md.
 //
 // It never retries a write: a batch without an answer may have been chosen, and only an election under a higher ballot
 // can tell.
@@ -8,11 +9,22 @@ import { assert, unreachable } from "#base/assert.ts";
 import { backoffMs } from "#base/backoff.ts";
 import type { Random } from "#base/random.ts";
 import { millis, type Millis } from "#base/time.ts";
-import type { Ballot, CandidateId } from "#log/ballot.ts";
-import { compareBallots, NO_BALLOT } from "#log/ballot.ts";
-import type { AppendAnswer, AppendCall, ConfirmAnswer, ConfirmCall, ElectAnswer, ElectCall } from "#log/calls.ts";
-import type { ClusterId, Entry, Position } from "#log/entry.ts";
+import type { Ballot } from "#log/ballot.ts";
+import type { MembershipChange, ReadAnswer, ReadCall } from "#log/calls.ts";
+import {
+  ballotOf as ballotOfCoordinator,
+  type ChangeOutcome,
+  coordinate,
+  type Coordinator,
+  type CoordinatorEffect,
+  type CoordinatorInput,
+  type CoordinatorOptions,
+  createCoordinator,
+  nextWake as nextWakeOfCoordinator,
+} from "#log/coordinator.ts";
+import type { Position, PositionedEntry } from "#log/entry.ts";
 import { FIRST_POSITION, position } from "#log/entry.ts";
+import { PAGE_ENTRIES_MAX } from "#log/limits.ts";
 import type { Epoch, MasterId } from "#protocol/ids.ts";
 import { type Outcome, takeBatch, type Waiting } from "./batch.ts";
 import { encodeEntry } from "./codec.ts";
@@ -26,26 +38,45 @@ export type { Outcome };
 export const STAND_BACKOFF = { firstMs: 250, maxMs: 15_000 } as const;
 /** Most operations that wait for a batch; more are refused as `registrar-full`. */
 export const QUEUE_OPERATIONS_MAX = 20_000;
+/** Our own groups of entries, towards the coordinator: the one batch in flight. Changes have the ids of their callers. */
+const BATCH_GROUP = -1;
+
+/** What the log answered, as the coordinator takes it. */
+type LogAnswer = Extract<
+  CoordinatorInput,
+  {
+    type: "elect-answered" | "append-answered" | "confirm-answered" | "settle-answered" | "prepare-answered";
+  }
+>;
 
 export type RegistrarInput =
   /** Lead, if that is due: elects, replays the log, and either continues its cached epoch or writes a leader entry. */
   | { readonly type: "stand"; /** Even before the pause after a failed attempt is over. */ readonly forced?: boolean }
   | { readonly type: "apply"; readonly id: number; readonly audited: AuditedOperation }
+  /** Change the membership of the log. `id` is among those of operations. */
+  | { readonly type: "change-membership"; readonly id: number; readonly change: MembershipChange }
   /** Ask a quorum whether our ballot still stands. */
   | { readonly type: "confirm" }
-  | { readonly type: "elect-answered"; readonly ballot: Ballot; readonly answer: ElectAnswer }
-  | { readonly type: "append-answered"; readonly ballot: Ballot; readonly answer: AppendAnswer }
-  | { readonly type: "confirm-answered"; readonly ballot: Ballot; readonly answer: ConfirmAnswer };
+  | { readonly type: "gathered" }
+  /** Time has passed; see `nextWake`. */
+  | { readonly type: "tick" }
+  | { readonly type: "read-answered"; readonly ballot: Ballot; readonly answer: ReadAnswer }
+  | LogAnswer;
+
+/** Calls to the log that the shell makes as they are. */
+type LogCall = Extract<
+  CoordinatorEffect,
+  { type: "store-ballot" | "elect" | "append" | "confirm" | "settle" | "prepare" | "gather" }
+>;
 
 export type RegistrarEffect =
-  /** Durable before the effects that follow it leave the object. */
-  | { readonly type: "store-ballot"; readonly ballot: Ballot }
-  | { readonly type: "elect"; readonly call: ElectCall }
-  | { readonly type: "append"; readonly call: AppendCall }
-  | { readonly type: "confirm"; readonly call: ConfirmCall }
+  | LogCall
+  /** The chosen entries of an election, a page at a time. */
+  | { readonly type: "read"; readonly ballot: Ballot; readonly call: ReadCall }
   /** We lead. `fresh`: a new epoch, all cached state of the old one must be wiped in the transaction that stores this epoch. */
   | { readonly type: "leading"; readonly epoch: Epoch; readonly masterId: MasterId; readonly fresh: boolean }
   | { readonly type: "outcome"; readonly id: number; readonly outcome: Outcome }
+  | { readonly type: "membership-changed"; readonly id: number; readonly outcome: ChangeOutcome }
   /** A quorum had promised nothing above our ballot at some moment after `at`: when the question was asked. */
   | { readonly type: "confirmed"; readonly at: Millis }
   /** We do not lead (any more). Operations `ids` were not acknowledged and may or may not be chosen: the next election tells. */
@@ -57,42 +88,21 @@ export type RegistrarEffect =
       readonly retryAt: Millis;
     };
 
-interface Store {
-  readonly call: AppendCall;
-  readonly sentAt: Millis;
-  /** Empty for the leader entry. */
-  readonly outcomes: readonly { readonly id: number; readonly outcome: Outcome }[];
-}
+type Outcomes = readonly { readonly id: number; readonly outcome: Outcome }[];
 
 type Phase =
   | { readonly state: "following" }
-  | { readonly state: "electing"; readonly ballot: Ballot; readonly sentAt: Millis }
-  /** Elected, our leader entry is in flight. */
-  | {
-      readonly state: "appointing";
-      readonly ballot: Ballot;
-      readonly membershipPosition: Position;
-      readonly store: Store;
-    }
-  | {
-      readonly state: "leading";
-      readonly ballot: Ballot;
-      readonly membershipPosition: Position;
-      readonly epoch: Epoch;
-      readonly store: Store | undefined;
-      /** When the confirm in flight was sent. */
-      readonly confirming: Millis | undefined;
-    };
+  | { readonly state: "electing" }
+  /** Elected, and reading what was chosen up to `through`. */
+  | { readonly state: "replaying"; readonly through: Position; readonly electedAt: Millis }
+  /** Replayed, our leader entry is in flight. */
+  | { readonly state: "appointing" }
+  /** `outcomes` of the batch in flight, if there is one. */
+  | { readonly state: "leading"; readonly epoch: Epoch; readonly outcomes: Outcomes | undefined };
 
-export interface RegistrarOptions {
-  readonly candidate: CandidateId;
-  /** Fresh for each instance of the object: ballots of two instances never meet. */
-  readonly nonce: string;
+export interface RegistrarOptions extends CoordinatorOptions {
   /** The master id that this instance takes if it begins a new epoch: a random uuid. */
   readonly newMasterId: MasterId;
-  readonly clusterId: ClusterId;
-  /** The last ballot that any instance of this candidate stored, undefined before the first. */
-  readonly storedBallot?: Ballot;
   /** The epoch that the object's tables belong to, undefined when they belong to none. */
   readonly cachedEpoch?: Epoch;
 }
@@ -101,9 +111,8 @@ export interface Registrar {
   /** As far as it is known to be chosen. Read it freely; only `step` edits it. */
   readonly registry: Registry;
   readonly options: RegistrarOptions;
+  readonly coordinator: Coordinator;
   phase: Phase;
-  /** Highest counter of any ballot seen, our own and others'. */
-  counter: number;
   /** First position that `registry` does not hold. */
   next: Position;
   cachedEpoch: Epoch | undefined;
@@ -117,8 +126,8 @@ export function createRegistrar(options: RegistrarOptions): Registrar {
   return {
     registry: emptyRegistry(),
     options,
+    coordinator: createCoordinator(options),
     phase: { state: "following" },
-    counter: options.storedBallot?.counter ?? NO_BALLOT.counter,
     next: FIRST_POSITION,
     cachedEpoch: options.cachedEpoch,
     waiting: [],
@@ -134,12 +143,14 @@ export const epoch = (registrar: Registrar): Epoch | undefined =>
   registrar.phase.state === "leading" ? registrar.phase.epoch : undefined;
 
 /** The ballot that we lead or stand under, undefined while following. */
-export const ballotOf = (registrar: Registrar): Ballot | undefined =>
-  registrar.phase.state === "following" ? undefined : registrar.phase.ballot;
+export const ballotOf = ({ coordinator }: Registrar): Ballot | undefined => ballotOfCoordinator(coordinator);
+
+/** When to give the next `tick`, undefined when none is needed. */
+export const nextWake = ({ coordinator }: Registrar): Millis | undefined => nextWakeOfCoordinator(coordinator);
 
 /** Operations without an outcome yet: waiting, and in the store in flight. Source: Mesos registrar/queued_operations. */
 export function queuedOperations({ phase, waiting }: Registrar): number {
-  return waiting.length + (phase.state === "leading" ? (phase.store?.outcomes.length ?? 0) : 0);
+  return waiting.length + (phase.state === "leading" ? (phase.outcomes?.length ?? 0) : 0);
 }
 
 /** Size of the registry as text. Source: Mesos registrar/registry_size_bytes. */
@@ -149,208 +160,227 @@ export const registrySizeBytes = (registrar: Registrar): number => registryLette
 export function step(registrar: Registrar, input: RegistrarInput, now: Millis, random: Random): RegistrarEffect[] {
   switch (input.type) {
     case "stand":
-      return onStand(registrar, input.forced === true, now);
+      return onStand(registrar, input.forced === true, now, random);
     case "apply":
-      return onApply(registrar, { id: input.id, audited: input.audited }, now);
+      return onApply(registrar, { id: input.id, audited: input.audited }, now, random);
+    case "change-membership":
+      return onChange(registrar, input.id, input.change, now, random);
+    case "read-answered":
+      return onReadAnswered(registrar, input.ballot, input.answer, now, random);
     case "confirm":
-      return onConfirm(registrar, now);
+    case "gathered":
+    case "tick":
     case "elect-answered":
-      return onElectAnswered(registrar, input.ballot, input.answer, now, random);
     case "append-answered":
-      return onAppendAnswered(registrar, input.ballot, input.answer, now, random);
     case "confirm-answered":
-      return onConfirmAnswered(registrar, input.ballot, input.answer, now, random);
+    case "settle-answered":
+    case "prepare-answered":
+      return toLog(registrar, input, now, random);
     default:
       return unreachable(input);
   }
 }
 
-function onStand(registrar: Registrar, forced: boolean, now: Millis): RegistrarEffect[] {
-  if (registrar.phase.state !== "following") return [];
-  if (!forced && now < registrar.retryAt) return [];
-  const { candidate, nonce, clusterId } = registrar.options;
-  registrar.counter += 1;
-  const ballot: Ballot = { counter: registrar.counter, candidate, nonce };
-  registrar.phase = { state: "electing", ballot, sentAt: now };
-  return [
-    { type: "store-ballot", ballot },
-    { type: "elect", call: { clusterId, ballot, from: registrar.next } },
-  ];
+/** Gives the coordinator an input, and makes of its effects what they mean for the registry. */
+function toLog(registrar: Registrar, input: CoordinatorInput, now: Millis, random: Random): RegistrarEffect[] {
+  return coordinate(registrar.coordinator, input, now).flatMap((effect): RegistrarEffect[] => {
+    switch (effect.type) {
+      case "elected":
+        return onElected(registrar, effect, now, random);
+      case "appended":
+        return onAppended(registrar, effect, now, random);
+      case "changed":
+        return [{ type: "membership-changed", id: effect.id, outcome: effect.outcome }];
+      case "lost":
+        return abandon(registrar, effect, now, random);
+      default:
+        return [effect];
+    }
+  });
 }
 
-function onApply(registrar: Registrar, waiting: Waiting, now: Millis): RegistrarEffect[] {
-  if (registrar.phase.state === "following") {
-    const { retryAt } = registrar;
-    return [{ type: "not-leading", reason: "this candidate does not lead", fenced: false, ids: [waiting.id], retryAt }];
-  }
+function onStand(registrar: Registrar, forced: boolean, now: Millis, random: Random): RegistrarEffect[] {
+  if (registrar.phase.state !== "following") return [];
+  if (!forced && now < registrar.retryAt) return [];
+  registrar.phase = { state: "electing" };
+  return toLog(registrar, { type: "elect", from: registrar.next }, now, random);
+}
+
+function onApply(registrar: Registrar, waiting: Waiting, now: Millis, random: Random): RegistrarEffect[] {
+  if (registrar.phase.state === "following") return [notLeading(registrar, waiting.id)];
   if (registrar.waiting.length >= QUEUE_OPERATIONS_MAX) {
     return [{ type: "outcome", id: waiting.id, outcome: { type: "refused", reason: "registrar-full" } }];
   }
   registrar.waiting.push(waiting);
-  return storeNext(registrar, now);
+  return storeNext(registrar, now, random);
 }
 
-function onConfirm(registrar: Registrar, now: Millis): RegistrarEffect[] {
-  const { phase } = registrar;
-  if (phase.state !== "leading" || phase.confirming !== undefined) return [];
-  registrar.phase = { ...phase, confirming: now };
-  return [{ type: "confirm", call: { clusterId: registrar.options.clusterId, ballot: phase.ballot } }];
+function onChange(
+  registrar: Registrar,
+  id: number,
+  change: MembershipChange,
+  now: Millis,
+  random: Random,
+): RegistrarEffect[] {
+  if (registrar.phase.state !== "leading") return [notLeading(registrar, id)];
+  return toLog(registrar, { type: "change", id, change }, now, random);
 }
 
-function onElectAnswered(
+const notLeading = ({ retryAt }: Registrar, id: number): RegistrarEffect => ({
+  type: "not-leading",
+  reason: "this candidate does not lead",
+  fenced: false,
+  ids: [id],
+  retryAt,
+});
+
+function onElected(
+  registrar: Registrar,
+  { begin, next }: Extract<CoordinatorEffect, { type: "elected" }>,
+  now: Millis,
+  random: Random,
+): RegistrarEffect[] {
+  if (begin > registrar.next) {
+    // Snapshots are not replayed yet: see SPEC.md.
+    const reason = `the log begins at ${begin}, and ${registrar.next} to ${begin - 1} were never applied here`;
+    return stop(registrar, reason, now, random);
+  }
+  registrar.phase = { state: "replaying", through: position(next - 1), electedAt: now };
+  return replayOn(registrar, now, random);
+}
+
+/** Reads the next page of what the election chose, or leads when there is none left. */
+function replayOn(registrar: Registrar, now: Millis, random: Random): RegistrarEffect[] {
+  const { phase, coordinator, options } = registrar;
+  assert(phase.state === "replaying", "only an elected candidate replays");
+  if (registrar.next > phase.through) return appoint(registrar, now, random);
+  const ballot = ballotOf(registrar);
+  assert(ballot !== undefined, "an elected candidate has a ballot");
+  const { clusterId } = options;
+  const call: ReadCall = {
+    clusterId,
+    from: registrar.next,
+    to: phase.through,
+    entriesMax: PAGE_ENTRIES_MAX,
+    known: coordinator.known,
+  };
+  return [{ type: "read", ballot, call }];
+}
+
+function onReadAnswered(
   registrar: Registrar,
   ballot: Ballot,
-  answer: ElectAnswer,
+  answer: ReadAnswer,
   now: Millis,
   random: Random,
 ): RegistrarEffect[] {
   const { phase } = registrar;
-  if (phase.state !== "electing" || compareBallots(ballot, phase.ballot) !== 0) return [];
-  if (answer.type !== "elected") return stepDown(registrar, answer, now, random);
+  if (phase.state !== "replaying" || !isSameBallot(ballotOf(registrar), ballot)) return [];
+  if (answer.type === "unavailable") return stop(registrar, `no quorum: ${answer.reason}`, now, random);
+  const before = registrar.next;
   for (const positioned of answer.entries) {
-    assert(positioned.position === registrar.next, "an election brings every position from the asked one on");
-    const replayed = applyEntry(registrar.registry, positioned);
-    if (replayed.type === "stopped") return abandon(registrar, { reason: replayed.reason, fenced: false }, now, random);
-    registrar.next = position(registrar.next + 1);
+    if (positioned.position > phase.through) break;
+    const problem = applyNext(registrar, positioned);
+    if (problem !== undefined) return stop(registrar, problem, now, random);
   }
-  assert(registrar.next === answer.next, "an election brings every position up to the next one");
+  if (registrar.next === before) {
+    return stop(registrar, `the entry at ${before}, which was chosen, cannot be read now`, now, random);
+  }
+  return replayOn(registrar, now, random);
+}
 
+const isSameBallot = (a: Ballot | undefined, b: Ballot): boolean => a?.counter === b.counter && a.nonce === b.nonce;
+
+/** Why the entry cannot be applied, or undefined when it was. */
+function applyNext(registrar: Registrar, positioned: PositionedEntry): string | undefined {
+  assert(positioned.position === registrar.next, "the log is applied without gaps");
+  const replayed = applyEntry(registrar.registry, positioned);
+  if (replayed.type === "stopped") return replayed.reason;
+  registrar.next = position(registrar.next + 1);
+  return undefined;
+}
+
+/** [R12] The cached epoch goes on if the log says so; otherwise a leader entry begins a new one. */
+function appoint(registrar: Registrar, now: Millis, random: Random): RegistrarEffect[] {
   const { leader } = registrar.registry;
   const { candidate, newMasterId } = registrar.options;
-  const { membershipPosition } = answer;
   if (leader !== undefined && leader.candidate === candidate && leader.epoch === registrar.cachedEpoch) {
-    const { epoch: kept, masterId } = leader;
-    return lead(registrar, { ballot, membershipPosition, epoch: kept, masterId, fresh: false, at: phase.sentAt }, now);
+    return lead(registrar, { epoch: leader.epoch, masterId: leader.masterId, fresh: false }, now, random);
   }
   const data = encodeEntry({ type: "leader", candidate, masterId: newMasterId });
-  const store = storeOf(
-    registrar,
-    { ballot, membershipPosition, entries: [{ type: "append", data }], outcomes: [] },
-    now,
-  );
-  registrar.phase = { state: "appointing", ballot, membershipPosition, store };
-  return [{ type: "append", call: store.call }];
+  registrar.phase = { state: "appointing" };
+  return toLog(registrar, { type: "append", id: BATCH_GROUP, entries: [{ type: "append", data }] }, now, random);
 }
 
-function onAppendAnswered(
+function onAppended(
   registrar: Registrar,
-  ballot: Ballot,
-  answer: AppendAnswer,
+  { position: first, entries }: Extract<CoordinatorEffect, { type: "appended" }>,
   now: Millis,
   random: Random,
 ): RegistrarEffect[] {
   const { phase } = registrar;
-  if (phase.state !== "appointing" && phase.state !== "leading") return [];
-  if (phase.store === undefined || compareBallots(ballot, phase.ballot) !== 0) return [];
-  if (answer.type !== "appended") return stepDown(registrar, answer, now, random);
-  const { store } = phase;
-  for (const [index, entry] of store.call.entries.entries()) {
-    const replayed = applyEntry(registrar.registry, { position: position(store.call.position + index), entry });
-    assert(replayed.type === "applied", "an own entry can be applied");
+  assert(phase.state === "appointing" || phase.state === "leading", "only a leader appends");
+  skipTo(registrar, first);
+  for (const [index, entry] of entries.entries()) {
+    const problem = applyNext(registrar, { position: position(first + index), entry });
+    assert(problem === undefined, "an own entry can be applied");
   }
-  registrar.next = position(store.call.position + store.call.entries.length);
-
   if (phase.state === "appointing") {
     const { leader } = registrar.registry;
-    assert(leader?.epoch === (store.call.position as number), "the leader entry's position is the epoch");
-    const { epoch: begun, masterId } = leader;
-    registrar.cachedEpoch = begun;
-    const { membershipPosition } = phase;
-    return lead(registrar, { ballot, membershipPosition, epoch: begun, masterId, fresh: true, at: store.sentAt }, now);
+    assert(leader?.epoch === (first as number), "the leader entry's position is the epoch");
+    registrar.cachedEpoch = leader.epoch;
+    return lead(registrar, { epoch: leader.epoch, masterId: leader.masterId, fresh: true }, now, random);
   }
-  registrar.phase = { ...phase, store: undefined };
+  const outcomes = phase.outcomes ?? [];
+  registrar.phase = { ...phase, outcomes: undefined };
   return [
-    { type: "confirmed", at: store.sentAt }, // a quorum accepted under our ballot
-    ...store.outcomes.map(({ id, outcome }) => ({ type: "outcome", id, outcome }) as const),
-    ...storeNext(registrar, now),
+    ...outcomes.map(({ id, outcome }) => ({ type: "outcome", id, outcome }) as const),
+    ...storeNext(registrar, now, random),
   ];
 }
 
-function onConfirmAnswered(
+/** Entries of the coordinator's own, a nop or a membership, stand between two batches; they change nothing here. */
+function skipTo(registrar: Registrar, first: Position): void {
+  assert(first >= registrar.next, "positions only rise");
+  registrar.next = first;
+}
+
+function lead(
   registrar: Registrar,
-  ballot: Ballot,
-  answer: ConfirmAnswer,
+  begun: { readonly epoch: Epoch; readonly masterId: MasterId; readonly fresh: boolean },
   now: Millis,
   random: Random,
 ): RegistrarEffect[] {
-  const { phase } = registrar;
-  if (phase.state !== "leading" || phase.confirming === undefined) return [];
-  if (compareBallots(ballot, phase.ballot) !== 0) return [];
-  if (answer.type !== "confirmed") return stepDown(registrar, answer, now, random);
-  registrar.phase = { ...phase, confirming: undefined };
-  return [{ type: "confirmed", at: phase.confirming }];
-}
-
-interface Lead {
-  readonly ballot: Ballot;
-  readonly membershipPosition: Position;
-  readonly epoch: Epoch;
-  readonly masterId: MasterId;
-  readonly fresh: boolean;
-  readonly at: Millis;
-}
-
-function lead(registrar: Registrar, begun: Lead, now: Millis): RegistrarEffect[] {
-  const { ballot, membershipPosition, masterId, fresh, at } = begun;
-  registrar.phase = {
-    state: "leading",
-    ballot,
-    membershipPosition,
-    epoch: begun.epoch,
-    store: undefined,
-    confirming: undefined,
-  };
+  registrar.phase = { state: "leading", epoch: begun.epoch, outcomes: undefined };
   registrar.attempts = 0;
-  return [
-    { type: "leading", epoch: begun.epoch, masterId, fresh },
-    { type: "confirmed", at },
-    ...storeNext(registrar, now),
-  ];
+  return [{ type: "leading", ...begun }, ...storeNext(registrar, now, random)];
 }
 
 /** [R3] Everything that waits becomes the next batch, once no store is in flight. */
-function storeNext(registrar: Registrar, now: Millis): RegistrarEffect[] {
+function storeNext(registrar: Registrar, now: Millis, random: Random): RegistrarEffect[] {
   const { phase, waiting } = registrar;
-  if (phase.state !== "leading" || phase.store !== undefined || waiting.length === 0) return [];
+  if (phase.state !== "leading" || phase.outcomes !== undefined || waiting.length === 0) return [];
   const { entries, outcomes } = takeBatch(registrar.registry, waiting);
-  const { ballot, membershipPosition } = phase;
-  const store = storeOf(registrar, { ballot, membershipPosition, entries, outcomes }, now);
-  registrar.phase = { ...phase, store };
-  return [{ type: "append", call: store.call }];
+  registrar.phase = { ...phase, outcomes };
+  return toLog(registrar, { type: "append", id: BATCH_GROUP, entries }, now, random);
 }
 
-function storeOf(
-  registrar: Registrar,
-  what: Pick<Lead, "ballot" | "membershipPosition"> & { readonly entries: readonly Entry[] } & Pick<Store, "outcomes">,
-  now: Millis,
-): Store {
-  const { ballot, membershipPosition, entries, outcomes } = what;
-  const { clusterId } = registrar.options;
-  return { call: { clusterId, ballot, membershipPosition, position: registrar.next, entries }, sentAt: now, outcomes };
-}
-
-type Failure = Exclude<ElectAnswer | AppendAnswer | ConfirmAnswer, { type: "elected" | "appended" | "confirmed" }>;
-
-function stepDown(registrar: Registrar, failure: Failure, now: Millis, random: Random): RegistrarEffect[] {
-  if (failure.type === "unavailable") {
-    return abandon(registrar, { reason: `no quorum: ${failure.reason}`, fenced: false }, now, random);
-  }
-  const { counter, candidate } = failure.promised;
-  registrar.counter = Math.max(registrar.counter, counter);
-  const reason = `a higher ballot was promised: ${counter} of ${candidate}`;
-  return abandon(registrar, { reason, fenced: true }, now, random);
+/** The log is not to be written by us now, whatever the coordinator could still do. */
+function stop(registrar: Registrar, reason: string, now: Millis, random: Random): RegistrarEffect[] {
+  return toLog(registrar, { type: "resign", reason }, now, random);
 }
 
 /** [R7] This ballot is done with. Nothing is retried under it, and what waited is given back without an outcome. */
 function abandon(
   registrar: Registrar,
-  { reason, fenced }: { readonly reason: string; readonly fenced: boolean },
+  { reason, fenced, ids: lost }: Extract<CoordinatorEffect, { type: "lost" }>,
   now: Millis,
   random: Random,
 ): RegistrarEffect[] {
   const { phase, waiting } = registrar;
-  const inFlight = phase.state === "leading" ? (phase.store?.outcomes ?? []) : [];
-  const ids = [...inFlight.map(({ id }) => id), ...waiting.map(({ id }) => id)];
+  const inFlight = phase.state === "leading" ? (phase.outcomes ?? []) : [];
+  const changes = lost.filter((id) => id !== BATCH_GROUP);
+  const ids = [...inFlight.map(({ id }) => id), ...waiting.map(({ id }) => id), ...changes];
   waiting.length = 0;
   registrar.phase = { state: "following" };
   registrar.retryAt = millis(now + backoffMs(random, registrar.attempts, STAND_BACKOFF));

@@ -1,6 +1,5 @@
 // Building the registry from chosen entries, in order. The same code runs when an election brings the log and when an
 // own batch is chosen, so that a leader's registry is what any other candidate will read.
-import { unreachable } from "#base/assert.ts";
 import type { PositionedEntry } from "#log/entry.ts";
 import type { Epoch } from "#protocol/ids.ts";
 import { decodeEntry } from "./codec.ts";
@@ -16,13 +15,14 @@ export function applyEntry(registry: Registry, { position, entry }: PositionedEn
   switch (entry.type) {
     case "nop":
     case "membership":
-      return { type: "applied" };
+    // What it drops was applied before it.
     case "truncate":
-      return stopped(position, "it truncates the log, which this release cannot replay");
+      return { type: "applied" };
     case "append":
       return applyText(registry, position, entry.data);
     default:
-      return unreachable(entry);
+      // Of a newer release: see [R14].
+      return stopped(position, "it is of a type that this release does not know: upgrade");
   }
 }
 

@@ -1,37 +1,45 @@
 import { describe, expect, test } from "vitest";
 import { append } from "#log/append.ts";
 import type { Ballot } from "#log/ballot.ts";
-import { confirm } from "#log/confirm.ts";
+import type { ElectCall } from "#log/calls.ts";
 import { elect } from "#log/elect.ts";
-import { type Entry, position, type ReplicaId } from "#log/entry.ts";
+import { type Electorate, type Entry, position, type ReplicaId } from "#log/entry.ts";
 import { PAGE_ENTRIES_MAX, WRITE_ENTRIES_MAX } from "#log/limits.ts";
-import { read } from "#log/read.ts";
 import { TestCluster } from "./cluster.ts";
-import { ballot, CLUSTER, learn, MEMBERSHIP, NOP, R1, R2, R3, REPLICAS, value, write } from "./sample.ts";
+import {
+  ballot,
+  CLUSTER,
+  ELECTORATE,
+  learn,
+  NOP,
+  OTHER_CLUSTER,
+  R1,
+  R2,
+  R3,
+  record,
+  REPLICAS,
+  value,
+  values,
+  write,
+} from "./sample.ts";
 
-const standFor = (cluster: TestCluster, under: Ballot, from = 1, seeds: readonly ReplicaId[] = REPLICAS) =>
-  cluster.call(elect({ clusterId: CLUSTER, ballot: under, from: position(from) }, seeds));
+const standFor = (
+  cluster: TestCluster,
+  under: Ballot,
+  { from = 1, seeds = REPLICAS, known }: { from?: number; seeds?: readonly ReplicaId[]; known?: Electorate } = {},
+) => {
+  const call: ElectCall = { clusterId: CLUSTER, ballot: under, from: position(from), known };
+  return cluster.call(elect(call, seeds));
+};
 const appendTo = (cluster: TestCluster, under: Ballot, at: number, entries: readonly Entry[]) =>
-  cluster.call(
-    append(
-      { clusterId: CLUSTER, ballot: under, membershipPosition: position(1), position: position(at), entries },
-      REPLICAS,
-    ),
-  );
-const readFrom = (cluster: TestCluster, from = 1, entriesMax = 100) =>
-  cluster.call(read({ clusterId: CLUSTER, from: position(from), entriesMax }, REPLICAS));
-const membershipEntry = { position: 1, entry: { type: "membership", membership: MEMBERSHIP } };
+  cluster.call(append({ clusterId: CLUSTER, ballot: under, electorate: ELECTORATE, position: position(at), entries }));
+const writesOf = (cluster: TestCluster) => cluster.sentOf("write").map(({ message }) => message);
 
-describe("elections", () => {
+describe("what an election writes", () => {
   test("[L16] the first election finds the membership and appends behind it", () => {
     const cluster = new TestCluster();
-    expect(standFor(cluster, ballot(1))).toEqual({
-      type: "elected",
-      membership: MEMBERSHIP,
-      membershipPosition: 1,
-      next: 2,
-      entries: [membershipEntry],
-    });
+    expect(standFor(cluster, ballot(1))).toEqual({ type: "elected", electorate: ELECTORATE, begin: 1, next: 2 });
+    expect(writesOf(cluster)).toEqual([]);
   });
 
   test("[L16] the value of the highest ballot is written again under ours, gaps become nop", () => {
@@ -40,33 +48,25 @@ describe("elections", () => {
     cluster.replica(R2).deliver(write(ballot(2), 2, value("newer")));
     cluster.replica(R2).deliver(write(ballot(2), 4, value("after a gap")));
     cluster.away.add(R3);
-    const elected = standFor(cluster, ballot(3));
-    expect(elected).toMatchObject({
-      type: "elected",
-      next: 5,
-      entries: [
-        membershipEntry,
-        { position: 2, entry: value("newer") },
-        { position: 3, entry: NOP },
-        { position: 4, entry: value("after a gap") },
-      ],
-    });
-    expect(cluster.replica(R1).valueAt(2)).toEqual(value("newer"));
-    expect(cluster.replica(R1).state).toMatchObject({ missingFrom: 5, end: 4 });
+    expect(standFor(cluster, ballot(3))).toMatchObject({ type: "elected", next: 5 });
+    for (const id of [R1, R2]) {
+      expect([2, 3, 4].map((at) => cluster.replica(id).recordAt(at))).toEqual([
+        record(2, ballot(3), value("newer")),
+        record(3, ballot(3), NOP),
+        record(4, ballot(3), value("after a gap")),
+      ]);
+    }
   });
 
   test("[L16] a learned entry is taken as it is, against a higher ballot that was never chosen", () => {
     const cluster = new TestCluster();
     cluster.replica(R1).deliver(write(ballot(1), 2, value("chosen")));
     cluster.replica(R1).deliver(learn(ballot(1), 2));
-    cluster.sent.length = 0;
+    cluster.replica(R2).deliver(write(ballot(4), 2, value("never chosen")));
     cluster.away.add(R3);
-    expect(standFor(cluster, ballot(5))).toMatchObject({
-      next: 3,
-      entries: [membershipEntry, { entry: value("chosen") }],
-    });
-    expect(cluster.sent.filter(({ message }) => message.type === "write")).toEqual([]);
-    expect(cluster.replica(R2).valueAt(2)).toEqual(value("chosen"));
+    expect(standFor(cluster, ballot(5))).toMatchObject({ type: "elected", next: 3 });
+    expect(writesOf(cluster)).toEqual([]);
+    expect(cluster.replica(R1).recordAt(2)).toEqual(record(2, ballot(1), value("chosen")));
   });
 
   test("[L16] a write that reached one replica only is adopted or lost, as the quorum saw it", () => {
@@ -81,9 +81,9 @@ describe("elections", () => {
       cluster.away.clear();
       cluster.away.add(away);
       expect(standFor(cluster, ballot(2))).toMatchObject({ type: "elected", next: adopted ? 3 : 2 });
-      expect(appendTo(cluster, ballot(2), adopted ? 3 : 2, [value("next")])).toEqual({ type: "appended" });
-      cluster.away.clear();
-      expect(readFrom(cluster, adopted ? 3 : 2)).toMatchObject({ entries: [{ entry: value("next") }] });
+      const next = adopted ? 3 : 2;
+      expect(appendTo(cluster, ballot(2), next, [value("next")])).toMatchObject({ type: "appended" });
+      expect(cluster.replica(R2).valueAt(2)).toEqual(value(adopted ? "unanswered" : "next"));
     }
   });
 
@@ -92,38 +92,75 @@ describe("elections", () => {
     const last = PAGE_ENTRIES_MAX + WRITE_ENTRIES_MAX;
     for (let at = 2; at <= last; at++) cluster.replica(R2).deliver(write(ballot(1), at, value(`${at}`)));
     cluster.away.add(R1);
-    const elected = standFor(cluster, ballot(2));
-    expect(elected).toMatchObject({ type: "elected", next: last + 1 });
-    expect(elected.type === "elected" && elected.entries.at(-1)).toEqual({ position: last, entry: value(`${last}`) });
-    expect(cluster.replica(R3).state.missingFrom).toBe(last + 1);
+    expect(standFor(cluster, ballot(2))).toMatchObject({ type: "elected", next: last + 1 });
+    expect(writesOf(cluster)).toHaveLength(3 * 3);
+    for (const at of [2, PAGE_ENTRIES_MAX + 1, PAGE_ENTRIES_MAX + 2, last]) {
+      expect(cluster.replica(R3).recordAt(at)).toEqual(record(at, ballot(2), value(`${at}`)));
+    }
   });
 
-  test("[L16] only what the caller has not applied is brought", () => {
+  test("[L9] [L16] each write of an election carries the notice of the one before it", () => {
     const cluster = new TestCluster();
-    standFor(cluster, ballot(1));
-    appendTo(cluster, ballot(1), 2, [value("a"), value("b")]);
-    expect(standFor(cluster, ballot(2), 3)).toMatchObject({ next: 4, entries: [{ position: 3, entry: value("b") }] });
-    expect(standFor(cluster, ballot(3), 4)).toMatchObject({ next: 4, entries: [] });
+    for (let at = 2; at < 2 + 2 * WRITE_ENTRIES_MAX; at += 1_024) {
+      cluster.replica(R2).deliver(write(ballot(1), at, ...values(1_024, at)));
+    }
+    cluster.away.add(R1);
+    standFor(cluster, ballot(2));
+    expect(writesOf(cluster).filter((_, index) => index % 3 === 0)).toMatchObject([
+      { position: 2, chosenThrough: undefined },
+      { position: 1_026, chosenThrough: 1_025 },
+    ]);
+    expect(cluster.replica(R3).state.missingFrom).toBe(1_026);
   });
 
-  test("[L17] replicas that end before what the caller applied have lost entries", () => {
+  test("[L2] nothing is written before a quorum has promised", () => {
     const cluster = new TestCluster();
-    expect(standFor(cluster, ballot(1), 9)).toMatchObject({
-      type: "unavailable",
-      reason: expect.stringContaining("the log has lost entries"),
-    });
+    for (const id of REPLICAS) cluster.replica(id).deliver(write(ballot(1), 2, value("a")));
+    cluster.away.add(R2).add(R3);
+    expect(standFor(cluster, ballot(2)).type).toBe("unavailable");
+    expect(writesOf(cluster)).toEqual([]);
   });
 
-  test("[L3] a stale proposer is fenced: its append is refused and changes nothing", () => {
+  test("[L2] [L3] an election that is refused while it writes again ends there", () => {
+    const cluster = new TestCluster();
+    for (const id of REPLICAS) cluster.replica(id).deliver(write(ballot(1), 2, value("a")));
+    cluster.before = ({ message }) => {
+      if (message.type !== "write") return;
+      cluster.before = () => {};
+      for (const id of [R1, R2]) cluster.replica(id).deliver({ ...rival, ballot: ballot(9) });
+    };
+    expect(standFor(cluster, ballot(2))).toEqual({ type: "refused", promised: ballot(9) });
+    expect(writesOf(cluster)).toHaveLength(3);
+    expect(cluster.replica(R2).recordAt(2)).toEqual(record(2, ballot(1), value("a")));
+  });
+});
+
+const rival = { type: "promise", clusterId: CLUSTER, membershipPosition: position(1), from: position(1) } as const;
+
+describe("who may be elected", () => {
+  test("[L3] a stale proposer is fenced: its append is refused and changes nothing (H3)", () => {
     const cluster = new TestCluster();
     standFor(cluster, ballot(1));
     standFor(cluster, ballot(2, "master-2"));
-    expect(appendTo(cluster, ballot(1), 2, [value("stale")])).toMatchObject({
+    expect(appendTo(cluster, ballot(1), 2, [value("stale")])).toEqual({
       type: "refused",
       promised: ballot(2, "master-2"),
     });
-    expect(readFrom(cluster)).toMatchObject({ decidedTo: 2, end: 1 });
+    for (const id of REPLICAS) expect(cluster.replica(id).state.end).toBe(1);
     expect(standFor(cluster, ballot(1))).toMatchObject({ type: "refused", promised: ballot(2, "master-2") });
+  });
+
+  test("[L17] replicas that end before what the caller applied have lost entries, and nothing is chosen", () => {
+    const cluster = new TestCluster();
+    for (const id of REPLICAS) cluster.replica(id).deliver(write(ballot(1), 2, value("a")));
+    expect(standFor(cluster, ballot(2), { from: 4 })).toEqual({
+      type: "unavailable",
+      reason: expect.stringContaining("the replicas end at 2, but 3 was chosen before: the log has lost entries"),
+      reachable: expect.any(Number),
+      replicas: 3,
+    });
+    expect(writesOf(cluster)).toEqual([]);
+    expect(standFor(cluster, ballot(3), { from: 3 })).toMatchObject({ type: "elected", next: 3 });
   });
 
   test("[L15] without a quorum an election says who is missing", () => {
@@ -140,101 +177,45 @@ describe("elections", () => {
   test("[L15] a caller configured with one replica cannot decide alone in a cluster of three", () => {
     const cluster = new TestCluster();
     cluster.away.add(R2).add(R3);
-    expect(standFor(cluster, ballot(1), 1, [R1])).toMatchObject({ type: "unavailable", replicas: 3 });
+    expect(standFor(cluster, ballot(1), { seeds: [R1] })).toMatchObject({ type: "unavailable", replicas: 3 });
   });
 
   test("[L13] a caller of another cluster elects nothing and raises no promise", () => {
     const cluster = new TestCluster();
-    const foreign = { clusterId: "cluster-2" as typeof CLUSTER, ballot: ballot(9), from: position(1) };
-    const answer = cluster.call(elect(foreign, REPLICAS));
-    expect(answer).toMatchObject({
+    const foreign = { clusterId: OTHER_CLUSTER, ballot: ballot(9), from: position(1) };
+    expect(cluster.call(elect(foreign, REPLICAS))).toMatchObject({
       type: "unavailable",
       reason: expect.stringContaining("another cluster, cluster-1"),
     });
     expect(cluster.replica(R1).state.promised.counter).toBe(0);
   });
+});
 
-  test("[L22] a replica that lost its storage does not help to a quorum", () => {
+describe("when nobody knows the log any more", () => {
+  test("[L28] an election says what to do, and makes no new log (H8)", () => {
     const cluster = new TestCluster();
-    cluster.replica(R2).forgetEverything();
-    cluster.away.add(R3);
+    for (const id of REPLICAS) cluster.replica(id).loseStorage();
     expect(standFor(cluster, ballot(1))).toMatchObject({
       type: "unavailable",
-      reason: expect.stringContaining("replica-2: empty: it belongs to no cluster"),
+      reason: expect.stringContaining("no replica that answers knows the log of cluster cluster-1"),
+    });
+    for (const id of REPLICAS) expect(cluster.replica(id).state).toMatchObject({ end: 0, clusterId: undefined });
+  });
+
+  test("[L28] it says so too to a candidate that still knows the membership", () => {
+    const cluster = new TestCluster();
+    for (const id of REPLICAS) cluster.replica(id).loseStorage();
+    expect(standFor(cluster, ballot(1), { known: ELECTORATE })).toMatchObject({
+      type: "unavailable",
+      reason: expect.stringContaining("restore it"),
     });
   });
-});
 
-describe("appending", () => {
-  test("[L6] many entries are one write a replica, and all are learned afterwards", () => {
+  test("[L28] when nobody answers at all, only that is said", () => {
     const cluster = new TestCluster();
-    standFor(cluster, ballot(1));
-    cluster.sent.length = 0;
-    const entries = Array.from({ length: WRITE_ENTRIES_MAX }, (_, index) => value(`${index}`));
-    expect(appendTo(cluster, ballot(1), 2, entries)).toEqual({ type: "appended" });
-    expect(cluster.sent.filter(({ message }) => message.type === "write")).toHaveLength(3);
-    for (const id of REPLICAS) expect(cluster.replica(id).state.missingFrom).toBe(2 + WRITE_ENTRIES_MAX);
-  });
-
-  test("[L19] a replica that was away is caught up after the next append", () => {
-    const cluster = new TestCluster();
-    standFor(cluster, ballot(1));
-    cluster.away.add(R3);
-    for (let at = 2; at < 12; at++) appendTo(cluster, ballot(1), at, [value(`${at}`)]);
-    cluster.away.clear();
-    appendTo(cluster, ballot(1), 12, [value("12")]);
-    expect(cluster.replica(R3).state).toMatchObject({ missingFrom: 13, end: 12 });
-    expect(cluster.replica(R3).valueAt(5)).toEqual(value("5"));
-  });
-
-  test("[L14] a leader stays confirmed while the minority that is away changes", () => {
-    const cluster = new TestCluster();
-    const ask = () => cluster.call(confirm({ clusterId: CLUSTER, ballot: ballot(1) }, REPLICAS));
-    cluster.away.add(R3);
-    standFor(cluster, ballot(1));
-    expect(ask()).toEqual({ type: "confirmed" });
-    cluster.away.clear();
-    cluster.away.add(R2);
-    expect(ask()).toEqual({ type: "confirmed" });
-    standFor(cluster, ballot(2));
-    expect(ask()).toMatchObject({ type: "refused", promised: ballot(2) });
-    cluster.away.add(R1).add(R3);
-    expect(ask()).toMatchObject({ type: "unavailable", reachable: 0 });
-  });
-});
-
-describe("reading", () => {
-  test("[L18] a read raises no promise and shows the chosen prefix", () => {
-    const cluster = new TestCluster();
-    standFor(cluster, ballot(1));
-    appendTo(cluster, ballot(1), 2, [value("a"), value("b"), value("c")]);
-    const before = cluster.replica(R1).state;
-    expect(readFrom(cluster, 2, 2)).toMatchObject({
-      type: "entries",
-      begin: 1,
-      decidedTo: 4,
-      end: 4,
-      entries: [{ entry: value("a") }, { entry: value("b") }],
-    });
-    expect(cluster.replica(R1).state).toBe(before);
-  });
-
-  test("[L18] accepted by a quorum under one ballot is chosen, learned or not", () => {
-    const cluster = new TestCluster();
-    for (const id of [R1, R2]) cluster.replica(id).deliver(write(ballot(1), 2, value("a")));
-    expect(readFrom(cluster)).toMatchObject({ decidedTo: 3 });
-  });
-
-  test("[L18] the same value under different ballots, or at one replica, is undecided", () => {
-    const cluster = new TestCluster();
-    cluster.replica(R1).deliver(write(ballot(1), 2, value("a")));
-    cluster.replica(R2).deliver(write(ballot(2), 2, value("a")));
-    expect(readFrom(cluster)).toMatchObject({ decidedTo: 2, end: 2, entries: [membershipEntry] });
-  });
-
-  test("[L18] without a quorum there is no read", () => {
-    const cluster = new TestCluster();
-    cluster.away.add(R2).add(R3);
-    expect(readFrom(cluster)).toMatchObject({ type: "unavailable" });
+    for (const id of REPLICAS) cluster.away.add(id);
+    const answer = standFor(cluster, ballot(1));
+    expect(answer).toMatchObject({ type: "unavailable", reachable: 0 });
+    expect(answer).toHaveProperty("reason", expect.not.stringContaining("restore"));
   });
 });

@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { position } from "#log/entry.ts";
+import { type Entry, type Incarnation, position, type ReplicaId } from "#log/entry.ts";
 import { applyOperation, type AuditedOperation } from "#registrar/operations.ts";
 import { DraftTable, emptyRegistry } from "#registrar/registry.ts";
 import { applyEntry } from "#registrar/replay.ts";
@@ -16,6 +16,22 @@ describe("operations", () => {
       reason: "agent-already-admitted",
     });
     expect(admitted.get(agentId(1))).toBe(before);
+  });
+
+  test("[R1] an operation finds its agent by id, wherever it stands, and leaves all others alone (H12)", () => {
+    const { admitted } = emptyRegistry();
+    for (const number of [1, 2, 3]) applyOperation(admitted, admit(number));
+    const others = [admitted.get(agentId(1)), admitted.get(agentId(3))];
+    applyOperation(admitted, update(2, info("other")));
+    expect([admitted.get(agentId(1)), admitted.get(agentId(3))]).toEqual(others);
+    expect(admitted.get(agentId(2))?.info.hostname).toBe("other");
+  });
+
+  test("[R1] an operation is checked against the registry, not against a version that its caller holds (H9)", () => {
+    const { admitted } = emptyRegistry();
+    const two = [admit(1, info("first")), admit(1, info("second"))];
+    expect(two.map((operation) => applyOperation(admitted, operation).type)).toEqual(["changed", "refused"]);
+    expect(admitted.get(agentId(1))?.info.hostname).toBe("first");
   });
 
   test("[R1] only an admitted agent is updated, and an equal update changes nothing", () => {
@@ -82,11 +98,26 @@ describe("replaying", () => {
     expect(registry.admitted.size).toBe(0);
   });
 
-  test("[R14] nop and membership entries change nothing, a truncation stops", () => {
+  test("[R14] nop, membership and truncation entries change nothing: what is dropped was applied before", () => {
     const registry = emptyRegistry();
-    expect(applyEntry(registry, { position: position(2), entry: { type: "nop" } })).toEqual({ type: "applied" });
-    const truncate = { type: "truncate", to: position(2) } as const;
-    expect(applyEntry(registry, { position: position(3), entry: truncate })).toMatchObject({ type: "stopped" });
+    const seats = [{ replica: "replica-1" as ReplicaId, incarnation: "life 1" as Incarnation }];
+    const entries = [
+      { type: "nop" },
+      { type: "membership", membership: { seats } },
+      { type: "truncate", to: position(2) },
+    ] as const;
+    for (const entry of entries)
+      expect(applyEntry(registry, { position: position(3), entry })).toEqual({ type: "applied" });
+    expect(registry).toEqual(emptyRegistry());
+  });
+
+  test("[R14] an entry of a type that this release does not know stops, and asks for an upgrade", () => {
+    const registry = emptyRegistry();
+    const entry = { type: "snapshot", of: "everything" } as unknown as Entry;
+    expect(applyEntry(registry, { position: position(3), entry })).toEqual({
+      type: "stopped",
+      reason: "cannot apply the log entry at 3: it is of a type that this release does not know: upgrade",
+    });
     expect(registry).toEqual(emptyRegistry());
   });
 });

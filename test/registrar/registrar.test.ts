@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { present } from "#base/assert.ts";
 import { millis } from "#base/time.ts";
 import type { Ballot, CandidateId } from "#log/ballot.ts";
+import { position } from "#log/entry.ts";
 import { ENTRY_LETTERS_MAX } from "#log/limits.ts";
 import type { Epoch, MasterId } from "#protocol/ids.ts";
 import { BATCH_OPERATIONS_MAX } from "#registrar/batch.ts";
@@ -10,6 +11,8 @@ import {
   ballotOf,
   epoch,
   isLeading,
+  nextWake,
+  QUEUE_OPERATIONS_MAX,
   queuedOperations,
   registrySizeBytes,
   STAND_BACKOFF,
@@ -19,6 +22,8 @@ import {
   agentId,
   info,
   leaderEntry,
+  ELECTORATE,
+  MEMBERSHIP,
   MEMBERSHIP_ENTRY,
   operationsEntry,
   TestRegistrar,
@@ -44,7 +49,7 @@ describe("standing", () => {
     const ballot = { counter: 7, candidate: "master-1", nonce: "nonce-1" };
     expect(tested.input({ type: "stand" })).toEqual([
       { type: "store-ballot", ballot },
-      { type: "elect", call: { clusterId: "cluster-1", ballot, from: 1 } },
+      { type: "elect", call: { clusterId: "cluster-1", ballot, from: 1, known: undefined } },
     ]);
     expect(tested.input({ type: "stand" })).toEqual([]);
   });
@@ -53,13 +58,14 @@ describe("standing", () => {
     const tested = new TestRegistrar();
     tested.input({ type: "stand" });
     expect(tested.elected([MEMBERSHIP_ENTRY, leaderEntry("master-2")])).toMatchObject([
-      { type: "append", call: { position: 3, membershipPosition: 1 } },
+      { type: "confirmed", at: 10_000 },
+      { type: "append", call: { position: 3, electorate: ELECTORATE } },
     ]);
     expect(isLeading(tested.registrar)).toBe(false);
     tested.now += 40;
     expect(tested.appended()).toEqual([
-      { type: "leading", epoch: 3, masterId: "newer", fresh: true },
       { type: "confirmed", at: 10_000 },
+      { type: "leading", epoch: 3, masterId: "newer", fresh: true },
     ]);
     expect(epoch(tested.registrar)).toBe(3);
     expect(tested.registrar.registry.leader).toEqual({ candidate: "master-1", masterId: "newer", epoch: 3 });
@@ -69,8 +75,8 @@ describe("standing", () => {
     const tested = new TestRegistrar({ cachedEpoch: 2 as Epoch });
     tested.input({ type: "stand" });
     expect(tested.elected([MEMBERSHIP_ENTRY, leaderEntry(), operationsEntry(admit(1))])).toEqual([
-      { type: "leading", epoch: 2, masterId: "older", fresh: false },
       { type: "confirmed", at: 10_000 },
+      { type: "leading", epoch: 2, masterId: "older", fresh: false },
     ]);
     expect(tested.registrar.registry.admitted.get(agentId(1))).toMatchObject({
       admittedAt: 1_000,
@@ -87,7 +93,7 @@ describe("standing", () => {
     const tested = new TestRegistrar({ cachedEpoch: cached as Epoch | undefined });
     tested.input({ type: "stand" });
     tested.elected(entries);
-    expect(tested.appended()).toMatchObject([{ type: "leading", epoch: entries.length + 1, fresh: true }, {}]);
+    expect(tested.appended()).toMatchObject([{}, { type: "leading", epoch: entries.length + 1, fresh: true }]);
   });
 
   test("[R12] a leader entry whose answer was lost is not taken for a kept epoch", () => {
@@ -98,7 +104,7 @@ describe("standing", () => {
     tested.input({ type: "append-answered", ballot, answer: unavailable });
     tested.input({ type: "stand", forced: true });
     tested.elected([MEMBERSHIP_ENTRY, leaderEntry("master-1", "newer")]);
-    expect(tested.appended()).toMatchObject([{ type: "leading", epoch: 3, fresh: true }, {}]);
+    expect(tested.appended()).toMatchObject([{}, { type: "leading", epoch: 3, fresh: true }]);
   });
 
   test("[R11] a second election brings and applies only what is not applied yet", () => {
@@ -131,9 +137,9 @@ describe("standing", () => {
     tested.input({ type: "stand" });
     const entry = reason === "" ? operationsEntry(admit(3), update(9, info())) : text(data);
     const effects = tested.elected([MEMBERSHIP_ENTRY, operationsEntry(admit(1)), entry, operationsEntry(admit(2))]);
-    expect(effects, what).toMatchObject([{ type: "not-leading", fenced: false, ids: [] }]);
-    expect(effects[0]).toHaveProperty("reason", expect.stringContaining("cannot apply the log entry at 3"));
-    expect(effects[0]).toHaveProperty("reason", expect.stringContaining(reason));
+    expect(effects, what).toMatchObject([{ type: "confirmed" }, { type: "not-leading", fenced: false, ids: [] }]);
+    expect(effects[1]).toHaveProperty("reason", expect.stringContaining("cannot apply the log entry at 3"));
+    expect(effects[1]).toHaveProperty("reason", expect.stringContaining(reason));
     expect([...tested.registrar.registry.admitted.keys()]).toEqual([agentId(1)]);
     tested.input({ type: "stand", forced: true });
     expect(tested.call("elect").from).toBe(3);
@@ -167,6 +173,213 @@ describe("standing", () => {
     expect(longestMs).toBeLessThanOrEqual(STAND_BACKOFF.maxMs);
     tested.lead(true);
     expect(tested.registrar.attempts).toBe(0);
+  });
+});
+
+describe("replaying", () => {
+  const long = (count: number) => [
+    MEMBERSHIP_ENTRY,
+    ...Array.from({ length: count }, (_, at) => operationsEntry(admit(at))),
+  ];
+
+  test("[R11] what was chosen is read a page at a time, up to where the election ended", () => {
+    const tested = new TestRegistrar();
+    tested.input({ type: "stand" });
+    const log = long(25);
+    const answer = { type: "elected", electorate: ELECTORATE, begin: position(1), next: position(27) } as const;
+    tested.input({ type: "elect-answered", ballot: tested.ballot, answer });
+    expect(tested.call("read")).toMatchObject({ clusterId: "cluster-1", from: 1, to: 26, known: ELECTORATE });
+    // Somebody else's entry behind the election is not ours to apply.
+    tested.read([...log, operationsEntry(admit(99))], 10);
+    expect(tested.call("read")).toMatchObject({ from: 11, to: 26 });
+    tested.read(log, 10);
+    tested.read(log, 10);
+    expect(tested.call("append").position).toBe(27);
+    expect(tested.registrar.registry.admitted.size).toBe(25);
+  });
+
+  test("[R11] entries beyond where the election ended are not applied, even if a page brings them", () => {
+    const tested = new TestRegistrar();
+    tested.input({ type: "stand" });
+    const answer = { type: "elected", electorate: ELECTORATE, begin: position(1), next: position(3) } as const;
+    tested.input({ type: "elect-answered", ballot: tested.ballot, answer });
+    const entries = long(3).map((entry, index) => ({ position: position(index + 1), entry }));
+    const page = { type: "entries", entries, begin: position(1), decidedTo: position(5), end: position(4) } as const;
+    tested.input({ type: "read-answered", ballot: tested.ballot, answer: page });
+    expect([...tested.registrar.registry.admitted.keys()]).toEqual([agentId(0)]);
+  });
+
+  test("[R7] [R11] a read without a quorum, or without the entry that was chosen, ends the attempt; the next goes on there", () => {
+    const empty = {
+      type: "entries",
+      entries: [],
+      begin: position(1),
+      decidedTo: position(11),
+      end: position(26),
+    } as const;
+    for (const answer of [unavailable, empty]) {
+      const tested = new TestRegistrar();
+      tested.input({ type: "stand" });
+      const elected = { type: "elected", electorate: ELECTORATE, begin: position(1), next: position(27) } as const;
+      tested.input({ type: "elect-answered", ballot: tested.ballot, answer: elected });
+      tested.read(long(25), 10);
+      expect(tested.input({ type: "read-answered", ballot: tested.ballot, answer })).toMatchObject([
+        { type: "not-leading", fenced: false },
+      ]);
+      tested.input({ type: "stand", forced: true });
+      expect(tested.call("elect")).toMatchObject({ from: 11, ballot: { counter: 2 } });
+      expect(tested.registrar.registry.admitted.size).toBe(9);
+    }
+  });
+
+  test("[R9] a read of an older ballot, or after the replay, changes nothing", () => {
+    const tested = new TestRegistrar();
+    tested.input({ type: "stand" });
+    const { ballot } = tested;
+    const elected = { type: "elected", electorate: ELECTORATE, begin: position(1), next: position(3) } as const;
+    tested.input({ type: "elect-answered", ballot, answer: elected });
+    tested.input({ type: "read-answered", ballot, answer: unavailable });
+    tested.input({ type: "stand", forced: true });
+    const entries = [{ position: position(1), entry: operationsEntry(admit(7)) }];
+    const late = { type: "entries", entries, begin: position(1), decidedTo: position(2), end: position(2) } as const;
+    tested.input({ type: "elect-answered", ballot: tested.ballot, answer: elected });
+    expect(tested.input({ type: "read-answered", ballot, answer: late })).toEqual([]);
+    expect(tested.registrar.next).toBe(1);
+    const leading = new TestRegistrar().lead();
+    expect(leading.input({ type: "read-answered", ballot: leading.ballot, answer: unavailable })).toEqual([]);
+    expect(isLeading(leading.registrar)).toBe(true);
+  });
+
+  test("[R14] a log whose beginning is gone cannot be replayed by one that never applied it", () => {
+    const tested = new TestRegistrar();
+    tested.input({ type: "stand" });
+    const effects = tested.elected(long(9), { begin: 5 });
+    expect(effects).toContainEqual(
+      expect.objectContaining({
+        type: "not-leading",
+        reason: expect.stringContaining("the log begins at 5, and 1 to 4"),
+      }),
+    );
+  });
+
+  test("[R11] one that has applied it goes on", () => {
+    const tested = new TestRegistrar().lead();
+    tested.apply(1, admit(1));
+    tested.appended();
+    tested.input({ type: "confirm" });
+    tested.input({ type: "confirm-answered", ballot: tested.ballot, answer: unavailable });
+    tested.input({ type: "stand", forced: true });
+    const log = [
+      MEMBERSHIP_ENTRY,
+      leaderEntry("master-1", "newer"),
+      operationsEntry(admit(1)),
+      operationsEntry(admit(2)),
+    ];
+    expect(tested.elected(log, { begin: 4 })).toContainEqual(expect.objectContaining({ type: "leading" }));
+    expect(tested.registrar.registry.admitted.size).toBe(2);
+  });
+});
+
+describe("the log's own matters", () => {
+  const change = { type: "remove", replica: MEMBERSHIP.seats[0]?.replica ?? ("" as never) } as const;
+  const moved = { membership: MEMBERSHIP, position: position(4) };
+
+  test("[R3] [R4] entries of the coordinator stand between two batches, and the registry goes on behind them", () => {
+    const tested = new TestRegistrar().lead();
+    expect(tested.input({ type: "change-membership", id: 50, change })).toMatchObject([
+      { type: "prepare", call: { electorate: ELECTORATE, change } },
+    ]);
+    const { ballot } = tested;
+    tested.apply(1, admit(1));
+    tested.input({ type: "prepare-answered", ballot, answer: { type: "prepared", membership: MEMBERSHIP } });
+    expect(tested.appended()).toMatchObject([
+      { type: "confirmed" },
+      { type: "outcome", id: 1 },
+      { type: "append", call: { position: 4, entries: [{ type: "membership" }] } },
+    ]);
+    tested.apply(2, admit(2));
+    expect(tested.appended(moved)).toMatchObject([
+      { type: "confirmed" },
+      { type: "membership-changed", id: 50, outcome: { type: "done", electorate: moved } },
+      { type: "append", call: { position: 5, electorate: moved } },
+    ]);
+    expect(tested.appended(moved)).toMatchObject([{ type: "confirmed" }, { type: "outcome", id: 2 }]);
+    expect(tested.registrar.next).toBe(6);
+    expect([...tested.registrar.registry.admitted.keys()]).toEqual([agentId(1), agentId(2)]);
+  });
+
+  test("[R7] a change is given back with the operations, and one that is refused is told", () => {
+    const tested = new TestRegistrar().lead();
+    tested.input({ type: "change-membership", id: 50, change });
+    tested.apply(1, admit(1));
+    tested.apply(2, admit(2));
+    const { ballot } = tested;
+    expect(tested.input({ type: "append-answered", ballot, answer: unavailable })).toMatchObject([
+      { type: "not-leading", ids: [1, 2, 50] },
+    ]);
+    const other = new TestRegistrar().lead();
+    other.input({ type: "change-membership", id: 51, change });
+    const refused = { type: "refused-change", reason: "the last member" } as const;
+    expect(other.input({ type: "prepare-answered", ballot: other.ballot, answer: refused })).toEqual([
+      { type: "membership-changed", id: 51, outcome: { type: "refused", reason: "the last member" } },
+    ]);
+  });
+
+  test("[R7] only a leader changes the membership", () => {
+    const tested = new TestRegistrar();
+    expect(tested.input({ type: "change-membership", id: 50, change })).toMatchObject([
+      { type: "not-leading", ids: [50] },
+    ]);
+    tested.input({ type: "stand" });
+    expect(tested.input({ type: "change-membership", id: 50, change })).toMatchObject([
+      { type: "not-leading", ids: [50] },
+    ]);
+  });
+
+  test("[L33] [R9] settlements go to the log as they are, when they are due", () => {
+    const tested = new TestRegistrar().lead();
+    const due = present(nextWake(tested.registrar), "a wake");
+    expect(due).toBeGreaterThan(tested.now);
+    expect(tested.input({ type: "tick" })).toEqual([]);
+    tested.now = due;
+    tested.input({ type: "tick" });
+    expect(tested.call("settle")).toMatchObject({ through: 2, ballot: tested.ballot });
+    expect(nextWake(tested.registrar)).toBeUndefined();
+  });
+
+  test("[L33] under a steady load of single operations the members are looked after all the same", () => {
+    const tested = new TestRegistrar().lead();
+    let settlements = 0;
+    for (let id = 1; id <= 200; id++) {
+      tested.apply(id, admit(id));
+      tested.now += 50;
+      const effects = [...tested.appended()];
+      const due = nextWake(tested.registrar);
+      if (due !== undefined && due <= tested.now) effects.push(...tested.input({ type: "tick" }));
+      for (const effect of effects) {
+        if (effect.type !== "settle") continue;
+        settlements += 1;
+        const answer = { type: "settled", unseated: [], behind: [], isUndecided: false } as const;
+        tested.input({ type: "settle-answered", ballot: tested.ballot, answer });
+      }
+    }
+    expect(settlements).toBeGreaterThanOrEqual(8);
+  });
+
+  test("[L31] [R6] a fenced leader gives each id back once", () => {
+    const tested = new TestRegistrar().lead();
+    for (let id = 1; id <= 3; id++) tested.apply(id, admit(id));
+    const { ballot } = tested;
+    const [lost] = tested.input({ type: "append-answered", ballot, answer: refusedBy(40) });
+    expect(lost).toMatchObject({ type: "not-leading", ids: [1, 2, 3] });
+    expect(tested.input({ type: "append-answered", ballot, answer: refusedBy(41) })).toEqual([]);
+  });
+
+  test("[L15] [R10] the next election begins with the newest membership that was known", () => {
+    const known = { membership: MEMBERSHIP, position: position(7) };
+    const tested = new TestRegistrar({ known });
+    tested.input({ type: "stand" });
+    expect(tested.call("elect").known).toEqual(known);
   });
 });
 
@@ -280,6 +493,16 @@ describe("batches", () => {
     ]);
   });
 
+  test("[R5] more operations than may wait are refused, and those that wait are not touched", () => {
+    const tested = new TestRegistrar();
+    tested.input({ type: "stand" });
+    for (let id = 0; id < QUEUE_OPERATIONS_MAX; id++) tested.apply(id, admit(1));
+    expect(tested.apply(-5, admit(2))).toEqual([
+      { type: "outcome", id: -5, outcome: { type: "refused", reason: "registrar-full" } },
+    ]);
+    expect(queuedOperations(tested.registrar)).toBe(QUEUE_OPERATIONS_MAX);
+  });
+
   test("[R12] operations that arrive before the leader entry is chosen wait for it", () => {
     const tested = new TestRegistrar();
     tested.input({ type: "stand" });
@@ -290,7 +513,7 @@ describe("batches", () => {
     const appointment = tested.effects;
     expect(tested.apply(2, admit(2))).toEqual([]);
     tested.effects = appointment;
-    expect(tested.appended()).toMatchObject([{ type: "leading" }, { type: "confirmed" }, { type: "append" }]);
+    expect(tested.appended()).toMatchObject([{ type: "confirmed" }, { type: "leading" }, { type: "append" }]);
     expect(operationsOf(tested)).toHaveLength(2);
   });
 });
@@ -323,10 +546,12 @@ describe("losing", () => {
       tested.input({ type: "stand", forced: true });
       expect(tested.call("elect").ballot.counter).toBeGreaterThan(ballot.counter);
       const log = [MEMBERSHIP_ENTRY, leaderEntry("master-1", "newer"), operationsEntry(admit(1))];
-      expect(tested.elected(wasChosen ? log : log.slice(0, 2))).toMatchObject([
-        { type: "leading", epoch: 2, masterId: "newer", fresh: false },
-        { type: "confirmed" },
-      ]);
+      expect(tested.elected(wasChosen ? log : log.slice(0, 2))).toContainEqual({
+        type: "leading",
+        epoch: 2,
+        masterId: "newer",
+        fresh: false,
+      });
       expect(tested.registrar.registry.admitted.has(agentId(1))).toBe(wasChosen);
     }
   });
@@ -341,7 +566,9 @@ describe("losing", () => {
     for (const type of ["append-answered", "confirm-answered", "elect-answered"] as const) {
       expect(tested.input({ type, ballot, answer: refusedBy(99) })).toEqual([]);
     }
-    expect(tested.input({ type: "append-answered", ballot, answer: { type: "appended" } })).toEqual([]);
+    expect(
+      tested.input({ type: "append-answered", ballot, answer: { type: "appended", electorate: ELECTORATE } }),
+    ).toEqual([]);
     expect(tested.registrar.phase).toBe(phase);
     expect(tested.registrar.registry.admitted.size).toBe(0);
   });
@@ -379,7 +606,7 @@ describe("losing", () => {
     tested.input({ type: "stand", forced: true });
     expect(tested.elected([MEMBERSHIP_ENTRY, leaderEntry("master-1", "mine")])).toMatchObject([
       { type: "leading", epoch: 2, masterId: "mine", fresh: false },
-      {},
+      { type: "confirmed", at: 10_000 },
     ]);
   });
 });

@@ -1,14 +1,25 @@
 // A Registrar with its calls answered by hand, and operations that read well in a failure.
+import { present } from "#base/assert.ts";
 import { millis } from "#base/time.ts";
 import { seededRandom } from "#base/random.ts";
-import type { CandidateId } from "#log/ballot.ts";
-import type { AppendCall, ElectCall } from "#log/calls.ts";
-import { type ClusterId, type Entry, position, type PositionedEntry, type ReplicaId } from "#log/entry.ts";
+import type { Ballot, CandidateId } from "#log/ballot.ts";
+import type { AppendCall, ElectCall, ReadCall, SettleCall } from "#log/calls.ts";
+import {
+  type ClusterId,
+  type Electorate,
+  type Entry,
+  FIRST_POSITION,
+  type Incarnation,
+  position,
+  type PositionedEntry,
+  type ReplicaId,
+} from "#log/entry.ts";
 import type { AgentInfo } from "#protocol/agent.ts";
 import type { AgentId, HostKey, MasterId, Principal } from "#protocol/ids.ts";
 import { encodeEntry } from "#registrar/codec.ts";
 import type { AuditedOperation } from "#registrar/operations.ts";
 import {
+  ballotOf,
   createRegistrar,
   type Registrar,
   type RegistrarEffect,
@@ -36,7 +47,8 @@ export const update = (number: number, of: AgentInfo): AuditedOperation => ({
   audit,
 });
 
-export const MEMBERSHIP = { replicas: ["replica-1" as ReplicaId] };
+export const MEMBERSHIP = { seats: [{ replica: "replica-1" as ReplicaId, incarnation: "life 1" as Incarnation }] };
+export const ELECTORATE: Electorate = { membership: MEMBERSHIP, position: FIRST_POSITION };
 export const MEMBERSHIP_ENTRY: Entry = { type: "membership", membership: MEMBERSHIP };
 export const text = (data: string): Entry => ({ type: "append", data });
 export const leaderEntry = (candidate = "master-1", masterId = "older"): Entry =>
@@ -74,32 +86,53 @@ export class TestRegistrar {
   /** The call of the last effects, of one type. */
   call(type: "append"): AppendCall;
   call(type: "elect"): ElectCall;
-  call(type: "append" | "elect"): AppendCall | ElectCall {
+  call(type: "read"): ReadCall;
+  call(type: "settle"): SettleCall;
+  call(type: "append" | "elect" | "read" | "settle"): AppendCall | ElectCall | ReadCall | SettleCall {
     const effect = this.effects.find((found) => found.type === type);
-    if (effect === undefined || (effect.type !== "append" && effect.type !== "elect"))
-      throw new Error(`no ${type} effect`);
+    if (effect === undefined || !("call" in effect) || effect.type !== type) throw new Error(`no ${type} effect`);
     return effect.call;
   }
 
-  /** Answers the election with the log as `entries`, the first of which is at 1. */
-  elected(entries: readonly Entry[]): readonly RegistrarEffect[] {
-    const { ballot, from } = this.call("elect");
+  get ballot(): Ballot {
+    return present(ballotOf(this.registrar), "a ballot");
+  }
+
+  /** Answers the election with the log as `entries`, the first of which is at 1, and the reads that follow. */
+  elected(entries: readonly Entry[], { pageMax = 100, begin = 1 } = {}): readonly RegistrarEffect[] {
+    const next = position(entries.length + 1);
+    const answer = { type: "elected", electorate: ELECTORATE, begin: position(begin), next } as const;
+    this.input({ type: "elect-answered", ballot: this.ballot, answer });
+    const all = [...this.effects.filter(({ type }) => type !== "read")];
+    while (this.effects.some(({ type }) => type === "read")) {
+      this.read(entries, pageMax);
+      all.push(...this.effects.filter(({ type }) => type !== "read"));
+    }
+    this.effects = all;
+    return all;
+  }
+
+  /** Answers a read with a page of `entries`, the first of which is at 1. */
+  read(entries: readonly Entry[], pageMax = 100): readonly RegistrarEffect[] {
+    const { from, to, entriesMax } = this.call("read");
     const positioned = entries.map((entry, index): PositionedEntry => ({ position: position(index + 1), entry }));
+    const wanted = positioned.filter((entry) => entry.position >= from && entry.position <= (to ?? Infinity));
+    const page = wanted.slice(0, Math.min(pageMax, entriesMax));
     return this.input({
-      type: "elect-answered",
-      ballot,
+      type: "read-answered",
+      ballot: this.ballot,
       answer: {
-        type: "elected",
-        membership: MEMBERSHIP,
-        membershipPosition: position(1),
-        next: position(entries.length + 1),
-        entries: positioned.filter((entry) => entry.position >= from),
+        type: "entries",
+        entries: page,
+        begin: FIRST_POSITION,
+        decidedTo: position(from + page.length),
+        end: position(entries.length),
       },
     });
   }
 
-  appended(): readonly RegistrarEffect[] {
-    return this.input({ type: "append-answered", ballot: this.call("append").ballot, answer: { type: "appended" } });
+  appended(electorate: Electorate = ELECTORATE): readonly RegistrarEffect[] {
+    return this.input({ type: "append-answered", ballot: this.ballot, answer: { type: "appended", electorate } });
   }
 
   /** Leads over an empty log. */

@@ -1,136 +1,116 @@
-// The real cores (replicas, conversations, Registrars) in one thread on virtual time, from one seed. The seed draws the
-// cluster and its faults: loss, delay, duplication, reordering, partitions, crashes before and after a replica has
-// stored, damaged and lost disks, racing candidates, and new instances of a candidate while the old one's calls are still in flight.
-import { integerBetween, pick, type Random, seededRandom } from "#base/random.ts";
+// The real cores (replicas, conversations, coordinators, Registrars) in one thread on virtual time, from one seed. The
+// seed draws the cluster, its weather and its accidents; a checker watches every message. First everything goes wrong that
+// may; then a majority is healed, and it must lead, append, and still hold all that was ever acknowledged.
 import { InvariantError, present } from "#base/assert.ts";
-import { millis } from "#base/time.ts";
-import { append } from "#log/append.ts";
+import { integerBetween, pick, type Random, seededRandom } from "#base/random.ts";
 import type { Ballot, CandidateId } from "#log/ballot.ts";
 import { bootstrap } from "#log/bootstrap.ts";
-import type { AppendCall, ElectAnswer, ReadAnswer } from "#log/calls.ts";
-import { confirm } from "#log/confirm.ts";
-import { type Concluded, type Conversation, ROUND_DEADLINE_MS } from "#log/conversation.ts";
-import { elect } from "#log/elect.ts";
-import { type ClusterId, type Membership, position, quorumOf, type ReplicaId } from "#log/entry.ts";
+import type { MembershipChange } from "#log/calls.ts";
+import { ROUND_DEADLINE_MS } from "#log/conversation.ts";
+import { type ClusterId, type Entry, type Membership, position, quorumOf, type ReplicaId, seatOf } from "#log/entry.ts";
 import { read } from "#log/read.ts";
-import type { Heard, Round, Send } from "#log/round.ts";
-import type { AgentId, Epoch, HostKey, MasterId, Principal } from "#protocol/ids.ts";
-import type { AuditedOperation } from "#registrar/operations.ts";
-import {
-  ballotOf,
-  createRegistrar,
-  isLeading,
-  type Registrar,
-  type RegistrarEffect,
-  type RegistrarInput,
-  step,
-} from "#registrar/registrar.ts";
+import { statusOf } from "#log/replica.ts";
+import type { BrokenRule } from "./broken-rules.ts";
+import { Candidate, type Disk, type Surroundings } from "./candidate.ts";
 import { Checker } from "./checker.ts";
-import { type BrokenRule, ReplicaHost } from "./replica-host.ts";
+import { FaultCounts, type FaultKind } from "./faults.ts";
+import { type Caller, CALM, LATE_MS_MAX, Network } from "./network.ts";
+import { ReplicaHost } from "./replica-host.ts";
 import { Schedule } from "./schedule.ts";
+import { agentIdOf, ballotOf, PlainWriter, RegistrarWriter, type Writer } from "./writer.ts";
+
+/** One tick of virtual time, ms. */
+export const TICK_MS = 10;
+/** Ticks with faults, and with those that follow 2,000 in all. */
+export const FAULTY_TICKS = 1_400;
+/** Ticks in which late messages of the faulty time still arrive. */
+const LATE_TICKS = LATE_MS_MAX / TICK_MS;
+/** Ticks in which a healed majority must lead and append, the longest pause of a candidate and some rounds. */
+const CONVERGE_TICKS_MAX = 6_000;
+/** Ticks in which everything must be read: some pages, each of which may first ask who is gone. */
+const READ_TICKS_MAX = 3_000;
+/** Replicas that exist besides those of the bootstrap. */
+const SPARE_REPLICAS = 3;
+/** One seed in so many has Registrars instead of plain coordinators. */
+const REGISTRAR_SHARE = 8;
+const CLUSTER = "simulated" as ClusterId;
 
 export interface SimulationOptions {
   readonly broken?: BrokenRule;
-  /** Virtual time with faults, ms. */
-  readonly faultyMs?: number;
 }
 
 export interface SimulationResult {
   readonly seed: number;
+  readonly replicas: number;
   readonly messages: number;
   readonly faults: Readonly<Record<FaultKind, number>>;
   readonly chosen: number;
   readonly acknowledged: number;
   readonly elections: number;
+  readonly changes: number;
+  readonly truncated: number;
+  readonly simulatedMs: number;
   readonly violations: readonly string[];
-}
-
-export const FAULT_KINDS = [
-  "lost",
-  "late",
-  "duplicated",
-  "error",
-  "partition",
-  "crash",
-  "crash-after-store",
-  "instance",
-  "damage",
-  "lost-storage",
-] as const;
-export type FaultKind = (typeof FAULT_KINDS)[number];
-
-const FAULTY_MS = 10_000;
-/** Longest delay of a late message, ms: well beyond the deadline of a round. */
-const LATE_MS_MAX = 5_000;
-/** Time in which a healed cluster must lead and append, ms: the longest pause of a candidate, and some rounds. */
-const CONVERGE_MS = 40_000;
-const STEP_MS = 10;
-const CLUSTER = "simulated" as ClusterId;
-
-interface Weather {
-  readonly loss: number;
-  readonly late: number;
-  readonly duplicate: number;
-  readonly error: number;
-  readonly crashAfterStore: number;
-}
-const CALM: Weather = { loss: 0, late: 0, duplicate: 0, error: 0, crashAfterStore: 0 };
-
-/** What survives an instance of a candidate. */
-interface Disk {
-  ballot: Ballot | undefined;
-  epoch: Epoch | undefined;
-}
-interface Candidate {
-  readonly id: CandidateId;
-  readonly disk: Disk;
-  registrar: Registrar;
-  /** Replicas that it cannot reach. */
-  readonly cut: Set<ReplicaId>;
 }
 
 export class Simulation {
   readonly #seed: number;
   readonly #random: Random;
   readonly #schedule = new Schedule();
-  readonly #membership: Membership;
   readonly #checker: Checker;
+  readonly #network: Network;
+  readonly #faults = new FaultCounts();
   readonly #replicas = new Map<ReplicaId, ReplicaHost>();
-  readonly #candidates: Candidate[] = [];
+  readonly #seeds: readonly ReplicaId[];
+  /** The present instance of each candidate, and older ones that still believe in themselves. */
+  #candidates: Candidate[] = [];
+  readonly #zombies: Candidate[] = [];
+  readonly #operator: Caller = { cutTo: new Set(), cutFrom: new Set(), pausedUntil: 0 };
   readonly #broken: BrokenRule | undefined;
-  readonly #faultyMs: number;
-  readonly #acknowledged = new Set<AgentId>();
-  readonly #faults: Record<FaultKind, number>;
-  #weather: Weather = CALM;
+  readonly #hasRegistrars: boolean;
+  readonly #around: Surroundings;
+  readonly #committed = new Set<number>();
   #isFaulty = true;
-  /** Nobody stands or appends any more but the witness. */
-  #isQuiet = false;
-  #messages = 0;
+  /** Replicas that are not healed. */
+  #deserted = new Set<ReplicaHost>();
+  #deathShare = 0;
   #elections = 0;
   #operations = 0;
+  #proposedAt = -Infinity;
   #instances = 0;
 
-  constructor(seed: number, { broken, faultyMs = FAULTY_MS }: SimulationOptions = {}) {
+  constructor(seed: number, { broken }: SimulationOptions = {}) {
     this.#seed = seed;
     this.#random = seededRandom(seed);
     this.#broken = broken;
-    this.#faultyMs = faultyMs;
-    this.#faults = Object.fromEntries(FAULT_KINDS.map((kind) => [kind, 0])) as Record<FaultKind, number>;
+    this.#hasRegistrars = seed % REGISTRAR_SHARE === 0;
+    this.#checker = new Checker(() => this.#schedule.now, broken);
     const size = pick(this.#random, [3, 3, 5]);
-    const replicas = Array.from({ length: size }, (_, index) => `replica-${index + 1}` as ReplicaId);
-    this.#membership = { replicas };
-    this.#checker = new Checker(
-      quorumOf(this.#membership),
-      { type: "membership", membership: this.#membership },
-      () => this.#schedule.now,
-    );
-    for (const id of replicas) this.#replicas.set(id, new ReplicaHost(id, this.#checker, broken));
-    const candidates = integerBetween(this.#random, 2, 3);
-    for (let number = 1; number <= candidates; number++) {
-      const id = `master-${number}` as CandidateId;
-      const disk: Disk = { ballot: undefined, epoch: undefined };
-      this.#candidates.push({ id, disk, registrar: this.#instance(id, disk), cut: new Set() });
-    }
+    const names = Array.from({ length: size + SPARE_REPLICAS }, (_, index) => `replica-${index + 1}` as ReplicaId);
+    this.#seeds = names.slice(0, size);
+    const pageEntriesMax = pick(this.#random, [5, 25, Infinity]);
+    for (const id of names) this.#replicas.set(id, new ReplicaHost(id, this.#checker, broken, pageEntriesMax));
+    const delayFrom = pick(this.#random, [1, 1, 5, 30]);
+    this.#network = new Network({
+      schedule: this.#schedule,
+      random: this.#random,
+      replicas: this.#replicas,
+      faults: this.#faults,
+      delayMs: { from: delayFrom, to: delayFrom * integerBetween(this.#random, 1, 5) },
+      onCrash: (replica) => this.#crash(replica),
+    });
+    this.#around = {
+      schedule: this.#schedule,
+      network: this.#network,
+      random: this.#random,
+      checker: this.#checker,
+      broken,
+      seeds: this.#seeds,
+      diesNow: () => this.#isFaulty && this.#random.next() < this.#deathShare,
+      onElection: () => void (this.#elections += 1),
+      onProposal: () => void (this.#proposedAt = this.#schedule.now),
+      onCommitted: (id) => void this.#committed.add(id),
+    };
   }
 
   run(): SimulationResult {
@@ -143,366 +123,418 @@ export class Simulation {
     }
     return {
       seed: this.#seed,
-      messages: this.#messages,
-      faults: this.#faults,
+      replicas: this.#seeds.length,
+      messages: this.#network.messages,
+      faults: this.#faults.counts,
       chosen: this.#checker.chosen.size,
-      acknowledged: this.#acknowledged.size,
+      acknowledged: this.#checker.acknowledged,
       elections: this.#elections,
+      changes: this.#checker.memberships.size - 1,
+      truncated: this.#checker.truncatedTo - 1,
+      simulatedMs: this.#schedule.now,
       violations: this.#checker.violations,
     };
   }
 
   #runAll(): void {
-    this.#converse(undefined, bootstrap({ clusterId: CLUSTER }, this.#membership.replicas), ({ answer }) => {
-      if (answer.type !== "bootstrapped") this.#checker.violated(`the bootstrap said ${answer.type}`);
-    });
-    this.#schedule.runUntil(this.#schedule.now + 1_000);
-
-    this.#weather = {
-      loss: this.#random.next() * 0.3,
-      late: this.#random.next() * 0.3,
-      duplicate: this.#random.next() * 0.1,
-      error: this.#random.next() * 0.05,
-      crashAfterStore: this.#random.next() * 0.01,
+    this.#bootstrap();
+    const random = this.#random;
+    const candidates = integerBetween(random, 2, 3);
+    for (let number = 1; number <= candidates; number++) {
+      const disk: Disk = { ballot: undefined, known: undefined, epoch: undefined };
+      this.#candidates.push(this.#instance(`master-${number}` as CandidateId, disk));
+    }
+    // From a fair day to a storm: each seed has a weather of its own, and in some only one thing goes wrong.
+    const severity = random.next();
+    this.#network.weather = {
+      loss: random.next() * 0.3 * severity,
+      late: random.next() * 0.3 * severity,
+      duplicate: random.next() * 0.1,
+      error: random.next() * 0.05 * severity,
+      crashBeforeStore: random.next() * 0.005 * severity,
+      crashAfterStore: random.next() * 0.01 * severity,
     };
-    const faultyUntil = this.#schedule.now + this.#faultyMs;
+    this.#deathShare = random.next() * 0.02 * severity;
     this.#live();
-    this.#disturb();
-    this.#ruin();
-    this.#runUntil(faultyUntil);
+    this.#disturb(integerBetween(random, 100, 800));
+    this.#runTicks(FAULTY_TICKS);
+    // What a broken rule breaks is agreement; whether its ruins still come to life proves nothing.
+    if (this.#broken !== undefined) return;
     this.#heal();
+    this.#runTicks(LATE_TICKS);
     this.#converge();
   }
 
-  #runUntil(until: number): void {
+  #runTicks(ticks: number): void {
+    const until = this.#schedule.now + ticks * TICK_MS;
     while (this.#schedule.now < until && this.#checker.violations.length === 0) {
-      this.#schedule.runUntil(this.#schedule.now + STEP_MS);
+      this.#schedule.runUntil(this.#schedule.now + TICK_MS);
     }
   }
 
-  #heal(): void {
-    this.#isFaulty = false;
-    this.#weather = CALM;
-    for (const candidate of this.#candidates) candidate.cut.clear();
-    for (const replica of this.#replicas.values()) if (!replica.isUp) replica.restart();
-  }
-
-  /** Liveness: one candidate stands whenever nobody leads; before long it must lead, append, and hold all that was acknowledged. */
-  #converge(): void {
-    // Late calls of the faulty time come first: what is appended before them proves little.
-    this.#runUntil(this.#schedule.now + LATE_MS_MAX);
-    const before = this.#acknowledged.size;
-    const until = this.#schedule.now + CONVERGE_MS;
-    while (this.#acknowledged.size === before && this.#schedule.now < until) {
-      this.#runUntil(this.#schedule.now + STEP_MS);
-      if (this.#checker.violations.length > 0) return;
-    }
-    if (this.#acknowledged.size === before) {
-      this.#checker.violated("liveness: a healed cluster acknowledged nothing");
-      return;
-    }
-    // What the last reader of the log sees: a fresh instance, replaying everything.
-    const witness = createRegistrar({
-      candidate: "witness" as CandidateId,
-      nonce: "witness",
-      newMasterId: "witness" as MasterId,
-      clusterId: CLUSTER,
-      storedBallot: { counter: 1_000_000, candidate: "witness" as CandidateId, nonce: "" },
+  #bootstrap(): void {
+    this.#network.converse(this.#operator, bootstrap({ clusterId: CLUSTER }, this.#seeds), (answer) => {
+      if (answer.type === "bootstrapped") this.#checker.bootstrapped(answer.membership);
+      else this.#checker.violated(`the bootstrap said ${answer.type}: ${answer.reason}`);
     });
-    const candidate: Candidate = {
-      id: "witness" as CandidateId,
-      disk: { ballot: undefined, epoch: undefined },
-      registrar: witness,
-      cut: new Set(),
-    };
-    this.#isQuiet = true;
-    const acknowledged = [...this.#acknowledged];
-    this.#input(candidate, { type: "stand" });
-    this.#schedule.runUntil(this.#schedule.now + ROUND_DEADLINE_MS);
-    if (!isLeading(witness)) this.#checker.violated("liveness: the witness could not lead a healed cluster");
-    for (const agentId of acknowledged) {
-      if (!witness.registry.admitted.has(agentId))
-        this.#checker.violated(`acknowledged ${agentId} is not in the registry`);
-    }
+    this.#schedule.runUntil(this.#schedule.now + 1_000);
   }
 
-  /** Candidates stand when nobody leads, leaders get operations, somebody reads. */
+  // ---- what goes on
+
+  /** Candidates stand when nobody leads, leaders get work, somebody reads. */
   #live(): void {
     const random = this.#random;
     // From a quiet cluster to one where candidates fence each other all the time.
-    const eagerness = random.next() * 0.4;
-    for (const candidate of this.#candidates) {
-      const tend = (): void => {
-        if (this.#isQuiet) return;
-        if (isLeading(candidate.registrar)) {
-          for (let left = integerBetween(random, 0, 3); left > 0; left--) this.#submit(candidate);
-          if (random.next() < 0.5) this.#input(candidate, { type: "confirm" });
-        } else if (!this.#isFaulty && !this.#candidates.some(({ registrar }) => isLeading(registrar))) {
-          this.#input(candidate, { type: "stand" });
-        } else if (this.#isFaulty && random.next() < eagerness) {
-          this.#input(candidate, { type: "stand", forced: random.next() < 0.5 });
-        }
-        this.#schedule.after(integerBetween(random, 20, 200), tend);
-      };
-      this.#schedule.after(integerBetween(random, 0, 200), tend);
-    }
+    const eagerness = random.next() * random.next() * 0.4;
+    const busyness = integerBetween(random, 1, 4);
+    const restlessness = random.next() * 0.05;
+    const tend = (): void => {
+      for (const candidate of [...this.#candidates, ...this.#zombies]) {
+        if (!candidate.isAlive || candidate.pausedUntil > this.#schedule.now) continue;
+        if (candidate.isLeading) this.#work(candidate, busyness, restlessness);
+        else if (!this.#zombies.includes(candidate) && this.#standsNow(candidate, eagerness)) candidate.stand();
+      }
+      this.#schedule.after(integerBetween(random, 20, 120), tend);
+    };
+    this.#schedule.after(1, tend);
     const readSome = (): void => {
-      const from = position(integerBetween(random, 1, this.#checker.chosen.size));
-      const seeds = this.#membership.replicas;
-      const reading = read({ clusterId: CLUSTER, from, entriesMax: 50 }, seeds);
-      this.#converse(pick(random, this.#candidates), reading, ({ answer }) => this.#onRead(answer));
-      this.#schedule.after(integerBetween(random, 200, 800), readSome);
+      const from = position(integerBetween(random, 1, Math.max(1, this.#checker.chosenThrough)));
+      const caller = pick(random, this.#candidates);
+      this.#network.converse(caller, read({ clusterId: CLUSTER, from, entriesMax: 50 }, this.#seeds), (answer) => {
+        if (answer.type !== "entries") return;
+        this.#checker.toldFrom("a read", Math.max(from, answer.begin), answer.entries);
+      });
+      this.#schedule.after(integerBetween(random, 300, 1_500), readSome);
     };
     this.#schedule.after(300, readSome);
   }
 
-  #onRead(answer: ReadAnswer): void {
-    if (answer.type === "entries") this.#checker.told("a read", answer.entries);
+  /** During the faults at will, as hostile candidates would; afterwards with the pauses that real ones keep. */
+  #standsNow(candidate: Candidate, eagerness: number): boolean {
+    const isLed = this.#candidates.some(({ isLeading }) => isLeading);
+    if (!this.#isFaulty) return !isLed && this.#schedule.now >= candidate.retryAt;
+    return this.#random.next() < eagerness || (!isLed && this.#random.next() < 0.2);
+  }
+
+  #work(candidate: Candidate, busyness: number, restlessness: number): void {
+    const random = this.#random;
+    for (let left = integerBetween(random, 0, busyness); left > 0; left--) this.#submit(candidate);
+    if (random.next() < 0.2) candidate.confirm();
+    // A vote that is spoilt and not found yet can make a change fatal that looks well prepared: that is one fault too many.
+    const isSound = ![...this.#replicas.values()].some(({ isDoomed }) => isDoomed);
+    if (this.#isFaulty && isSound && random.next() < restlessness) {
+      candidate.change(++this.#operations, this.#drawChange());
+    }
   }
 
   #submit(candidate: Candidate): void {
+    const random = this.#random;
     const id = ++this.#operations;
-    this.#input(candidate, { type: "apply", id, audited: admission(id) });
+    const entries: Entry[] = [];
+    for (let left = integerBetween(random, 1, 3); left > 0; left--) {
+      entries.push({ type: "append", data: `${id}.${left} of ${candidate.id}` });
+    }
+    const { phase } = candidate.writer.coordinator;
+    if (phase.state === "elected" && phase.write === undefined && random.next() < 0.02) {
+      const most = Math.max(1, phase.next - 1);
+      const to = position(integerBetween(random, Math.min(this.#checker.truncatedTo, most), most));
+      entries.push({ type: "truncate", to });
+    }
+    candidate.submit(id, entries);
   }
 
-  #disturb(): void {
+  #drawChange(): MembershipChange {
+    const random = this.#random;
+    const names = [...this.#replicas.keys()];
+    const replica = pick(random, names);
+    switch (integerBetween(random, 0, 2)) {
+      case 0:
+        return { type: "add", replica };
+      case 1:
+        return { type: "remove", replica };
+      default:
+        return { type: "replace", replica, by: pick(random, names) };
+    }
+  }
+
+  // ---- what goes wrong
+
+  #disturb(everyMs: number): void {
     if (!this.#isFaulty) return;
     const random = this.#random;
     const replica = pick(random, [...this.#replicas.values()]);
     const candidate = pick(random, this.#candidates);
-    switch (integerBetween(random, 0, 4)) {
+    switch (integerBetween(random, 0, 13)) {
       case 0:
-        if (replica.isUp) this.#crash(replica, "crash");
-        break;
       case 1:
-        this.#count("partition");
-        for (const id of this.#replicas.keys()) if (random.next() < 0.5) candidate.cut.add(id);
+        this.#crash(replica, "crash");
         break;
       case 2:
+        this.#count("partition");
+        this.#cut([candidate.cutTo, candidate.cutFrom]);
+        break;
       case 3:
-        candidate.cut.clear();
+        this.#count("one-way-partition");
+        this.#cut([pick(random, [candidate.cutTo, candidate.cutFrom])]);
+        break;
+      case 4:
+      case 5:
+      case 6:
+        candidate.cutTo.clear();
+        candidate.cutFrom.clear();
+        break;
+      case 7:
+        this.#count("pause");
+        pick(random, [replica, candidate]).pausedUntil = this.#schedule.now + integerBetween(random, 100, 4_000);
+        break;
+      case 8:
+        this.#renew(candidate, { isOldAlive: false });
+        break;
+      case 9:
+        this.#renew(candidate, { isOldAlive: true });
+        break;
+      case 10:
+        this.#damage(replica);
+        break;
+      case 11:
+        if (this.#maySpare(replica)) {
+          this.#count("lost-storage");
+          replica.loseStorage(this.#checker.chosenThrough + 1);
+        }
+        break;
+      case 12:
+        replica.takeSnapshot();
         break;
       default:
-        // The old instance's conversations go on; nobody hears their answers any more.
-        this.#count("instance");
-        candidate.registrar = this.#instance(candidate.id, candidate.disk);
+        if (replica.hasSnapshot && this.#maySpare(replica)) {
+          this.#count("restore");
+          replica.restore(this.#checker.chosenThrough + 1);
+        }
     }
-    this.#schedule.after(integerBetween(random, 50, 800), () => this.#disturb());
+    for (const dead of this.#candidates) if (!dead.isAlive) this.#renew(dead, { isOldAlive: false });
+    for (const host of this.#replicas.values()) if (host.isBehindDisk && random.next() < 0.3) host.sync();
+    this.#schedule.after(integerBetween(random, 1, everyMs), () => this.#disturb(everyMs));
   }
 
-  /** Draws how many replicas are ruined for good and when: always a minority, for nothing recovers them yet. */
-  #ruin(): void {
+  #cut(directions: readonly Set<ReplicaId>[]): void {
+    for (const id of this.#replicas.keys()) {
+      if (this.#random.next() < 0.5) for (const direction of directions) direction.add(id);
+    }
+  }
+
+  /** The candidate's object starts anew. The old instance's calls go on; if it is alive, it does not know either. */
+  #renew(candidate: Candidate, { isOldAlive }: { readonly isOldAlive: boolean }): void {
+    this.#count(isOldAlive ? "second-instance" : "new-instance");
+    const fresh = this.#instance(candidate.id, candidate.disk);
+    if (this.#broken === "nonce") goOnUnderOldBallot(candidate.writer, fresh.writer);
+    this.#candidates = this.#candidates.map((one) => (one === candidate ? fresh : one));
+    candidate.isSuperseded = true;
+    if (!isOldAlive) candidate.isAlive = false;
+    else this.#zombies.push(candidate);
+    const [oldest] = this.#zombies;
+    if (oldest !== undefined && this.#zombies.length > 2) {
+      oldest.isAlive = false;
+      this.#zombies.shift();
+    }
+  }
+
+  #damage(replica: ReplicaHost): void {
     const random = this.#random;
-    const ids = [...this.#membership.replicas];
-    const ruined = integerBetween(random, 0, ids.length - quorumOf(this.#membership));
-    for (let count = 0; count < ruined; count++) {
-      const [id] = ids.splice(integerBetween(random, 0, ids.length - 1), 1);
-      const replica = this.#replicas.get(present(id, "a replica"));
-      const kind = pick(random, ["damage", "lost-storage"] as const);
-      this.#schedule.after(integerBetween(random, 0, this.#faultyMs), () => {
-        this.#count(kind);
-        if (kind === "lost-storage") replica?.loseStorage();
-        else replica?.damage(position(integerBetween(random, 1, Math.max(1, replica.state.end))));
-      });
+    const { begin, end } = replica.state;
+    if (random.next() < 0.1) {
+      if (!this.#maySpare(replica)) return;
+      this.#count("damaged-metadata");
+      replica.damage(0);
+      this.#crash(replica); // it is read at the next start
+      return;
     }
+    // An accepted record that is not learned is a vote, and it is lost with it. A learned one must be had elsewhere.
+    const at = integerBetween(random, begin, Math.max(begin, end));
+    if (at >= replica.state.missingFrom ? !this.#maySpare(replica) : !this.#isHeldElsewhere(replica, at)) return;
+    this.#count("damage");
+    replica.damage(at);
   }
 
-  #crash(replica: ReplicaHost, kind: "crash" | "crash-after-store"): void {
-    this.#count(kind);
+  /** Whether the log survives the loss of this storage: a quorum of voters must be left in every membership that may be in force. */
+  #maySpare(replica: ReplicaHost): boolean {
+    if ([...this.#candidates, ...this.#zombies].some(({ isAlive, isChanging }) => isAlive && isChanging)) return false;
+    // A change may still be in flight from an instance that is dead: it may be chosen after the loss.
+    if (this.#schedule.now < this.#proposedAt + ROUND_DEADLINE_MS + LATE_MS_MAX) return false;
+    return this.#couldDecideWithout(new Set([replica]));
+  }
+
+  /** Whether a quorum of the others has learned the entry and holds it in good order. */
+  #isHeldElsewhere(replica: ReplicaHost, at: number): boolean {
+    const membership = this.#newestMembership();
+    const holders = membership.seats.filter((seat) => {
+      const host = this.#replicas.get(seat.replica);
+      if (host === undefined || host === replica || host.state.incarnation !== seat.incarnation) return false;
+      return host.state.missingFrom > at && host.isSoundAt(at);
+    });
+    return holders.length >= quorumOf(membership);
+  }
+
+  #newestMembership(): Membership {
+    return present(this.#checker.memberships.get(this.#checker.newestMembership), "a membership");
+  }
+
+  #couldDecideWithout(absent: ReadonlySet<ReplicaHost>): boolean {
+    const newest = this.#checker.newestMembership;
+    const memberships: Membership[] = [this.#newestMembership()];
+    for (const [at, proposed] of this.#checker.proposedMemberships) if (at > newest) memberships.push(...proposed);
+    return memberships.every((membership) => {
+      const able = membership.seats.filter(({ replica, incarnation }) => {
+        const host = this.#replicas.get(replica);
+        if (host === undefined || absent.has(host) || host.isDoomed) return false;
+        // Damage of learned records heals by itself; what counts is that the storage is the one that has the seat.
+        const { state } = host;
+        return (
+          state.incarnation === incarnation &&
+          (state.electorate?.position ?? 0) >= newest &&
+          statusOf(state) !== "empty"
+        );
+      });
+      return able.length >= quorumOf(membership);
+    });
+  }
+
+  #crash(replica: ReplicaHost, kind?: FaultKind): void {
+    if (!replica.isUp) return;
+    if (kind !== undefined) this.#count(kind);
     replica.isUp = false;
     this.#schedule.after(integerBetween(this.#random, 50, 2_000), () => {
-      if (!replica.isUp) replica.restart();
+      if (!replica.isUp && !this.#deserted.has(replica)) replica.restart();
     });
   }
 
-  #instance(id: CandidateId, disk: Disk): Registrar {
-    const number = ++this.#instances;
-    return createRegistrar({
+  #instance(id: CandidateId, disk: Disk): Candidate {
+    const options = {
       candidate: id,
-      nonce: `instance-${number}`,
-      newMasterId: `master-id-${number}` as MasterId,
+      nonce: `instance-${++this.#instances}`,
       clusterId: CLUSTER,
       storedBallot: disk.ballot,
-      cachedEpoch: disk.epoch,
-    });
-  }
-
-  // ---- one candidate's shell
-
-  #input(candidate: Candidate, input: RegistrarInput): void {
-    const { registrar } = candidate;
-    for (const effect of step(registrar, input, millis(this.#schedule.now), this.#random)) {
-      this.#perform(candidate, registrar, effect);
-    }
-  }
-
-  #perform(candidate: Candidate, registrar: Registrar, effect: RegistrarEffect): void {
-    const seeds = this.#membership.replicas;
-    // Answers belong to the instance that asked: after a restart nobody is there to hear them.
-    const reply = (input: RegistrarInput): void => {
-      if (candidate.registrar === registrar) this.#input(candidate, input);
+      known: disk.known,
     };
-    switch (effect.type) {
-      case "store-ballot":
-        candidate.disk.ballot = effect.ballot;
-        return;
-      case "elect": {
-        const { call } = effect;
-        this.#elections += 1;
-        this.#converse(candidate, elect(call, seeds), ({ answer }) => {
-          this.#onElected(answer);
-          reply({ type: "elect-answered", ballot: call.ballot, answer });
-        });
-        return;
-      }
-      case "append":
-        this.#append(candidate, effect.call, effect.call, reply);
-        return;
-      case "confirm": {
-        const { call } = effect;
-        this.#converse(candidate, confirm(call, seeds), ({ answer }) => {
-          reply({ type: "confirm-answered", ballot: call.ballot, answer });
-        });
-        return;
-      }
-      case "leading":
-        if (effect.fresh) candidate.disk.epoch = effect.epoch;
-        else if (candidate.disk.epoch !== effect.epoch) {
-          this.#checker.violated(`${candidate.id} keeps epoch ${effect.epoch}, its tables are of another`);
-        }
-        this.#checker.leads(candidate.id, effect.epoch, registrar.next);
-        return;
-      case "outcome":
-        if (effect.outcome.type === "committed") this.#acknowledged.add(agentIdOf(effect.id));
-        return;
-      case "confirmed":
-        this.#checker.confirmed(present(ballotOf(registrar), "a leader's ballot"), effect.at);
-        return;
-      case "not-leading":
-        return;
-    }
-  }
-
-  #onElected(answer: ElectAnswer): void {
-    if (answer.type === "elected") this.#checker.told("an election", answer.entries);
-  }
-
-  #append(candidate: Candidate, asked: AppendCall, call: AppendCall, reply: (input: RegistrarInput) => void): void {
-    this.#converse(candidate, append(call, this.#membership.replicas), ({ answer }) => {
-      if (answer.type === "appended") {
-        const entries = call.entries.map((entry, index) => ({ position: position(call.position + index), entry }));
-        this.#checker.told("an append", entries);
-      }
-      if (answer.type === "refused" && this.#broken === "H3") {
-        // As Mesos does: the rejected writer takes over the ballot that beat it, and stays elected.
-        this.#append(candidate, asked, { ...call, ballot: answer.promised }, reply);
-        return;
-      }
-      reply({ type: "append-answered", ballot: asked.ballot, answer });
-    });
-  }
-
-  // ---- the network
-
-  /** Drives a conversation on virtual time, as RegistrarWorker does on the platform. */
-  #converse<Result>(
-    from: Candidate | undefined,
-    conversation: Conversation<Result>,
-    onEnd: (result: Result) => void = () => {},
-  ): void {
-    const next = conversation.next();
-    if (next.done === true) {
-      const { value } = next;
-      onEnd(value);
-      const background = (value as Partial<Concluded<unknown>> | undefined)?.background;
-      if (background !== undefined) this.#converse(from, background);
-      return;
-    }
-    this.#hold(from, next.value, () => this.#converse(from, conversation, onEnd));
-  }
-
-  #hold(from: Candidate | undefined, round: Round, onOver: () => void): void {
-    let isResumed = false;
-    const resumeIfOver = (): void => {
-      if (isResumed || !round.isOver) return;
-      isResumed = true;
-      onOver();
-    };
-    const send = (sent: Send): void => {
-      this.#deliver(from, sent, (heard) => {
-        for (const followUp of round.hear(sent.to, heard)) send(followUp);
-        resumeIfOver();
-      });
-    };
-    for (const first of round.open()) send(first);
-    this.#schedule.after(ROUND_DEADLINE_MS, () => {
-      round.expire();
-      resumeIfOver();
-    });
-    resumeIfOver();
-  }
-
-  /** One request and its answer, each of which may be lost, late or doubled; `onHeard` may never be called. */
-  #deliver(from: Candidate | undefined, { to, message }: Send, onHeard: (heard: Heard) => void): void {
-    this.#messages += 1;
-    const random = this.#random;
-    const replica = this.#replicas.get(to);
-    if (replica === undefined || from?.cut.has(to) === true) return;
-    const { loss, duplicate, error, crashAfterStore } = this.#weather;
-    if (random.next() < error) {
-      this.#count("error");
-      this.#schedule.after(integerBetween(random, 1, 20), () => onHeard({ type: "unreachable", reason: "an error" }));
-      return;
-    }
-    const copies = random.next() < duplicate ? 2 : 1;
-    if (copies > 1) this.#count("duplicated");
-    for (let copy = 0; copy < copies; copy++) {
-      if (random.next() < loss) {
-        this.#count("lost");
-        continue;
-      }
-      this.#schedule.after(this.#delayMs(), () => {
-        if (!replica.isUp) return;
-        const answer = replica.deliver(message);
-        if (random.next() < crashAfterStore) {
-          this.#crash(replica, "crash-after-store");
-          return;
-        }
-        if (random.next() < loss) {
-          this.#count("lost");
-          return;
-        }
-        this.#schedule.after(this.#delayMs(), () => {
-          if (from?.cut.has(to) !== true) onHeard({ type: "answer", answer: structuredClone(answer) });
-        });
-      });
-    }
-  }
-
-  #delayMs(): number {
-    if (this.#random.next() < this.#weather.late) {
-      this.#count("late");
-      return integerBetween(this.#random, 50, LATE_MS_MAX);
-    }
-    return integerBetween(this.#random, 1, 20);
+    const writer = this.#hasRegistrars
+      ? new RegistrarWriter(options, disk.epoch, this.#random)
+      : new PlainWriter(options);
+    return new Candidate(id, disk, writer, this.#around);
   }
 
   #count(kind: FaultKind): void {
-    this.#faults[kind] += 1;
+    this.#faults.count(kind);
+  }
+
+  // ---- healing
+
+  /** A majority comes back; whoever can be spared stays away for good. */
+  #heal(): void {
+    this.#isFaulty = false;
+    this.#network.weather = CALM;
+    for (const candidate of this.#candidates) {
+      candidate.cutTo.clear();
+      candidate.cutFrom.clear();
+      candidate.pausedUntil = 0;
+    }
+    for (const zombie of this.#zombies) zombie.isAlive = false;
+    this.#candidates = this.#candidates.map((candidate) =>
+      candidate.isAlive ? candidate : this.#instance(candidate.id, candidate.disk),
+    );
+    for (const replica of this.#replicas.values()) {
+      replica.pausedUntil = 0;
+      replica.sync();
+      const without = new Set([...this.#deserted, replica]);
+      const isChanging = this.#candidates.some((candidate) => candidate.isChanging);
+      if (!replica.isUp && !isChanging && this.#random.next() < 0.7 && this.#couldDecideWithout(without)) {
+        this.#deserted = without;
+      }
+    }
+    for (const replica of this.#replicas.values()) {
+      if (!replica.isUp && !this.#deserted.has(replica)) replica.restart();
+    }
+  }
+
+  /** Liveness: a leader must append, every member that is there must vote, and the log must hold all that was acknowledged. */
+  #converge(): void {
+    const before = this.#committed.size;
+    for (let ticks = 0; !this.#isConverged(before); ticks++) {
+      if (this.#checker.violations.length > 0) return;
+      if (ticks === CONVERGE_TICKS_MAX) {
+        this.#checker.violated(`liveness: after ${ticks} ticks ${this.#whatIsMissing(before)}`);
+        return;
+      }
+      this.#runTicks(1);
+    }
+    this.#readAll();
+  }
+
+  #isConverged(before: number): boolean {
+    return this.#committed.size > before && this.#members().every(({ isVoting }) => isVoting);
+  }
+
+  /** Members of the newest membership that are there. */
+  #members(): readonly ReplicaHost[] {
+    const membership = this.#newestMembership();
+    return [...this.#replicas.values()].filter(
+      (replica) => replica.isUp && seatOf(membership, replica.id) !== undefined,
+    );
+  }
+
+  #whatIsMissing(before: number): string {
+    if (this.#committed.size === before) return "a healed majority has appended nothing";
+    const lame = this.#members().filter(({ isVoting }) => !isVoting);
+    return lame.map(({ id, state }) => `${id} is ${statusOf(state)} to ${state.missingFrom}`).join(", ");
+  }
+
+  /** What the last reader of the log sees: every chosen entry that is not truncated, in order. */
+  #readAll(): void {
+    const through = this.#checker.chosenThrough;
+    const reading = { from: 1, rounds: 0 };
+    // Those of the bootstrap may all be gone, as may those that they knew.
+    const known = { membership: this.#newestMembership(), position: position(this.#checker.newestMembership) };
+    const readOn = (): void => {
+      const call = { clusterId: CLUSTER, from: position(reading.from), to: position(through), entriesMax: 500, known };
+      this.#network.converse(this.#operator, read(call, this.#seeds), (answer) => {
+        reading.rounds += 1;
+        if (answer.type === "entries") {
+          this.#checker.toldFrom("the last read", Math.max(reading.from, answer.begin), answer.entries);
+          if (answer.begin > this.#checker.truncatedTo) this.#checker.violated(`the log begins at ${answer.begin}`);
+          reading.from = Math.max(reading.from, answer.decidedTo);
+        }
+        // What is not learned yet will be, when the members hear of it, and what this read found damaged will be repaired.
+        if (reading.from <= through) this.#schedule.after(TICK_MS, readOn);
+      });
+    };
+    readOn();
+    for (let ticks = 0; reading.from <= through && ticks < READ_TICKS_MAX; ticks++) this.#runTicks(1);
+    if (reading.from <= through) {
+      const { from, rounds } = reading;
+      this.#checker.violated(`invariant 3: after ${rounds} reads ${from} of ${through} cannot be read any more`);
+    }
+    this.#checkRegistry();
+  }
+
+  /** A Registrar that leads holds everything that any Registrar acknowledged. */
+  #checkRegistry(): void {
+    const leaders = this.#candidates.filter(({ isLeading }) => isLeading);
+    const newest = Math.max(...leaders.map(({ writer }) => ballotOf(writer)?.counter ?? 0));
+    for (const { writer, id } of leaders) {
+      // One that was overtaken may not know yet; it cannot be confirmed any more.
+      if (writer.registrar === undefined || ballotOf(writer)?.counter !== newest) continue;
+      for (const operation of this.#committed) {
+        if (!writer.registrar.registry.admitted.has(agentIdOf(operation))) {
+          this.#checker.violated(`${id} leads, and acknowledged ${agentIdOf(operation)} is not in its registry`);
+        }
+      }
+    }
   }
 }
 
-const agentIdOf = (id: number): AgentId => `agent-${id}` as AgentId;
-
-function admission(id: number): AuditedOperation {
-  return {
-    operation: {
-      type: "admit-agent",
-      agentId: agentIdOf(id),
-      info: { hostname: `host-${id}`, port: 5051, resources: [], attributes: [] },
-      hostKey: id.toString(16).padStart(32, "0") as HostKey,
-      principal: "agents" as Principal,
-    },
-    audit: { who: "simulation", when: millis(id), why: "registered" },
-  };
+/** What the nonce forbids: the new instance takes the old one's ballot and place, and goes on. */
+function goOnUnderOldBallot(old: Writer, fresh: Writer): void {
+  const { phase } = old.coordinator;
+  if (phase.state !== "elected") return;
+  const ballot: Ballot = phase.ballot;
+  fresh.coordinator.phase = { ...phase, ballot, write: undefined, confirming: undefined, change: undefined };
 }
