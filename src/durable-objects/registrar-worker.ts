@@ -28,7 +28,7 @@ import { confirm } from "#log/confirm.ts";
 import { type Conversation, RESEND_MS, ROUND_DEADLINE_MS } from "#log/conversation.ts";
 import { elect } from "#log/elect.ts";
 import type { ReplicaId } from "#log/entry.ts";
-import { envelope, type ReplicaAnswer } from "#log/messages.ts";
+import { envelope, type ReplicaAnswer, type ReplicaMessage } from "#log/messages.ts";
 import { prepare } from "#log/prepare.ts";
 import { read } from "#log/read.ts";
 import type { Heard, Round, Send } from "#log/round.ts";
@@ -69,6 +69,8 @@ export class RegistrarWorker<Env extends RegistrarWorkerEnv = RegistrarWorkerEnv
   extends WorkerEntrypoint<Env>
   implements RegistrarCalls
 {
+  #written: { readonly message: ReplicaMessage; readonly text: string } | undefined;
+
   bootstrap(call: BootstrapCall): Promise<BootstrapAnswer> {
     return this.#converse(bootstrap(call, this.#seeds()));
   }
@@ -121,14 +123,14 @@ export class RegistrarWorker<Env extends RegistrarWorkerEnv = RegistrarWorkerEnv
   /** Resolves when the round is over, at the latest at its deadline; laggards finish behind the answer. */
   #hold(round: Round): Promise<void> {
     return new Promise((resolve) => {
-      const deliver = async (send: Send): Promise<void> => {
-        const heard = await this.#deliver(send);
+      const deliver = async (send: Send, patient = false): Promise<void> => {
+        const heard = await this.#deliver(send, patient);
         const followUps = round.hear(send.to, heard);
         endIfOver();
-        await Promise.all(followUps.map(deliver));
+        await Promise.all(followUps.map((followUp) => deliver(followUp)));
       };
       const deliverAll = (sends: readonly Send[]): void => {
-        if (sends.length > 0) this.ctx.waitUntil(Promise.all(sends.map(deliver)));
+        if (sends.length > 0) this.ctx.waitUntil(Promise.all(sends.map((send) => deliver(send))));
       };
       let leftMs = ROUND_DEADLINE_MS;
       const lookAgain = (): void => {
@@ -151,18 +153,31 @@ export class RegistrarWorker<Env extends RegistrarWorkerEnv = RegistrarWorkerEnv
         clearTimeout(timer);
         resolve();
       };
-      deliverAll(round.open());
+      const first = round.open();
+      const waited = first[0]?.message.type === "write" ? Math.floor(first.length / 2) + 1 : first.length;
+      deliverAll(first.slice(0, waited));
+      // The write goes to all at once, but a quorum is enough: the others may take it together with the next ones.
+      for (const send of first.slice(waited)) this.ctx.waitUntil(deliver(send, true));
       endIfOver(); // a round may have nobody to ask
     });
   }
 
-  async #deliver({ to, message }: Send): Promise<Heard> {
+  async #deliver({ to, message }: Send, patient: boolean): Promise<Heard> {
     try {
-      const answer: ReplicaAnswer = await this.#replica(to).deliver(envelope(message));
-      return { type: "answer", answer };
+      const answer = await this.#replica(to).deliver(this.#textOf(message, patient));
+      return { type: "answer", answer: JSON.parse(answer) as ReplicaAnswer }; // our own replicas: same script, same types
     } catch (error) {
       return { type: "unreachable", reason: String(error) };
     }
+  }
+
+  /** JSON, written once for all who get the message: cheaper than to clone it for each of them. */
+  #textOf(message: ReplicaMessage, patient: boolean): string {
+    if (this.#written?.message !== message) {
+      this.#written = { message, text: JSON.stringify(envelope(message)) };
+    }
+    const { text } = this.#written;
+    return patient ? `${text.slice(0, -1)},"patient":true}` : text;
   }
 
   /** A fresh stub for each call: one that threw once stays broken. The hint matters at the object's first call only. */

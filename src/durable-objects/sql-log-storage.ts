@@ -91,19 +91,18 @@ export class SqlLogStorage implements LogStorage {
     if (row === undefined)
       return this.end() > 0 ? { type: "corrupt", reason: "the metadata is gone" } : { type: "new" };
     if (checksum(row.text) !== row.checksum) return { type: "corrupt", reason: "the metadata fails its checksum" };
+    const [last] = this.#sql.exec<RunRow>(`SELECT ${COLUMNS} FROM log_run ORDER BY first DESC LIMIT 1`).toArray();
+    const lastRun = last === undefined ? undefined : readRun(last);
+    // It says where the log ends: a wrong one could be anywhere.
+    if (lastRun?.type === "corrupt") return { type: "corrupt", reason: "the last row fails its checksum" };
     const stored = JSON.parse(row.text) as StoredMetadata; // our own text: the checksum vouches for it
     assert(stored.v <= SCHEMA_VERSION, `the tables are of version ${stored.v}, this release reads ${SCHEMA_VERSION}`);
     const metadata = { ...emptyMetadata("" as Incarnation), ...stored.metadata };
     this.#dropBelow = metadata.begin;
     this.#metadata = metadata;
-    return { type: "metadata", metadata: { ...metadata, missingFrom: this.#newestWatermark(metadata.missingFrom) } };
-  }
-
-  /** The watermark goes with each row, so that a write costs one row; a damaged last row leaves the older one. */
-  #newestWatermark(stored: Position): Position {
-    const [row] = this.#sql.exec<RunRow>(`SELECT ${COLUMNS} FROM log_run ORDER BY first DESC LIMIT 1`).toArray();
-    if (row === undefined || readRun(row).type === "corrupt") return stored;
-    return position(Math.max(stored, row.missing_from));
+    // The watermark goes with each row, so that a write costs one row.
+    const missingFrom = position(Math.max(metadata.missingFrom, lastRun?.type === "run" ? lastRun.missingFrom : 0));
+    return { type: "metadata", metadata: { ...metadata, missingFrom } };
   }
 
   persist(effects: readonly Persist[]): void {

@@ -12,6 +12,8 @@ export const WRITE_LETTERS_MAX = 1024 * 1024;
 export const PAGE_ENTRIES_MAX = 2_000;
 /** A page ends before the record that would exceed this many letters, but it always holds one. */
 export const PAGE_LETTERS_MAX = 1024 * 1024;
+/** Letters of one message as JSON: the longest page, in letters that are all escaped, and what stands around its records. */
+export const ENVELOPE_LETTERS_MAX = 6 * PAGE_LETTERS_MAX + 1024 * PAGE_ENTRIES_MAX;
 /** Most replicas that a membership may name. */
 export const REPLICAS_MAX = 9;
 /** How far above its promise a replica takes a ballot: an election a second for a century, and many times that to the last safe number. */

@@ -14,6 +14,8 @@ export const LOG_MESSAGE_VERSION = 2;
 export interface Envelope {
   readonly v: number;
   readonly message: ReplicaMessage;
+  /** Nobody waits for the answer: the replica may store it together with what comes next, some milliseconds later. */
+  readonly patient?: boolean;
 }
 export const envelope = (message: ReplicaMessage): Envelope => ({ v: LOG_MESSAGE_VERSION, message });
 

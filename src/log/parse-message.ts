@@ -4,6 +4,7 @@ import type { Ballot, CandidateId } from "./ballot.ts";
 import type { ClusterId, Electorate, Entry, Incarnation, Membership, Position, ReplicaId, Seat } from "./entry.ts";
 import {
   BALLOT_JUMP_MAX,
+  ENVELOPE_LETTERS_MAX,
   ENTRY_LETTERS_MAX,
   ID_LETTERS_MAX,
   PAGE_ENTRIES_MAX,
@@ -16,7 +17,7 @@ import { LOG_MESSAGE_VERSION, type ReplicaMessage, type Tombstone } from "./mess
 import { entryLetters, type LogRecord } from "./record.ts";
 
 export type ParsedMessage =
-  | { readonly type: "message"; readonly message: ReplicaMessage }
+  | { readonly type: "message"; readonly message: ReplicaMessage; readonly isPatient: boolean }
   | { readonly type: "invalid"; readonly reason: string };
 
 /** Letters of what is wrong that an answer repeats. */
@@ -25,13 +26,26 @@ const SHOWN_LETTERS_MAX = 64;
 /** Thrown and caught in this module only: the first thing that is wrong. */
 class Malformed extends Error {}
 
+/** What came as text. */
+export function parseEnvelopeText(raw: unknown): ParsedMessage {
+  if (typeof raw !== "string") return { type: "invalid", reason: `a message is a text, not ${shown(raw)}` };
+  if (raw.length > ENVELOPE_LETTERS_MAX) return { type: "invalid", reason: `at most ${ENVELOPE_LETTERS_MAX} letters` };
+  let envelope: unknown;
+  try {
+    envelope = JSON.parse(raw);
+  } catch {
+    return { type: "invalid", reason: "it is no JSON" };
+  }
+  return parseEnvelope(envelope);
+}
+
 export function parseEnvelope(raw: unknown): ParsedMessage {
   try {
-    const { v, message } = fields(raw, "envelope");
+    const { v, message, patient } = fields(raw, "envelope");
     if (v !== LOG_MESSAGE_VERSION) {
       return { type: "invalid", reason: `message version ${shown(v)}, this replica reads ${LOG_MESSAGE_VERSION}` };
     }
-    return { type: "message", message: parseMessage(fields(message, "message")) };
+    return { type: "message", message: parseMessage(fields(message, "message")), isPatient: patient === true };
   } catch (error) {
     if (error instanceof Malformed) return { type: "invalid", reason: error.message };
     throw error;

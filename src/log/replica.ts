@@ -31,6 +31,7 @@ import {
   type LogReader,
   type LogStorage,
   type Metadata,
+  type PageBounds,
   type PageRead,
   type Persist,
   type Range,
@@ -166,7 +167,7 @@ function entitled(
 function onPromise(state: ReplicaState, { ballot, from }: PromiseMessage, around: ReplicaSurroundings): ReplicaStep {
   if (compareBallots(ballot, state.promised) < 0) return refused(state, state.promised);
   const first = position(Math.max(from, state.missingFrom));
-  const read = around.reader.page(first, { entriesMax: PAGE_ENTRIES_MAX, lettersMax: PAGE_LETTERS_MAX });
+  const read = readPage(state, around, first, { entriesMax: PAGE_ENTRIES_MAX, lettersMax: PAGE_LETTERS_MAX });
   if (read.type !== "page") return onUnsound(state, read, around);
   return changed(state, { promised: ballot }, [], (next) => ({
     type: "promised",
@@ -191,7 +192,7 @@ function onWrite(state: ReplicaState, message: WriteMessage, around: ReplicaSurr
   if (message.position <= taught.end) {
     const last = position(message.position + entries.length - 1);
     const bounds = { to: last, entriesMax: entries.length, lettersMax: Infinity };
-    const read = around.reader.page(position(Math.max(message.position, taught.begin)), bounds);
+    const read = readPage(taught, around, position(Math.max(message.position, taught.begin)), bounds);
     if (read.type !== "page") return onUnsound(state, read, around);
     for (const record of read.records) stored.set(record.position, record);
   }
@@ -431,14 +432,14 @@ function onConfirm(state: ReplicaState, { ballot }: ConfirmMessage): ReplicaStep
 function onRead(state: ReplicaState, { from, to, entriesMax }: ReadMessage, around: ReplicaSurroundings): ReplicaStep {
   const bounds = { entriesMax, lettersMax: PAGE_LETTERS_MAX };
   const first = position(Math.max(from, state.begin));
-  let read = around.reader.page(first, to === undefined ? bounds : { ...bounds, to });
+  let read = readPage(state, around, first, to === undefined ? bounds : { ...bounds, to });
   let after: Pick<ReplicaStep, "state" | "effects"> = { state, effects: [] };
   if (read.type !== "page") {
     // What stands before the damage is sound, and may be what another replica needs for its own repair.
     const damaged = onUnsound(state, read, around);
     const unsoundFrom = read.type === "corrupt" ? read.range.from : read.position;
     if (unsoundFrom <= first) return damaged;
-    read = around.reader.page(first, { ...bounds, to: position(unsoundFrom - 1) });
+    read = readPage(state, around, first, { ...bounds, to: position(unsoundFrom - 1) });
     if (read.type !== "page") return damaged;
     after = damaged;
     read = { ...read, next: read.next ?? unsoundFrom };
@@ -507,6 +508,26 @@ function onBootstrapVote(state: ReplicaState, { clusterId }: BootstrapVoteMessag
 }
 
 type Unsound = Exclude<PageRead, { type: "page" }>;
+
+/** Reads a page. [L12] A learned position without a record is as damaged as one with a bad one. */
+function readPage(
+  { missingFrom }: Pick<Metadata, "missingFrom">,
+  { reader }: Pick<ReplicaSurroundings, "reader">,
+  from: Position,
+  bounds: PageBounds,
+): PageRead {
+  const read = reader.page(from, bounds);
+  if (read.type !== "page") return read;
+  const before = Math.min(missingFrom, (bounds.to ?? missingFrom) + 1, read.next ?? missingFrom);
+  let expected: number = from;
+  for (const { position: at } of read.records) {
+    if (at !== expected) break;
+    expected += 1;
+  }
+  if (expected >= before) return read;
+  const next = read.records.find(({ position: at }) => at > expected)?.position ?? before;
+  return { type: "corrupt", range: { from: position(expected), to: position(Math.min(next, before) - 1) } };
+}
 
 function onUnsound(state: ReplicaState, unsound: Unsound, around: ReplicaSurroundings): ReplicaStep {
   if (unsound.type === "corrupt") return onDamage(state, unsound.range, around);

@@ -1,7 +1,7 @@
 // The Registrar of one candidate's instance: stands for election, replays the log, then commits operations in batches,
 // one store in flight. It decides what becomes an entry and when an outcome may be told; the log's coordinator, which it
 // holds, decides what to ask of the log; the shell sends the calls, stores ballot and epoch, and feeds every answer back.
-// Rules [R3] to [R15] of SPEC.md.
+// Rules [R3] to [R14] of SPEC.md.
 //
 // It never retries a write: a batch without an answer may have been chosen, and only an election under a higher ballot
 // can tell.

@@ -205,7 +205,8 @@ describe("tricks", () => {
     const hostile = JSON.parse(
       '{"type":"status","__proto__":{"admin":true},"constructor":{"prototype":{"admin":true}}}',
     );
-    expect(parsed(hostile)).toEqual({ type: "message", message: { type: "status" } });
+    const status = parsed(hostile);
+    expect(status.type === "message" && status.message).toEqual({ type: "status" });
     expect(({} as { admin?: boolean }).admin).toBeUndefined();
     const entry = JSON.parse('{"type":"append","data":"a","__proto__":{"to":1},"position":9}');
     expect(parsed(write(ballot(1), 2, entry))).toMatchObject({ message: { entries: [{ type: "append", data: "a" }] } });

@@ -119,6 +119,23 @@ describe("one seat after the other", () => {
     expectAgreement(cluster, [R2], ["a", "b"]);
   });
 
+  test("[L24] a new member that could not be reached learns it in the next election, from whoever was asked", () => {
+    const { cluster, leader } = leading([R1], [R2]);
+    leader.append("a");
+    leader.pass(500);
+    cluster.isLost = ({ message }) =>
+      message.type === "catch-up" && message.records.at(-1)?.entry.type === "membership";
+    leader.change({ type: "replace", replica: R1, by: R2 });
+    expect(leader.isElected).toBe(false);
+    expect(cluster.replica(R2).state.electorate).toEqual(electorateOf(1, R1));
+    cluster.isLost = () => false;
+    // R1 has no seat any more, and alone knows what R2 lacks.
+    leader.elect().append("b");
+    leader.pass(1_000);
+    expect(leader.members).toEqual([R2]);
+    expectAgreement(cluster, [R2], ["a", "b"]);
+  });
+
   test("[L34] a change that would end in a set that cannot decide is refused, and the leader goes on", () => {
     const { cluster, leader } = leading(REPLICAS);
     cluster.away.add(R3);

@@ -39,14 +39,19 @@ const MESSAGES: readonly ReplicaMessage[] = [
   VOTE,
 ];
 
+const taken = (raw: unknown): ReplicaMessage | undefined => {
+  const parsed = parseEnvelope(raw);
+  return parsed.type === "message" ? parsed.message : undefined;
+};
+
 describe("what a replica takes", () => {
   test.each(MESSAGES)("[L13] $type comes through as it was sent", (message) => {
-    expect(parseEnvelope(structuredClone(envelope(message)))).toEqual({ type: "message", message });
+    expect(taken(structuredClone(envelope(message)))).toEqual(message);
   });
 
   test("[L13] what is not there stays out", () => {
     for (const message of [write(ballot(1), 2, NOP), catchUp([record(1, ballot(1))]), read(1)]) {
-      expect(parseEnvelope(JSON.parse(JSON.stringify(envelope(message))))).toEqual({ type: "message", message });
+      expect(taken(JSON.parse(JSON.stringify(envelope(message))))).toEqual(message);
     }
   });
 

@@ -93,9 +93,23 @@ describe("verification", () => {
     expect(verified(cluster)).toMatchObject({ findings: [] });
   });
 
-  test.each([1, 5, 10])("[L35] a learned position %i without a record is a hole", (at) => {
+  test.each([1, 5, 10])("[L12] [L35] a learned position %i without a record is damage", (at) => {
     const cluster = sound();
     cluster.replica(R3).storage = new HoledStorage(cluster.replica(R3).storage, at);
+    expect(verified(cluster)).toMatchObject({ findings: [{ replica: R3, type: "damage", position: at }] });
+    expect(cluster.replica(R3).deliver({ type: "status" }).standing).toMatchObject({ damaged: { from: at, to: at } });
+  });
+
+  test.each([1, 5, 10])("[L35] one that leaves out position %i, which it claims to have learned, has a hole", (at) => {
+    const cluster = sound();
+    const replica = cluster.replica(R3);
+    const deliver = replica.deliver.bind(replica);
+    replica.deliver = (message) => {
+      const answer = deliver(message);
+      if (answer.type !== "page") return answer;
+      const records = answer.page.records.filter((one) => one.position !== at);
+      return { ...answer, page: { ...answer.page, records } };
+    };
     expect(verified(cluster)).toMatchObject({ findings: [{ replica: R3, type: "hole", position: at }] });
   });
 
