@@ -255,25 +255,32 @@ export class Candidate {
       case "elect": {
         const since = Date.now();
         const { ballot } = effect.call;
-        void this.#ask((log) => log.elect(effect.call)).then((answer) => {
-          record(this.#fetchTimer, Date.now() - since, Date.now());
-          this.#turn(registrar, { type: "elect-answered", ballot, answer });
-        });
+        void this.#ask(
+          (log) => log.elect(effect.call),
+          (answer) => {
+            record(this.#fetchTimer, Date.now() - since, Date.now());
+            this.#turn(registrar, { type: "elect-answered", ballot, answer });
+          },
+        );
         return;
       }
       case "append": {
         const since = Date.now();
         const { ballot } = effect.call;
-        void this.#ask((log) => log.append(effect.call)).then((answer) => {
-          if (answer.type === "appended") record(this.#storeTimer, Date.now() - since, Date.now());
-          this.#turn(registrar, { type: "append-answered", ballot, answer });
-        });
+        void this.#ask(
+          (log) => log.append(effect.call),
+          (answer) => {
+            if (answer.type === "appended") record(this.#storeTimer, Date.now() - since, Date.now());
+            this.#turn(registrar, { type: "append-answered", ballot, answer });
+          },
+        );
         return;
       }
       case "confirm": {
         const { ballot } = effect.call;
-        void this.#ask((log) => log.confirm(effect.call)).then((answer) =>
-          this.#turn(registrar, { type: "confirm-answered", ballot, answer }),
+        void this.#ask(
+          (log) => log.confirm(effect.call),
+          (answer) => this.#turn(registrar, { type: "confirm-answered", ballot, answer }),
         );
         return;
       }
@@ -297,8 +304,9 @@ export class Candidate {
       }
       case "read": {
         const { ballot } = effect;
-        void this.#ask((log) => log.read(effect.call)).then((answer) =>
-          this.#turn(registrar, { type: "read-answered", ballot, answer }),
+        void this.#ask(
+          (log) => log.read(effect.call),
+          (answer) => this.#turn(registrar, { type: "read-answered", ballot, answer }),
         );
         return;
       }
@@ -312,7 +320,7 @@ export class Candidate {
         this.#resolve();
         return;
       case "confirmed":
-        this.#confirmedAt = effect.at;
+        this.#confirmedAt = Math.max(this.#confirmedAt, effect.at);
         if (this.#leading) this.#resolve();
         return;
       case "outcome":
@@ -332,12 +340,13 @@ export class Candidate {
     }
   }
 
-  async #ask<T>(call: (log: RegistrarCalls) => Promise<T>): Promise<T | Unavailable> {
+  /** `onAnswer` is called in the same turn in which the call stops counting as open. */
+  async #ask<T>(call: (log: RegistrarCalls) => Promise<T>, onAnswer: (answer: T | Unavailable) => void): Promise<void> {
     this.#asked++;
     const answer = await this.#attempt(call);
     this.#asked--;
     this.#lastUnavailable = isUnavailable(answer) ? answer : undefined;
-    return answer;
+    onAnswer(answer);
   }
 
   async #attempt<T>(call: (log: RegistrarCalls) => Promise<T>): Promise<T | Unavailable> {

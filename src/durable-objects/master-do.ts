@@ -307,7 +307,9 @@ export class MasterDO extends DurableObject<Env> {
     if (known !== undefined && known !== clusterId) {
       return { type: "refused-bootstrap", reason: `this plane already has the cluster ${known}` };
     }
-    if (this.#tables.meta("bootstrapped") === true) return this.#initializedBefore(clusterId);
+    // The last answer of a bootstrap may have been lost: whoever led had a log.
+    const isOld = this.#tables.meta("bootstrapped") === true || this.#tables.meta("epoch") !== undefined;
+    if (isOld) return this.#initializedBefore(clusterId);
     const answer = await this.#log().bootstrap({ clusterId });
     if (answer.type === "bootstrapped") {
       this.#tables.setMeta("clusterId", clusterId);

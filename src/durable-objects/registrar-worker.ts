@@ -46,6 +46,8 @@ export interface RegistrarWorkerEnv {
 }
 
 const REPLICAS_DEFAULT = 3;
+/** Pause before a replica whose stub threw is asked once more, ms. */
+const RETRY_MS = 100;
 
 /** The replicas that a cluster is made with: `replica-1` to `replica-N`. */
 export function replicaIds(replicas: string | undefined): readonly ReplicaId[] {
@@ -124,7 +126,12 @@ export class RegistrarWorker<Env extends RegistrarWorkerEnv = RegistrarWorkerEnv
   #hold(round: Round): Promise<void> {
     return new Promise((resolve) => {
       const deliver = async (send: Send, patient = false): Promise<void> => {
-        const heard = await this.#deliver(send, patient);
+        let heard = await this.#deliver(send, patient);
+        if (heard.type === "unreachable" && !round.isOver) {
+          // An object that moves, or was just deployed, throws once. Every message may be repeated.
+          await scheduler.wait(RETRY_MS);
+          if (!round.isOver) heard = await this.#deliver(send, patient);
+        }
         const followUps = round.hear(send.to, heard);
         endIfOver();
         await Promise.all(followUps.map((followUp) => deliver(followUp)));

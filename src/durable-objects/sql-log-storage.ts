@@ -158,12 +158,14 @@ export class SqlLogStorage implements LogStorage {
     let letters = 0;
     for (const row of this.#runsFrom(from, last)) {
       const run = readRun(row);
+      if (run.type !== "run") {
+        const at = position(Math.max(row.first, from));
+        if (records.length === entriesMax) return { type: "page", records, next: at };
+        if (run.type === "unreadable") return { type: "unreadable", position: position(row.first) };
+        if (row.last < at) return { type: "corrupt", range: { from: at, to: at } };
+        return { type: "corrupt", range: { from: position(row.first), to: position(row.last) } };
+      }
       for (let at = Math.max(row.first, from); at <= Math.min(row.last, last); at++) {
-        if (run.type !== "run") {
-          if (records.length === entriesMax) return { type: "page", records, next: position(at) };
-          if (run.type === "unreadable") return { type: "unreadable", position: position(row.first) };
-          return { type: "corrupt", range: { from: position(row.first), to: position(row.last) } };
-        }
         const entry = run.entries[at - row.first];
         assert(entry !== undefined, "a run has an entry for each of its positions");
         letters += entryLetters(entry);
@@ -184,7 +186,8 @@ export class SqlLogStorage implements LogStorage {
       from,
       to,
     );
-    for (const row of rows) if (row.last >= from) yield row;
+    // A damaged row may reach further than it says.
+    for (const row of rows) if (row.last >= from || readRun(row).type === "corrupt") yield row;
   }
 
   #persistMetadata(metadata: Metadata): void {

@@ -78,6 +78,8 @@ export interface SettleAnswer {
   readonly unseated: readonly ReplicaId[];
   /** Members that have not learned everything up to `through`. */
   readonly behind: readonly ReplicaId[];
+  /** Something was brought to one of them. */
+  readonly hasMoved: boolean;
   /** What they lack was chosen, but who could show it is gone: only another election can decide it again. */
   readonly isUndecided: boolean;
 }

@@ -34,6 +34,8 @@ import { fittingEntries } from "./write.ts";
  * would make many small writes where one would do.
  */
 export const GATHER_MS_MAX = 10;
+/** Turns of the event loop without anything new after which nothing more is expected. */
+const GATHER_IDLE_TURNS = 2;
 /** With nothing more to write, the replicas hear what is chosen after this long, ms. */
 export const SETTLE_IDLE_MS = 200;
 /** While writes go on, the members are looked after this often, ms: it finds who has fallen behind or lost its storage. */
@@ -118,7 +120,7 @@ type Phase =
       next: Position;
       write: Write | undefined;
       /** The next write waits for more: since when, and how much there was at the last look. */
-      gathering: { readonly since: Millis; readonly seen: number } | undefined;
+      gathering: { readonly since: Millis; readonly seen: number; readonly idleTurns: number } | undefined;
       /** When the confirm in flight was sent. */
       confirming: Millis | undefined;
       change: Change | undefined;
@@ -127,6 +129,8 @@ type Phase =
       isSettling: boolean;
       settledThrough: number;
       settleAt: Millis;
+      /** Pause before the members are looked after again when somebody could not be helped. */
+      restMs: number;
       /** When the members were last looked after. */
       lookedAt: Millis;
       reseatAt: Millis;
@@ -245,6 +249,7 @@ function onElectAnswered(coordinator: Coordinator, answer: ElectAnswer, now: Mil
     isSettling: false,
     settledThrough: 0,
     settleAt: now,
+    restMs: SETTLE_BUSY_MS,
     lookedAt: now,
     reseatAt: millis(0),
     reseated: undefined,
@@ -274,9 +279,10 @@ function onGathered(coordinator: Coordinator, now: Millis): CoordinatorEffect[] 
   const { phase, waiting } = coordinator;
   if (phase.state !== "elected" || phase.gathering === undefined) return [];
   const { since, seen } = phase.gathering;
+  const idleTurns = waiting.length > seen ? 0 : phase.gathering.idleTurns + 1;
   const isFull = waiting.length >= WRITE_ENTRIES_MAX;
-  if (waiting.length > seen && !isFull && now < since + GATHER_MS_MAX) {
-    phase.gathering = { since, seen: waiting.length };
+  if (idleTurns < GATHER_IDLE_TURNS && !isFull && now < since + GATHER_MS_MAX) {
+    phase.gathering = { since, seen: waiting.length, idleTurns };
     return [{ type: "gather" }];
   }
   phase.gathering = undefined;
@@ -347,7 +353,7 @@ function onAppendAnswered(coordinator: Coordinator, answer: AppendAnswer, now: M
   }
   const isBusy = groups.length > 1 && phase.change?.prepared === undefined;
   if (isBusy) {
-    phase.gathering = { since: now, seen: coordinator.waiting.length };
+    phase.gathering = { since: now, seen: coordinator.waiting.length, idleTurns: 0 };
     effects.push({ type: "gather" });
   } else effects.push(...writeNext(coordinator, phase, now));
   if (!phase.isSettling) {
@@ -400,9 +406,15 @@ function onSettleAnswered(
   const { phase } = coordinator;
   if (phase.state !== "elected") return [];
   phase.isSettling = false;
-  phase.settleAt = millis(now + SETTLE_BUSY_MS);
-  // Somebody is still behind: look again, even if nothing is written.
-  if (answer.type === "unavailable" || answer.behind.length > 0) phase.settledThrough = 0;
+  // Somebody is still behind: look again, even if nothing is written. But one that never moves is not worth an object that never sleeps.
+  const isWell =
+    answer.type === "settled" && (answer.behind.length === 0 || answer.hasMoved) && answer.unseated.length === 0;
+  if (isWell) phase.restMs = SETTLE_BUSY_MS;
+  phase.settleAt = millis(now + phase.restMs);
+  const isSettled = answer.type === "settled" && answer.behind.length === 0 && answer.unseated.length === 0;
+  if (!isSettled && phase.restMs < LOOK_MS) phase.settledThrough = 0;
+  const pauseMs = phase.restMs;
+  if (!isWell) phase.restMs = Math.min(2 * phase.restMs, LOOK_MS);
   if (answer.type === "unavailable") return [];
   if (answer.isUndecided) {
     // A replica that had learned it helped to elect us and is gone. It is safe with the others, under ballots that differ.
@@ -412,8 +424,7 @@ function onSettleAnswered(
   const after = answer.unseated.indexOf(phase.reseated ?? ("" as ReplicaId)) + 1;
   const lost = answer.unseated[after % Math.max(1, answer.unseated.length)];
   if (lost === undefined) return [];
-  phase.settledThrough = 0;
-  phase.settleAt = millis(now + RESEAT_PAUSE_MS);
+  phase.settleAt = millis(now + Math.max(pauseMs, RESEAT_PAUSE_MS));
   if (phase.change !== undefined || now < phase.reseatAt) return [];
   // [L27] Its storage is new: it comes back as another voter, by an entry of the log.
   phase.reseatAt = millis(now + RESEAT_PAUSE_MS);

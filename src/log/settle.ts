@@ -16,6 +16,7 @@ export function* settle(call: SettleCall): Conversation<SettleAnswer> {
   const unseated: ReplicaId[] = [];
   const behind: ReplicaId[] = [];
   let isUndecided = false;
+  let hasMoved = false;
   for (const replica of replicas) {
     const standing = notices.standingOf(replica);
     if (standing === undefined) continue;
@@ -29,8 +30,9 @@ export function* settle(call: SettleCall): Conversation<SettleAnswer> {
     const reached = yield* catchUp(lag);
     if (!reached.isDone) behind.push(replica);
     if (reached.isUndecided) isUndecided = true;
+    if (reached.hasMoved) hasMoved = true;
   }
-  return { type: "settled", unseated, behind, isUndecided };
+  return { type: "settled", unseated, behind, hasMoved, isUndecided };
 }
 
 /** Whether the storage that answers as `replica` is another one than the seat was given to. */

@@ -360,9 +360,9 @@ function lead(
 function storeNext(registrar: Registrar, now: Millis, random: Random): RegistrarEffect[] {
   const { phase, waiting } = registrar;
   if (phase.state !== "leading" || phase.outcomes !== undefined || waiting.length === 0) return [];
-  const { entries, outcomes } = takeBatch(registrar.registry, waiting);
+  const { entry, outcomes } = takeBatch(registrar.registry, waiting);
   registrar.phase = { ...phase, outcomes };
-  return toLog(registrar, { type: "append", id: BATCH_GROUP, entries }, now, random);
+  return toLog(registrar, { type: "append", id: BATCH_GROUP, entries: [entry] }, now, random);
 }
 
 /** The log is not to be written by us now, whatever the coordinator could still do. */

@@ -23,7 +23,7 @@ import {
 
 const settled = (cluster: TestCluster, through: number, under = ballot(1)) =>
   cluster.call(settle({ clusterId: CLUSTER, ballot: under, electorate: ELECTORATE, through: position(through) }));
-const NOTHING_MORE = { type: "settled", unseated: [], behind: [], isUndecided: false };
+const NOTHING_MORE = { type: "settled", unseated: [], behind: [], hasMoved: false, isUndecided: false };
 /** R1 and R2 have learned up to `last`, R3 nothing of it. */
 const laggingBy = (last: number, letters = 1) => {
   const cluster = new TestCluster();
@@ -48,7 +48,7 @@ describe("settling", () => {
 
   test("[L19] one that has fallen behind is sent the chosen records it lacks", () => {
     const cluster = laggingBy(100);
-    expect(settled(cluster, 100)).toEqual(NOTHING_MORE);
+    expect(settled(cluster, 100)).toEqual({ ...NOTHING_MORE, hasMoved: true });
     expect(cluster.replica(R3).state).toMatchObject({ missingFrom: 101, end: 100 });
     expect(cluster.replica(R3).recordAt(50)).toEqual(cluster.replica(R1).recordAt(50));
   });
@@ -72,7 +72,7 @@ describe("settling", () => {
     settled(cluster, 10);
     cluster.replica(R3).storage.damage(position(4));
     cluster.replica(R3).deliver(read(4));
-    expect(settled(cluster, 10)).toEqual(NOTHING_MORE);
+    expect(settled(cluster, 10)).toEqual({ ...NOTHING_MORE, hasMoved: true });
     expect(cluster.replica(R3).deliver({ type: "status" }).standing.status).toBe("voting");
   });
 

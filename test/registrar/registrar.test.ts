@@ -359,7 +359,7 @@ describe("the log's own matters", () => {
       for (const effect of effects) {
         if (effect.type !== "settle") continue;
         settlements += 1;
-        const answer = { type: "settled", unseated: [], behind: [], isUndecided: false } as const;
+        const answer = { type: "settled", unseated: [], behind: [], hasMoved: false, isUndecided: false } as const;
         tested.input({ type: "settle-answered", ballot: tested.ballot, answer });
       }
     }
@@ -451,7 +451,7 @@ describe("batches", () => {
     expect(registrySizeBytes(tested.registrar)).toBeGreaterThan(100 * BATCH_OPERATIONS_MAX);
   });
 
-  test("[R3] a long batch is several entries in one append, each within its bound", () => {
+  test("[R3] [L38] a batch is one entry within its bound; what does not fit waits for the next", () => {
     const tested = new TestRegistrar().lead();
     tested.apply(0, admit(0));
     const first = tested.effects;
@@ -463,14 +463,18 @@ describe("batches", () => {
     for (let id = 1; id <= 10; id++) tested.apply(id, admit(id, { ...info(), attributes }));
     tested.effects = first;
     tested.appended();
-    const { entries } = tested.call("append");
-    expect(entries.length).toBeGreaterThan(1);
-    for (const entry of entries)
-      expect(entry.type === "append" && entry.data.length).toBeLessThanOrEqual(ENTRY_LETTERS_MAX);
-    expect(operationsOf(tested)).toHaveLength(10);
-    tested.appended();
-    expect(tested.registrar.registry.admitted.size).toBe(11);
-    expect(tested.registrar.next).toBe(4 + entries.length);
+    const taken: number[] = [];
+    while (tested.registrar.registry.admitted.size < 11) {
+      const { entries } = tested.call("append");
+      expect(entries).toHaveLength(1);
+      for (const entry of entries) {
+        expect(entry.type === "append" && entry.data.length).toBeLessThanOrEqual(ENTRY_LETTERS_MAX);
+      }
+      taken.push(operationsOf(tested).length);
+      tested.appended();
+    }
+    expect(taken.length).toBeGreaterThan(1);
+    expect(taken.reduce((sum, count) => sum + count, 0)).toBe(10);
   });
 
   test("[R5] what does not fit an entry, or would not read back, is refused and harms nobody else", () => {
