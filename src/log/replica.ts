@@ -4,10 +4,11 @@
 //
 // Simpler than Mesos in one respect: a single promise covers all positions, and an accepted write raises it, so that
 // no record carries a promise of its own.
-import { assert, present, unreachable } from "#base/assert.ts";
+import { assert, unreachable } from "#base/assert.ts";
 import { type Ballot, compareBallots, NO_BALLOT } from "./ballot.ts";
 import type { ClusterId, Electorate, Entry, Incarnation, Position } from "./entry.ts";
 import { FIRST_POSITION, position, seatOf } from "./entry.ts";
+import { Learner, readPage, type Unsound } from "./learner.ts";
 import { BALLOT_JUMP_MAX, PAGE_ENTRIES_MAX, PAGE_LETTERS_MAX } from "./limits.ts";
 import type {
   BootstrapStartMessage,
@@ -22,20 +23,10 @@ import type {
   ReplicaMessage,
   ReplicaStatus,
   Standing,
-  Tombstone,
   WriteMessage,
 } from "./messages.ts";
 import { isSameEntry, type LogRecord } from "./record.ts";
-import {
-  emptyMetadata,
-  type LogReader,
-  type LogStorage,
-  type Metadata,
-  type PageBounds,
-  type PageRead,
-  type Persist,
-  type Range,
-} from "./storage.ts";
+import { emptyMetadata, type LogReader, type LogStorage, type Metadata, type Persist, type Range } from "./storage.ts";
 
 /** Consecutive positions that were accepted under one ballot and hold nothing that a learner must look at. */
 interface PlainRun {
@@ -167,7 +158,7 @@ function entitled(
 function onPromise(state: ReplicaState, { ballot, from }: PromiseMessage, around: ReplicaSurroundings): ReplicaStep {
   if (compareBallots(ballot, state.promised) < 0) return refused(state, state.promised);
   const first = position(Math.max(from, state.missingFrom));
-  const read = readPage(state, around, first, { entriesMax: PAGE_ENTRIES_MAX, lettersMax: PAGE_LETTERS_MAX });
+  const read = readPage(state, around.reader, first, { entriesMax: PAGE_ENTRIES_MAX, lettersMax: PAGE_LETTERS_MAX });
   if (read.type !== "page") return onUnsound(state, read, around);
   return changed(state, { promised: ballot }, [], (next) => ({
     type: "promised",
@@ -192,7 +183,7 @@ function onWrite(state: ReplicaState, message: WriteMessage, around: ReplicaSurr
   if (message.position <= taught.end) {
     const last = position(message.position + entries.length - 1);
     const bounds = { to: last, entriesMax: entries.length, lettersMax: Infinity };
-    const read = readPage(taught, around, position(Math.max(message.position, taught.begin)), bounds);
+    const read = readPage(taught, around.reader, position(Math.max(message.position, taught.begin)), bounds);
     if (read.type !== "page") return onUnsound(state, read, around);
     for (const record of read.records) stored.set(record.position, record);
   }
@@ -335,91 +326,6 @@ function onRepair(
   return changed(state, { ...change, damaged: left }, effects, learned);
 }
 
-/** Moves the watermark over learned entries and keeps what follows from them: membership and truncation. */
-class Learner {
-  readonly #before: ReplicaState;
-  readonly #reader: LogReader;
-  #electorate: Electorate | undefined;
-  #electorateAtBegin: Electorate | undefined;
-  #begin: Position;
-  /** Entries learned by this learner that are memberships: the reader may not have them yet. */
-  readonly #memberships: Electorate[] = [];
-  missingFrom: Position;
-  /** What had to be read for it, and could not be: nothing more is learned before that is repaired. */
-  unsound: Unsound | undefined;
-
-  constructor(before: ReplicaState, reader: LogReader) {
-    this.#before = before;
-    this.#reader = reader;
-    this.#electorate = before.electorate;
-    this.#electorateAtBegin = before.electorateAtBegin;
-    this.#begin = before.begin;
-    this.missingFrom = before.missingFrom;
-  }
-
-  learn(at: Position, entry: Entry): void {
-    if (entry.type === "truncate" && entry.to > this.#begin) {
-      const inForce = this.#inForceAt(entry.to);
-      if ("type" in inForce) {
-        this.unsound = inForce;
-        return;
-      }
-      this.#electorateAtBegin = inForce;
-      this.#begin = entry.to;
-    }
-    this.missingFrom = position(at + 1);
-    if (entry.type === "membership") {
-      this.#electorate = { membership: entry.membership, position: at };
-      this.#memberships.push(this.#electorate);
-    }
-  }
-
-  /** [L25] Everything below the tombstone is gone: what was not learned there never will be. */
-  jump({ begin, electorate }: Tombstone): void {
-    if (begin <= this.#begin) return;
-    this.#begin = begin;
-    this.#electorateAtBegin = electorate;
-    if (this.#electorate === undefined || electorate.position > this.#electorate.position)
-      this.#electorate = electorate;
-    if (begin > this.missingFrom) this.missingFrom = begin;
-  }
-
-  /** The last membership entry below `at`; all of [begin, at) is learned. */
-  #inForceAt(at: Position): Electorate | Unsound {
-    const { electorate } = this.#before;
-    let found = this.#electorateAtBegin;
-    if (electorate === undefined || electorate.position < at) {
-      for (const known of [electorate, ...this.#memberships]) {
-        if (known !== undefined && known.position < at && known.position > (found?.position ?? 0)) found = known;
-      }
-      return present(found, "a membership in force at every position");
-    }
-    for (let from: Position | undefined = this.#begin; from !== undefined && from < at;) {
-      const bounds = { to: position(at - 1), entriesMax: PAGE_ENTRIES_MAX, lettersMax: PAGE_LETTERS_MAX };
-      const read = this.#reader.page(from, bounds);
-      if (read.type !== "page") return read;
-      for (const { position: there, entry } of read.records) {
-        if (entry.type === "membership") found = { membership: entry.membership, position: there };
-      }
-      from = read.next;
-    }
-    return present(found, "a membership in force at every position");
-  }
-
-  change(): Pick<Metadata, "electorate" | "electorateAtBegin" | "begin" | "missingFrom"> {
-    return {
-      electorate: this.#electorate,
-      electorateAtBegin: this.#electorateAtBegin,
-      begin: this.#begin,
-      missingFrom: this.missingFrom,
-    };
-  }
-
-  effects(): readonly Persist[] {
-    return this.#begin > this.#before.begin ? [{ type: "drop-below", to: this.#begin }] : [];
-  }
-}
-
 /**
  * Confirms that no higher ballot was promised here. A replica that never heard of the ballot promises it now: that is
  * always safe, and a leader then survives a change in which minority of its replicas is away.
@@ -432,14 +338,14 @@ function onConfirm(state: ReplicaState, { ballot }: ConfirmMessage): ReplicaStep
 function onRead(state: ReplicaState, { from, to, entriesMax }: ReadMessage, around: ReplicaSurroundings): ReplicaStep {
   const bounds = { entriesMax, lettersMax: PAGE_LETTERS_MAX };
   const first = position(Math.max(from, state.begin));
-  let read = readPage(state, around, first, to === undefined ? bounds : { ...bounds, to });
+  let read = readPage(state, around.reader, first, to === undefined ? bounds : { ...bounds, to });
   let after: Pick<ReplicaStep, "state" | "effects"> = { state, effects: [] };
   if (read.type !== "page") {
     // What stands before the damage is sound, and may be what another replica needs for its own repair.
     const damaged = onUnsound(state, read, around);
     const unsoundFrom = read.type === "corrupt" ? read.range.from : read.position;
     if (unsoundFrom <= first) return damaged;
-    read = readPage(state, around, first, { ...bounds, to: position(unsoundFrom - 1) });
+    read = readPage(state, around.reader, first, { ...bounds, to: position(unsoundFrom - 1) });
     if (read.type !== "page") return damaged;
     after = damaged;
     read = { ...read, next: read.next ?? unsoundFrom };
@@ -505,28 +411,6 @@ function onBootstrapVote(state: ReplicaState, { clusterId }: BootstrapVoteMessag
     [{ type: "persist-records", records: [record], missingFrom: change.missingFrom }],
     bootstrapped,
   );
-}
-
-type Unsound = Exclude<PageRead, { type: "page" }>;
-
-/** Reads a page. [L12] A learned position without a record is as damaged as one with a bad one. */
-function readPage(
-  { missingFrom }: Pick<Metadata, "missingFrom">,
-  { reader }: Pick<ReplicaSurroundings, "reader">,
-  from: Position,
-  bounds: PageBounds,
-): PageRead {
-  const read = reader.page(from, bounds);
-  if (read.type !== "page") return read;
-  const before = Math.min(missingFrom, (bounds.to ?? missingFrom) + 1, read.next ?? missingFrom);
-  let expected: number = from;
-  for (const { position: at } of read.records) {
-    if (at !== expected) break;
-    expected += 1;
-  }
-  if (expected >= before) return read;
-  const next = read.records.find(({ position: at }) => at > expected)?.position ?? before;
-  return { type: "corrupt", range: { from: position(expected), to: position(Math.min(next, before) - 1) } };
 }
 
 function onUnsound(state: ReplicaState, unsound: Unsound, around: ReplicaSurroundings): ReplicaStep {
