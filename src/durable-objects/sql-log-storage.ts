@@ -15,11 +15,11 @@ import {
   emptyMetadata,
   type Loaded,
   type LogStorage,
+  type Metadata,
   type PageBounds,
   type PageRead,
   type Persist,
 } from "#log/storage.ts";
-import type { Metadata } from "#log/storage.ts";
 
 /** Version of these tables. A newer release reads older tables; an older release refuses newer ones. */
 const SCHEMA_VERSION = 2;
@@ -113,6 +113,7 @@ export class SqlLogStorage implements LogStorage {
     } catch (error) {
       // What is cached may have been rolled back.
       this.#end = undefined;
+      this.#metadata = undefined;
       this.load();
       throw error;
     }

@@ -1,5 +1,5 @@
 // LogStorage in memory, for tests and the simulation. A record can be spoilt as a bad disk would, and shows it.
-import type { Incarnation, Position } from "./entry.ts";
+import type { Position } from "./entry.ts";
 import { position } from "./entry.ts";
 import { entryLetters, type LogRecord } from "./record.ts";
 import type { Loaded, LogStorage, Metadata, PageBounds, PageRead, Persist } from "./storage.ts";
@@ -93,10 +93,5 @@ export class MemoryLogStorage implements LogStorage {
     copied.#begin = this.#begin;
     copied.#end = this.#end;
     return copied;
-  }
-
-  /** What a replica would know after its process died. */
-  incarnation(): Incarnation | undefined {
-    return this.#metadata?.incarnation;
   }
 }

@@ -4,7 +4,7 @@ import { compareBallots } from "./ballot.ts";
 import type { SettleAnswer, SettleCall } from "./calls.ts";
 import { catchUp, lacks } from "./catch-up.ts";
 import type { Conversation } from "./conversation.ts";
-import { type Electorate, position, quorumOf, type ReplicaId, replicasOf, seatOf } from "./entry.ts";
+import { type Electorate, quorumOf, type ReplicaId, replicasOf, seatOf } from "./entry.ts";
 import { SETTLE_PAGES_MAX } from "./limits.ts";
 import type { LearnMessage, Standing } from "./messages.ts";
 import { GatherRound } from "./round.ts";
@@ -59,7 +59,7 @@ function* notify(
   replicas: readonly ReplicaId[],
   next?: Electorate,
 ): Conversation<GatherRound> {
-  const message: LearnMessage = { type: "learn", clusterId, ballot, through: position(through) };
+  const message: LearnMessage = { type: "learn", clusterId, ballot, through };
   const round = new GatherRound(
     replicas.map((to) => ({ to, message })),
     (heard) => {

@@ -46,7 +46,6 @@ interface Candidature {
   /** When a quorum of a membership had promised it. */
   readonly quorumAt: Map<number, number>;
   lastWrite: { readonly message: WriteMessage; isChosen: boolean } | undefined;
-  refusedAt: number;
 }
 
 const CONSEQUENCES = /^(?:invariant (?:1|2|3|13|15|16):|one value a ballot|assertion: )/;
@@ -136,7 +135,6 @@ export class Checker {
         break;
       default:
     }
-    if (answer.type === "refused" && "ballot" in message) this.#hasRefused(message.ballot);
     if (after.missingFrom > before.missingFrom) this.#checkLearned(observed);
   }
 
@@ -207,7 +205,7 @@ export class Checker {
     const key = ballotText(ballot);
     let found = this.#candidatures.get(key);
     if (found === undefined) {
-      found = { ballot, promisers: new Map(), quorumAt: new Map(), lastWrite: undefined, refusedAt: Infinity };
+      found = { ballot, promisers: new Map(), quorumAt: new Map(), lastWrite: undefined };
       this.#candidatures.set(key, found);
     }
     return found;
@@ -258,11 +256,6 @@ export class Checker {
     const proposed = this.proposedMemberships.get(at);
     if (proposed === undefined) this.proposedMemberships.set(at, [membership]);
     else proposed.push(membership);
-  }
-
-  #hasRefused(ballot: Ballot): void {
-    const candidature = this.#candidature(ballot);
-    candidature.refusedAt = Math.min(candidature.refusedAt, this.#now());
   }
 
   #hasAccepted({ replica, before, after, storage }: Observed, message: WriteMessage): void {

@@ -52,7 +52,7 @@ export class Network {
     this.#options = options;
   }
 
-  /** Drives a conversation to its end, unless `isAlive` says that nobody holds it any more. */
+  /** Drives a conversation to its end; it outlives its caller, who may not be there to hear `onEnd`. */
   converse<Result>(caller: Caller, conversation: Conversation<Result>, onEnd: (result: Result) => void): void {
     const next = conversation.next();
     if (next.done === true) onEnd(next.value);
