@@ -88,6 +88,7 @@ export function onMessage(session: Session, message: AgentMessage, challenge: Ch
     case "acted":
     case "updates":
     case "statistics":
+    case "unregister":
       if (session.state !== "registered") return outOfOrder(session, message.type);
       return [session, [{ type: "forward", message }]];
     case "response":

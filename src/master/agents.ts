@@ -30,6 +30,7 @@ export function onAgentMessage(
       agent.system = message.system;
       return;
     }
+    case "unregister":
     case "authenticate":
     case "authentication-step":
     case "response":

@@ -116,7 +116,7 @@ function admit(master: Master, sender: AgentSender, { info, system }: Register, 
   const agentId = `${master.masterId}-S${master.nextAgent++}` as AgentId;
   master.marked.nextIds = true;
   const { hostKey, principal } = sender;
-  const operation = { type: "admit-agent", agentId, info, hostKey, principal } as const;
+  const operation = { type: "admit-agent", agentId, info, hostKey, principal, strict: true } as const;
   commit(master, { ...sender, agentId, info, tasks, system, first: true }, operation, "first registration");
 }
 

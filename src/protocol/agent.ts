@@ -8,11 +8,12 @@
 //   register                      →
 //                                 ←    registered | unavailable (keep trying) | refused (final)
 //   updates, acted, statistics,   →
-//   response                      ←    orders, acknowledge, request
+//   response, unregister          ←    orders, acknowledge, request, shutdown
 //
 // "failed" and "refused" are final; "error" and "unavailable" are retried with backoff (Mesos' rule for authentication).
+// "shutdown" ends the agent's tasks and its id.
 import * as v from "valibot";
-import { agentIdText, epochNumber, frameworkIdText, sessionIdText, taskIdText } from "./ids.ts";
+import { agentIdText, clusterIdText, epochNumber, frameworkIdText, sessionIdText, taskIdText } from "./ids.ts";
 import { attributeSchema, RESOURCES_MAX, resourceSchema } from "./resource.ts";
 import { killPolicy, taskInfoSchema, taskStatusSchema } from "./task.ts";
 
@@ -114,6 +115,8 @@ export const agentMessageSchema = v.variant("type", [
     agentId: v.optional(agentIdText),
     /** The last session it was given; an older one than the master's last is a clone of this agent. */
     lastSession: v.optional(sessionIdText),
+    /** The cluster that gave the id: another one must neither take the agent in nor end its tasks. */
+    clusterId: v.optional(clusterIdText),
     info: agentInfoSchema,
     tasks: v.pipe(v.array(taskReport), v.maxLength(FRAME_ITEMS_MAX)),
     /** 1, 2, 3… of the frames that one registration takes: a missing one is noticed. */
@@ -134,6 +137,8 @@ export const agentMessageSchema = v.variant("type", [
     updates: v.pipe(v.array(update), v.maxLength(FRAME_ITEMS_MAX)),
   }),
   v.object({ type: v.literal("statistics"), system: systemStatisticsSchema }),
+  /** The agent leaves for good: its id ends, and its tasks with it. Answered by `shutdown` once the registry has it. */
+  v.object({ type: v.literal("unregister"), session: sessionIdText }),
   v.object({
     type: v.literal("response"),
     requestId: v.pipe(v.string(), v.maxLength(64)),
@@ -150,11 +155,22 @@ export const planeMessageSchema = v.variant("type", [
   v.object({ type: v.literal("authenticated"), serverFinal: scramText }),
   v.object({ type: v.literal("authentication-failed"), reason: shortText }),
   v.object({ type: v.literal("authentication-error"), reason: shortText }),
-  v.object({ type: v.literal("registered"), agentId: agentIdText, epoch: epochNumber, session: sessionIdText }),
+  v.object({
+    type: v.literal("registered"),
+    agentId: agentIdText,
+    epoch: epochNumber,
+    session: sessionIdText,
+    clusterId: v.optional(clusterIdText),
+  }),
   /** Not now: no quorum, or no leader. Keep tasks and updates and send `register` again after a pause. */
   v.object({ type: v.literal("unavailable"), reason: shortText }),
   /** Never: this agent does not belong here as it is. */
   v.object({ type: v.literal("refused"), reason: shortText }),
+  /**
+   * The agent was removed, marked gone, or is unknown to the registry, and a quorum confirmed that: end all tasks, forget the id, exit.
+   * To be obeyed only for one's own id, and from an epoch that is not below the highest one seen.
+   */
+  v.object({ type: v.literal("shutdown"), agentId: agentIdText, epoch: epochNumber, reason: shortText }),
   v.object({
     type: v.literal("orders"),
     epoch: epochNumber,

@@ -1,5 +1,6 @@
 // What crosses between a gateway and the master: batches both ways. Both run the same build or the one before, so these are
 // plain types; a version field comes with the first change.
+import type { Millis } from "#base/time.ts";
 import type { AgentMessage, PlaneMessage } from "./agent.ts";
 import type { AgentId, Epoch, HostKey, Principal } from "./ids.ts";
 
@@ -15,7 +16,12 @@ export type GatewayItem =
       readonly epochSeen: Epoch;
       readonly message: AgentMessage;
     }
-  | { readonly type: "closed"; readonly socketId: string };
+  | {
+      readonly type: "closed";
+      readonly socketId: string;
+      /** When the agent was last heard, for a socket that fell silent: its deadline runs from there. */
+      readonly silentSince?: Millis;
+    };
 
 export interface GatewayBatch {
   readonly gateway: string;

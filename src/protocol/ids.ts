@@ -16,6 +16,8 @@ export type SessionId = Brand<string, "SessionId">;
 export type Epoch = Brand<number, "Epoch">;
 /** Made once on a host and kept there; it chooses the gateway and ties an agent id to its host. */
 export type HostKey = Brand<string, "HostKey">;
+/** Made once by `mesoflare init`. The same brand as the log's. */
+export type ClusterId = Brand<string, "ClusterId">;
 export type Principal = Brand<string, "Principal">;
 
 /** Longest id that a client may choose, in UTF-8 bytes. Source: Mesos common/validation.cpp. */
@@ -56,6 +58,7 @@ export const agentIdText = branded<AgentId>();
 export const frameworkIdText = branded<FrameworkId>();
 export const taskIdText = branded<TaskId>();
 export const sessionIdText = branded<SessionId>();
+export const clusterIdText = branded<ClusterId>();
 export const hostKeyText = v.pipe(
   v.string(),
   v.regex(/^[0-9a-f]{32}$/, "a host key is 32 lower-case hexadecimal digits"),

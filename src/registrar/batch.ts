@@ -4,7 +4,7 @@ import { ENTRY_LETTERS_MAX } from "#log/limits.ts";
 import type { Entry } from "#log/entry.ts";
 import { decodeEntry, encodeOperation, encodeOperations, OPERATIONS_FRAME_LETTERS } from "./codec.ts";
 import { applyOperation, type AuditedOperation, type Refusal } from "./operations.ts";
-import { DraftTable, type Registry } from "./registry.ts";
+import { draftOf, type Registry } from "./registry.ts";
 
 /** Most operations in one batch; more wait for the next. */
 export const BATCH_OPERATIONS_MAX = 1_000;
@@ -29,7 +29,7 @@ export interface Batch {
 
 /** Takes operations from the front of `waiting` and removes them there. */
 export function takeBatch(registry: Registry, waiting: Waiting[]): Batch {
-  const draft = new DraftTable(registry.admitted);
+  const draft = draftOf(registry);
   const outcomes: { readonly id: number; readonly outcome: Outcome }[] = [];
   const texts: string[] = [];
   let letters = 0;

@@ -3,7 +3,15 @@
 import * as v from "valibot";
 import { millis } from "#base/time.ts";
 import { agentInfoSchema } from "#protocol/agent.ts";
-import { agentIdText, hostKeyText, ID_BYTES_MAX, type MasterId, type Principal } from "#protocol/ids.ts";
+import { ROLES } from "#protocol/credentials.ts";
+import {
+  agentIdText,
+  frameworkIdText,
+  hostKeyText,
+  ID_BYTES_MAX,
+  type MasterId,
+  type Principal,
+} from "#protocol/ids.ts";
 import { describeIssue } from "#protocol/json.ts";
 import type { AuditedOperation } from "./operations.ts";
 
@@ -32,19 +40,48 @@ const auditSchema = v.object({
   when: v.pipe(v.number(), v.transform(millis)),
   why: shortText,
 });
+const time = v.pipe(v.number(), v.transform(millis));
+const principalText = v.pipe(
+  shortText,
+  v.transform((text) => text as Principal),
+);
+const described = { agentId: agentIdText, info: agentInfoSchema, hostKey: hostKeyText, principal: principalText };
+/** Absent in entries of 0.1.0, which knew strict mode only. */
+const strict = v.optional(v.boolean(), true);
+/** Most ids in one prune: what one entry holds with room to spare. */
+export const PRUNE_IDS_MAX = 2_000;
+const ids = v.pipe(v.array(agentIdText), v.maxLength(PRUNE_IDS_MAX));
+const verifierText = v.pipe(v.string(), v.maxLength(256));
+
 const operationSchema = v.variant("type", [
-  v.object({
-    type: v.literal("admit-agent"),
-    agentId: agentIdText,
-    info: agentInfoSchema,
-    hostKey: hostKeyText,
-    principal: v.pipe(
-      v.string(),
-      v.maxLength(1024),
-      v.transform((text) => text as Principal),
-    ),
-  }),
+  v.object({ type: v.literal("admit-agent"), ...described, strict }),
+  v.object({ type: v.literal("readmit-agent"), ...described, strict }),
   v.object({ type: v.literal("update-agent"), agentId: agentIdText, info: agentInfoSchema }),
+  v.object({ type: v.literal("remove-agent"), agentId: agentIdText, strict }),
+  v.object({ type: v.literal("mark-agent-unreachable"), agentId: agentIdText }),
+  v.object({ type: v.literal("mark-agent-reachable"), ...described }),
+  v.object({ type: v.literal("mark-agent-gone"), agentId: agentIdText }),
+  v.object({ type: v.literal("prune"), unreachable: ids, gone: ids }),
+  v.object({
+    type: v.literal("disconnect-framework"),
+    frameworkId: frameworkIdText,
+    principal: v.optional(principalText),
+    deadline: time,
+  }),
+  v.object({ type: v.literal("reconnect-framework"), frameworkId: frameworkIdText }),
+  v.object({ type: v.literal("remove-framework"), frameworkId: frameworkIdText }),
+  v.object({
+    type: v.literal("set-credential"),
+    principal: principalText,
+    role: v.picklist(ROLES),
+    verifier: v.object({
+      salt: verifierText,
+      iterations: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
+      storedKey: verifierText,
+      serverKey: verifierText,
+    }),
+  }),
+  v.object({ type: v.literal("revoke-credential"), principal: principalText }),
 ]);
 const entrySchema = v.variant("type", [
   v.object({

@@ -1,8 +1,9 @@
-// The registry: the only durable truth of the plane. Rebuilt from the log by applying its entries in order.
-import type { AgentInfo } from "#protocol/agent.ts";
-import type { AgentId, Epoch, HostKey, MasterId, Principal } from "#protocol/ids.ts";
+// The registry: the only durable truth of the plane. Rebuilt from the log by applying its entries in order. What it holds is
+// immutable record by record: an edit replaces a record, so that a snapshot may be taken of the records as they are.
 import type { Millis } from "#base/time.ts";
-import type { AdmittedTable } from "./operations.ts";
+import type { AgentInfo } from "#protocol/agent.ts";
+import type { CredentialRole } from "#protocol/credentials.ts";
+import type { AgentId, Epoch, FrameworkId, HostKey, MasterId, Principal } from "#protocol/ids.ts";
 
 export interface AdmittedAgent {
   readonly agentId: AgentId;
@@ -13,6 +14,50 @@ export interface AdmittedAgent {
   readonly admittedAt: Millis;
 }
 
+/** An agent that was given up for now. It may come back under its id, with a description of its own. */
+export interface UnreachableAgent {
+  readonly agentId: AgentId;
+  readonly hostname: string;
+  readonly hostKey: HostKey;
+  readonly principal: Principal;
+  readonly admittedAt: Millis;
+  /** When it was marked. Source: Mesos unreachable_time. */
+  readonly at: Millis;
+}
+
+/** An agent that never comes back, by an operator's word. */
+export interface GoneAgent {
+  readonly agentId: AgentId;
+  readonly hostname: string;
+  readonly at: Millis;
+}
+
+/** What must be known of a framework for longer than any master lives. */
+export type DurableFramework =
+  | {
+      readonly state: "disconnected";
+      readonly frameworkId: FrameworkId;
+      readonly principal: Principal | undefined;
+      /** When it is removed unless it subscribes before. */
+      readonly deadline: Millis;
+    }
+  | { readonly state: "removed"; readonly frameworkId: FrameworkId; readonly at: Millis };
+
+/** A SCRAM verifier as text: base64, as in the plane's CREDENTIALS. */
+export interface StoredVerifier {
+  readonly salt: string;
+  readonly iterations: number;
+  readonly storedKey: string;
+  readonly serverKey: string;
+}
+
+export interface StoredCredential {
+  readonly principal: Principal;
+  readonly role: CredentialRole;
+  /** Newest first, at most {@link VERIFIERS_MAX}: the one before stays valid while it is being replaced. */
+  readonly verifiers: readonly StoredVerifier[];
+}
+
 /** Who leads: written first by each new leader, so that a predecessor's write in flight must fail. */
 export interface Leader {
   readonly candidate: string;
@@ -20,43 +65,133 @@ export interface Leader {
   readonly epoch: Epoch;
 }
 
-export interface Registry {
+/** Most admitted agents; a stolen credential must not fill the registry without end. */
+export const ADMITTED_AGENTS_MAX = 100_000;
+/** Removed frameworks that are remembered; the oldest is dropped. */
+export const REMOVED_FRAMEWORKS_MAX = 10_000;
+/** Principals with verifiers in the registry. */
+export const CREDENTIALS_MAX = 10_000;
+/** Verifiers of one principal that are valid at a time. */
+export const VERIFIERS_MAX = 2;
+
+/** What operations need of a table: the map of the registry itself, or a draft over it. Order is that of insertion. */
+export interface Table<K, V> {
+  readonly size: number;
+  get(key: K): V | undefined;
+  set(key: K, value: V): unknown;
+  delete(key: K): unknown;
+  /** The key that was inserted first. */
+  first(): K | undefined;
+}
+
+/** Where operations read and edit. */
+export interface RegistryTables {
+  readonly admitted: Table<AgentId, AdmittedAgent>;
+  readonly unreachable: Table<AgentId, UnreachableAgent>;
+  readonly gone: Table<AgentId, GoneAgent>;
+  readonly disconnectedFrameworks: Table<FrameworkId, Extract<DurableFramework, { state: "disconnected" }>>;
+  readonly removedFrameworks: Table<FrameworkId, Extract<DurableFramework, { state: "removed" }>>;
+  readonly credentials: Table<Principal, StoredCredential>;
+}
+
+/** A map that also tells its oldest key. */
+export class OrderedMap<K, V> extends Map<K, V> implements Table<K, V> {
+  first(): K | undefined {
+    return this.keys().next().value;
+  }
+}
+
+type Maps = {
+  readonly [Name in keyof RegistryTables]: RegistryTables[Name] extends Table<infer K, infer V>
+    ? OrderedMap<K, V>
+    : never;
+};
+
+export interface Registry extends Maps {
   leader: Leader | undefined;
-  readonly admitted: Map<AgentId, AdmittedAgent>;
 }
 
-export const emptyRegistry = (): Registry => ({ leader: undefined, admitted: new Map() });
+export const emptyRegistry = (): Registry => ({
+  leader: undefined,
+  admitted: new OrderedMap(),
+  unreachable: new OrderedMap(),
+  gone: new OrderedMap(),
+  disconnectedFrameworks: new OrderedMap(),
+  removedFrameworks: new OrderedMap(),
+  credentials: new OrderedMap(),
+});
 
-/** The table as it will be once a batch is chosen: edits stay here, the registry below is only read. */
-export class DraftTable implements AdmittedTable {
-  readonly #below: AdmittedTable;
-  readonly #edits = new Map<AgentId, AdmittedAgent>();
+export const TABLE_NAMES = [
+  "admitted",
+  "unreachable",
+  "gone",
+  "disconnectedFrameworks",
+  "removedFrameworks",
+  "credentials",
+] as const satisfies readonly (keyof RegistryTables)[];
 
-  constructor(below: AdmittedTable) {
+/** A table as it will be once a batch is chosen: edits stay here, the one below is only read. */
+class DraftTable<K, V> implements Table<K, V> {
+  readonly #below: OrderedMap<K, V>;
+  /** Undefined: deleted. A key that was deleted and set again is at the end, as in a map. */
+  readonly #edits = new OrderedMap<K, V | undefined>();
+  #size: number;
+
+  constructor(below: OrderedMap<K, V>) {
     this.#below = below;
+    this.#size = below.size;
   }
 
-  get(agentId: AgentId): AdmittedAgent | undefined {
-    return this.#edits.get(agentId) ?? this.#below.get(agentId);
+  get size(): number {
+    return this.#size;
   }
 
-  set(agentId: AgentId, agent: AdmittedAgent): void {
-    this.#edits.set(agentId, agent);
+  get(key: K): V | undefined {
+    return this.#edits.has(key) ? this.#edits.get(key) : this.#below.get(key);
+  }
+
+  set(key: K, value: V): void {
+    if (this.get(key) === undefined) this.#size += 1;
+    this.#edits.set(key, value);
+  }
+
+  delete(key: K): void {
+    if (this.get(key) === undefined) return;
+    this.#size -= 1;
+    this.#edits.delete(key);
+    if (this.#below.has(key)) this.#edits.set(key, undefined);
+  }
+
+  first(): K | undefined {
+    for (const key of this.#below.keys()) if (this.get(key) !== undefined) return key;
+    for (const [key, value] of this.#edits) if (value !== undefined) return key;
+    return undefined;
   }
 }
 
-const sizes = new WeakMap<AdmittedAgent, number>();
+/** The registry as it will be once a batch is chosen. Thrown away afterwards: the entry itself is applied. */
+export function draftOf(registry: Registry): RegistryTables {
+  return {
+    admitted: new DraftTable(registry.admitted),
+    unreachable: new DraftTable(registry.unreachable),
+    gone: new DraftTable(registry.gone),
+    disconnectedFrameworks: new DraftTable(registry.disconnectedFrameworks),
+    removedFrameworks: new DraftTable(registry.removedFrameworks),
+    credentials: new DraftTable(registry.credentials),
+  };
+}
 
-/** Size of the registry as JSON text, in letters, which for our data is bytes. An agent is measured once. */
+const sizes = new WeakMap<object, number>();
+
+/** Size of the registry as JSON text, in letters, which for our data is bytes. A record is measured once. */
 export function registryLetters(registry: Registry): number {
   let letters = registry.leader === undefined ? 0 : JSON.stringify(registry.leader).length;
-  for (const agent of registry.admitted.values()) {
-    let size = sizes.get(agent);
-    if (size === undefined) {
-      size = JSON.stringify(agent).length;
-      sizes.set(agent, size);
+  for (const name of TABLE_NAMES) {
+    for (const record of registry[name].values()) {
+      let size = sizes.get(record);
+      if (size === undefined) sizes.set(record, (size = JSON.stringify(record).length));
+      letters += size;
     }
-    letters += size;
   }
   return letters;
 }

@@ -4,7 +4,7 @@ import type { PositionedEntry } from "#log/entry.ts";
 import type { Epoch } from "#protocol/ids.ts";
 import { decodeEntry } from "./codec.ts";
 import { applyOperation } from "./operations.ts";
-import { DraftTable, type Registry } from "./registry.ts";
+import { draftOf, type Registry } from "./registry.ts";
 
 export type Replayed =
   | { readonly type: "applied" }
@@ -35,13 +35,13 @@ function applyText(registry: Registry, position: number, text: string): Replayed
     return { type: "applied" };
   }
   // Tried on a draft first: an entry is applied as a whole or not at all.
-  const draft = new DraftTable(registry.admitted);
+  const draft = draftOf(registry);
   for (const operation of entry.operations) {
     const applied = applyOperation(draft, operation);
     // It was validated when it was written. If it fails now, this release has other rules than the one that wrote it.
     if (applied.type === "refused") return stopped(position, `an operation in it is refused: ${applied.reason}`);
   }
-  for (const operation of entry.operations) applyOperation(registry.admitted, operation);
+  for (const operation of entry.operations) applyOperation(registry, operation);
   return { type: "applied" };
 }
 

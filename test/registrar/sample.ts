@@ -39,6 +39,7 @@ export const admit = (number: number, of: AgentInfo = info()): AuditedOperation 
     info: of,
     hostKey: number.toString(16).padStart(32, "0") as HostKey,
     principal: "agents" as Principal,
+    strict: true,
   },
   audit,
 });
