@@ -1,9 +1,10 @@
 // The bindings of the Worker, as wrangler.toml and `mesoflare start` set them.
+import type { MasterSettingsEnv } from "./master-settings.ts";
 import type { GatewayDO } from "./gateway-do.ts";
 import type { MasterDO } from "./master-do.ts";
 import type { ReplicaDO } from "./replica-do.ts";
 
-export interface Env {
+export interface Env extends MasterSettingsEnv {
   readonly REPLICA: DurableObjectNamespace<ReplicaDO>;
   readonly MASTER: DurableObjectNamespace<MasterDO>;
   readonly GATEWAY: DurableObjectNamespace<GatewayDO>;

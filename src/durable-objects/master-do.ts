@@ -11,15 +11,18 @@ import type { BootstrapAnswer, MembershipChange, RegistrarCalls, StatusCall } fr
 import type { ChangeOutcome } from "../log/coordinator.ts";
 import type { ClusterId } from "../log/entry.ts";
 import { onAgentMessage } from "../master/agents.ts";
-import { adoptRegistry, onNotCommitted, onOutcome } from "../master/registration.ts";
-import { onGatewayLive, onSocketClosed } from "../master/sockets.ts";
-import { onCall, type CallAnswer, type CallRequest } from "../master/calls.ts";
+import { excuseAgents, onGatewayHeard, onGatewayLive, onSocketClosed } from "../master/absence.ts";
+import { adoptRegistry } from "../master/registration.ts";
+import { onNotCommitted, onOutcome } from "../master/outcomes.ts";
+import { markAgentGone } from "../master/operator.ts";
+import { onCall, type CallRequest } from "../master/calls.ts";
 import { nextDeadline, tick } from "../master/deadlines.ts";
-import { disconnectStream, excuseAbsence, subscribe } from "../master/frameworks.ts";
+import { disconnectStream, excuseAbsence, noteDeadlines, subscribe } from "../master/frameworks.ts";
 import { masterMetrics } from "../master/metrics.ts";
 import { allocateDue, nextFilterEnd } from "../master/offers.ts";
-import { newMaster, type Ids, type Master, type MasterEffect } from "../master/state.ts";
+import { newMaster, type CallAnswer, type Ids, type Master, type MasterEffect } from "../master/state.ts";
 import {
+  agentsView,
   frameworksView,
   leaderAddress,
   registryView,
@@ -33,6 +36,7 @@ import { Candidate, type Leadership } from "./candidate.ts";
 import type { Env } from "./env.ts";
 import { GatewayOutbox } from "./gateway-outbox.ts";
 import { MasterTables } from "./master-tables.ts";
+import { masterSettings } from "./master-settings.ts";
 import { note } from "./note.ts";
 import { gatewayStub, MASTER_NAME } from "./peers.ts";
 import { Streams } from "./streams.ts";
@@ -53,6 +57,7 @@ export type View =
   | { readonly type: "frameworks"; readonly frameworkId: string | undefined }
   | ({ readonly type: "tasks" } & TasksQuery)
   | { readonly type: "registry" }
+  | { readonly type: "agents" }
   | { readonly type: "leader" };
 export type ViewAnswer =
   | { readonly status: 200; readonly json: string }
@@ -84,6 +89,9 @@ export class MasterDO extends DurableObject<Env> {
   #wasAway = false;
   #settling = false;
   readonly #announcing = new Set<string>();
+  /** Who waits for the registry's decision, by request. */
+  readonly #asked = new Map<number, (answer: CallAnswer) => void>();
+  #nextRequest = 1;
   #heartbeat: ReturnType<typeof setInterval> | undefined;
   #offersTimer: { readonly at: Millis; readonly handle: ReturnType<typeof setTimeout> } | undefined;
 
@@ -96,8 +104,8 @@ export class MasterDO extends DurableObject<Env> {
       log: () => this.#log(),
       onLeading: (registrar, effect) => this.#onLeading(registrar, effect),
       onNotLeading: (effect) => this.#onNotLeading(effect),
-      onOutcome: ({ registry }, { id, outcome }) => {
-        if (this.#master !== undefined) onOutcome(this.#master, id, outcome, registry, ids, now());
+      onOutcome: (_registrar, { id, outcome }) => {
+        if (this.#master !== undefined) onOutcome(this.#master, id, outcome, ids, now());
       },
       afterTurn: () => {
         if (this.#master !== undefined) this.#settle(this.#master);
@@ -123,11 +131,21 @@ export class MasterDO extends DurableObject<Env> {
     if (fresh || this.#master === undefined) {
       const electedAt = this.#tables.meta("epoch")?.electedAt ?? now();
       const info = masterInfo(this.env.ADVERTISE, masterId);
-      this.#master = newMaster({ masterId, epoch, info, startedAt: this.#startedAt, electedAt });
+      const { registry, options } = registrar;
+      const { clusterId } = options;
+      const settings = masterSettings(this.env);
+      const startedAt = this.#startedAt;
+      this.#master = newMaster({ masterId, epoch, clusterId, settings, registry, info, startedAt, electedAt });
+      if (fresh) {
+        this.#master.recoveredOf = registry.admitted.size;
+        this.#master.marked.recovery = true;
+      }
       this.#tables.load(this.#master);
     }
-    adoptRegistry(this.#master, registrar.registry);
     excuseAbsence(this.#master, now(), { wasAway });
+    excuseAgents(this.#master, now(), { wasAway });
+    adoptRegistry(this.#master, now());
+    noteDeadlines(this.#master);
     note("leading", { epoch, fresh, agents: this.#master.agents.size });
     for (let i = 1; i <= Number(this.env.GATEWAYS ?? "1"); i++) this.ctx.waitUntil(this.#announce(`gateway-${i}`));
   }
@@ -139,6 +157,13 @@ export class MasterDO extends DurableObject<Env> {
     this.#wasAway = true;
     excuseAbsence(this.#master, now(), { wasAway: true });
     onNotCommitted(this.#master, operations, reason);
+  }
+
+  /** The registry stays as it is. Whoever leads next, also this candidate, begins a new epoch and waits for the agents again. */
+  #stopLeading(reason: string): void {
+    note("stopped leading", { reason });
+    this.#tables.endEpoch();
+    void this.ctx.storage.sync().then(() => this.ctx.abort(reason));
   }
 
   /** A half-done turn must not be built upon: the next instance begins with what is stored. */
@@ -160,8 +185,10 @@ export class MasterDO extends DurableObject<Env> {
         try {
           const { live } = await gatewayStub(this.env, gateway).announce({ epoch: master.epoch, known });
           if (master !== this.#master) continue;
-          const gone = known.filter((socketId) => !live.includes(socketId));
-          for (const socketId of gone) onSocketClosed(master, { gateway, socketId });
+          onGatewayHeard(master, gateway, now());
+          const alive = new Set(live);
+          const gone = known.filter((socketId) => !alive.has(socketId));
+          for (const socketId of gone) onSocketClosed(master, { gateway, socketId }, now(), { type: "gateway" });
           this.#settle(master);
           return;
         } catch (error) {
@@ -216,7 +243,18 @@ export class MasterDO extends DurableObject<Env> {
         this.#streams.close(effect.streamId);
         return;
       case "registry":
-        this.#candidate.apply(effect.id, effect.operation, effect);
+        if (this.#candidate.leading) this.#candidate.apply(effect.id, effect.operation, effect);
+        else if (this.#master !== undefined) onNotCommitted(this.#master, [effect.id], this.#candidate.reason);
+        return;
+      case "answer":
+        this.#asked.get(effect.requestId)?.(effect.answer);
+        this.#asked.delete(effect.requestId);
+        return;
+      case "ask-gateway":
+        this.ctx.waitUntil(this.#announce(effect.gateway));
+        return;
+      case "stop-leading":
+        this.#stopLeading(effect.reason);
         return;
     }
   }
@@ -226,7 +264,7 @@ export class MasterDO extends DurableObject<Env> {
     note("a gateway did not take a batch", { gateway, items: items.length, error: String(error) });
     const master = this.#master;
     if (master === undefined) return;
-    for (const { socketId } of items) onSocketClosed(master, { gateway, socketId });
+    for (const { socketId } of items) onSocketClosed(master, { gateway, socketId }, now(), { type: "gateway" });
     this.#settle(master);
     // The sockets may be open all the same: the gateway closes those that the books no longer have.
     this.ctx.waitUntil(this.#announce(gateway));
@@ -350,7 +388,8 @@ export class MasterDO extends DurableObject<Env> {
         reason: leadership.type === "not-leading" ? leadership.reason : this.#candidate.reason,
       };
     }
-    if (batch.live !== undefined) onGatewayLive(master, batch.gateway, batch.live);
+    onGatewayHeard(master, batch.gateway, now());
+    if (batch.live !== undefined) onGatewayLive(master, batch.gateway, batch.live, now());
     for (const item of batch.items) this.#onItem(master, batch.gateway, item);
     this.#settle(master);
     return { type: "taken" };
@@ -359,7 +398,7 @@ export class MasterDO extends DurableObject<Env> {
   #onItem(master: Master, gateway: string, item: GatewayItem): void {
     const from = { gateway, socketId: item.socketId };
     if (item.type === "closed") {
-      onSocketClosed(master, from);
+      onSocketClosed(master, from, now(), { type: "socket", silentSince: item.silentSince });
       return;
     }
     if (item.epochSeen > master.epoch) {
@@ -372,13 +411,29 @@ export class MasterDO extends DurableObject<Env> {
     onAgentMessage(master, { from, hostKey, principal }, message, ids, now());
   }
 
-  async call(request: CallRequest): Promise<CallAnswer | { readonly status: 503; readonly text: string }> {
+  call(request: CallRequest): Promise<CallAnswer> {
+    return this.#answer((master, requestId) => onCall(master, request, requestId, now()));
+  }
+
+  markAgentGone(agentId: AgentId, by: Principal | "operator"): Promise<CallAnswer> {
+    return this.#answer((master, requestId) => markAgentGone(master, agentId, { by, requestId }));
+  }
+
+  /** Does what was asked, and answers at once or when the registry has decided. */
+  async #answer(ask: (master: Master, requestId: number) => CallAnswer | undefined): Promise<CallAnswer> {
     const leadership = await this.#candidate.lead();
     const master = this.#master;
     if (leadership.type === "not-leading" || master === undefined) return { status: 503, text: this.#candidate.reason };
-    const answer = onCall(master, request, now());
+    const requestId = this.#nextRequest++;
+    const { promise, resolve } = Promise.withResolvers<CallAnswer>();
+    this.#asked.set(requestId, resolve);
+    const answer = ask(master, requestId);
+    if (answer !== undefined) {
+      this.#asked.delete(requestId);
+      resolve(answer);
+    }
     this.#settle(master);
-    return answer;
+    return promise;
   }
 
   /** SUBSCRIBE comes as a request, because its answer is a stream. The Worker has checked everything but the framework. */
@@ -431,7 +486,9 @@ export class MasterDO extends DurableObject<Env> {
       case "tasks":
         return tasksView(master, view);
       case "registry":
-        return registryView(master, this.#candidate.registrar?.registry.admitted.values() ?? []);
+        return registryView(master);
+      case "agents":
+        return agentsView(master);
       case "leader":
         return leaderAddress(master);
     }

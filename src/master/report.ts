@@ -6,9 +6,19 @@ import type { TaskReport } from "#protocol/agent.ts";
 import type { FrameworkId } from "#protocol/ids.ts";
 import { isTerminal } from "#protocol/task.ts";
 import { recoverFramework } from "./frameworks.ts";
+import { endUnreachable } from "./departure.ts";
 import { acknowledge } from "./sockets.ts";
-import { give, markTask, type AgentRecord, type FrameworkRecord, type Master, type TaskRecord } from "./state.ts";
-import { addTask, completeTask, endTask, recordStatus, setLatest } from "./tasks.ts";
+import {
+  addTaskRecord,
+  give,
+  markTask,
+  tell,
+  type AgentRecord,
+  type FrameworkRecord,
+  type Master,
+  type TaskRecord,
+} from "./state.ts";
+import { addTask, completeTask, endTask, masterStatus, recordStatus, setLatest } from "./tasks.ts";
 
 export const launchKey = (frameworkId: string, taskId: string): string => `${frameworkId}\n${taskId}`;
 
@@ -37,6 +47,16 @@ export function reconcileReport(
       endTask(master, framework, task, "TASK_GONE", now, {
         reason: "REASON_RECONCILIATION",
         message: "The agent registered again and does not have this task",
+      });
+    }
+  }
+  // What was unreachable with this agent and is not reported is gone; what is reported comes back below.
+  for (const framework of master.frameworks.values()) {
+    for (const task of [...framework.unreachableTasks.values()]) {
+      if (task.agentId !== agent.agentId || reported.has(launchKey(framework.id, task.info.task_id.value))) continue;
+      endUnreachable(master, framework, task, "TASK_GONE", now, {
+        reason: "REASON_RECONCILIATION",
+        message: "The agent came back without this task",
       });
     }
   }
@@ -77,6 +97,7 @@ function adoptReport(master: Master, agent: AgentRecord, report: TaskReport, now
     master.frameworks.set(framework.id, framework);
     master.marked.frameworks.add(framework.id);
   }
+  if (comesBack(master, framework, agent, report, now)) return framework;
   const task =
     framework.tasks.get(taskId) ??
     addTask(master, framework, { agentId: agent.agentId, info, latest: "TASK_STAGING", launchedAt: now });
@@ -95,6 +116,37 @@ function adoptReport(master: Master, agent: AgentRecord, report: TaskReport, now
   markTask(master, framework.id, taskId);
   if (task.kill !== undefined && !isTerminal(latest)) orderKill(master, agent, task, now);
   return framework;
+}
+
+/** [M25] A task that was unreachable is there again: the framework hears its real state, unless the agent will say the end itself. */
+function comesBack(
+  master: Master,
+  framework: FrameworkRecord,
+  agent: AgentRecord,
+  { task: info, latest, statuses: [head] }: TaskReport,
+  now: Millis,
+): boolean {
+  const taskId = info.task_id.value;
+  const task = framework.unreachableTasks.get(taskId);
+  if (task?.agentId !== agent.agentId) return false;
+  framework.unreachableTasks.delete(taskId);
+  task.unreachableAt = undefined;
+  addTaskRecord(master, framework, task);
+  setLatest(master, task, latest);
+  const state = head?.state ?? latest;
+  if (!isTerminal(state)) {
+    const status = masterStatus(taskId, state, now, {
+      agentId: agent.agentId,
+      reason: "REASON_AGENT_REREGISTERED",
+      message: "The agent that was unreachable has come back",
+    });
+    recordStatus(master, task, status);
+    tell(master, framework, { type: "UPDATE", update: { status } });
+  }
+  if (head !== undefined) recordStatus(master, task, { ...head, agent_id: { value: agent.agentId } });
+  markTask(master, framework.id, taskId);
+  if (task.kill !== undefined && !isTerminal(latest)) orderKill(master, agent, task, now);
+  return true;
 }
 
 function acknowledgeAll(master: Master, agent: AgentRecord, { framework, task, statuses }: TaskReport): void {
