@@ -87,6 +87,12 @@ export function operatorRoutes(): Hono<HttpEnv> {
     readonly,
     view(() => ({ type: "registry" })),
   );
+  // Ours: every agent that the registry knows, with where it is in its life.
+  app.get(
+    "/mesoflare/agents",
+    readonly,
+    view(() => ({ type: "agents" })),
+  );
   app.get("/metrics/snapshot", readonly, async (context) => {
     const timeout = context.req.query("timeout");
     if (timeout !== undefined && parseDurationMs(timeout) === undefined) {
