@@ -2,7 +2,7 @@
 // again. The socket, the clock, randomness and the proof's arithmetic are the shell's.
 //
 //   waiting → connecting → authenticating → registering → registered      any failure: back to waiting, longer each time
-//                                                                          failed authentication, refusal: stopped
+//                                                                          failed authentication, refusal, removal: stopped
 import { unreachable } from "#base/assert.ts";
 import { backoffMs } from "#base/backoff.ts";
 import type { Random } from "#base/random.ts";
@@ -15,10 +15,10 @@ import {
   type PlaneMessage,
   SILENCE_MS,
 } from "#protocol/agent.ts";
-import type { Epoch } from "#protocol/ids.ts";
+import type { AgentId, ClusterId, Epoch } from "#protocol/ids.ts";
 import { clientFirst } from "#protocol/scram.ts";
 import { MESOFLARE_VERSION, PROTOCOL_VERSION } from "#protocol/version.ts";
-import type { Registration } from "../checkpoint/state.ts";
+import type { Registration, Removal } from "../checkpoint/state.ts";
 
 /** Pause before the next attempt: the first is short, so that a plane that was only redeployed is found again at once. */
 export const RECONNECT_BACKOFF = { firstMs: 250, maxMs: 30_000 } as const;
@@ -33,6 +33,8 @@ export type Traffic = Extract<PlaneMessage, { readonly type: "orders" | "acknowl
 export type StopReason =
   | { readonly type: "credential-refused"; readonly reason: string }
   | { readonly type: "refused"; readonly reason: string }
+  /** The registry no longer has this agent: its tasks and its id end. */
+  | ({ readonly type: "removed" } & Removal)
   | { readonly type: "asked" };
 
 export type Session =
@@ -100,6 +102,10 @@ export interface Context {
   /** Fresh, for an authentication that begins in this step. */
   readonly nonce: string;
   readonly epochSeen: Epoch;
+  /** Whom this agent registers as; undefined for one that was never admitted. */
+  readonly agentId: AgentId | undefined;
+  /** The cluster that gave that id, as far as it is known. */
+  readonly clusterId: ClusterId | undefined;
 }
 
 export const NOT_STARTED: Session = { state: "waiting", attempt: 0, until: Number.POSITIVE_INFINITY as Millis };
@@ -291,6 +297,8 @@ function onMessage(session: Session, message: PlaneMessage, context: Context): S
     }
     case "registered":
       return onRegistered(session, message, context);
+    case "shutdown":
+      return onShutdown(session, message, context);
     case "orders":
     case "acknowledge":
     case "request":
@@ -304,7 +312,7 @@ function onMessage(session: Session, message: PlaneMessage, context: Context): S
 
 function onRegistered(
   session: Session,
-  { agentId, epoch, session: id }: Extract<PlaneMessage, { readonly type: "registered" }>,
+  { agentId, epoch, session: id, clusterId }: Extract<PlaneMessage, { readonly type: "registered" }>,
   context: Context,
 ): Step {
   if (session.state === "registered") {
@@ -316,9 +324,30 @@ function onRegistered(
   // A leader that was deposed may still answer. Its orders would be void for everybody who has seen its successor.
   if (epoch < context.epochSeen)
     return giveUp(session, context, `the plane answers for epoch ${epoch}, and ${context.epochSeen} was there already`);
-  const registration = { agentId, epoch, session: id };
+  // Another cluster refuses this agent. One that takes it in would end tasks that it knows nothing of.
+  if (clusterId !== undefined && context.clusterId !== undefined && clusterId !== context.clusterId)
+    return giveUp(session, context, `the plane is cluster ${clusterId}, and this agent is of ${context.clusterId}`);
+  const registration = { agentId, epoch, session: id, clusterId };
   const { pingAt, heardAt } = session;
   return [{ state: "registered", registration, pingAt, heardAt }, [{ type: "registered", registration }]];
+}
+
+/** The agent is the fence: nobody but a leader that is no older than any it has obeyed ends it, and only under its own id. */
+function onShutdown(
+  session: Session,
+  { agentId, epoch, reason }: Extract<PlaneMessage, { readonly type: "shutdown" }>,
+  context: Context,
+): Step {
+  if (session.state !== "registering" && session.state !== "registered")
+    return giveUp(session, context, "'shutdown' from a plane that has not authenticated itself");
+  const own = session.state === "registered" ? session.registration : undefined;
+  if (agentId !== (own?.agentId ?? context.agentId))
+    return giveUp(session, context, `the plane ends agent '${agentId}', which is not this one`);
+  // A registration may not be in the checkpoint yet: its epoch counts from the moment that it was taken.
+  const epochMin = Math.max(context.epochSeen, own?.epoch ?? 0);
+  if (epoch < epochMin)
+    return giveUp(session, context, `the plane ends this agent for epoch ${epoch}, and ${epochMin} was there already`);
+  return stop({ type: "removed", epoch, reason });
 }
 
 function unexpected(session: Session, { type }: PlaneMessage, context: Context): Step {
