@@ -27,6 +27,9 @@ export const CONNECT_TIMEOUT_MS = 15_000;
 /** Time that a plane has to answer `register` with anything, ms. */
 export const REGISTRATION_TIMEOUT_MS = 60_000;
 
+/** Pings in the time that the plane allows for silence. Source: Mesos max_agent_ping_timeouts. */
+const PINGS_IN_SILENCE = 5;
+
 /** What becomes of the traffic of a registered agent is not decided here. */
 export type Traffic = Extract<PlaneMessage, { readonly type: "orders" | "acknowledge" | "request" }>;
 
@@ -61,6 +64,8 @@ export type Session =
 interface Liveness {
   readonly pingAt: Millis;
   readonly heardAt: Millis;
+  /** What the plane allows, ms; its default until it has said. */
+  readonly silenceMs: number;
 }
 
 export type Input =
@@ -151,9 +156,9 @@ export function nextWake(session: Session): Millis | undefined {
     case "authenticating":
       return Number.isFinite(session.until) ? session.until : undefined;
     case "registering":
-      return earliest(session.retryAt ?? session.until, session.pingAt, later(session.heardAt, SILENCE_MS));
+      return earliest(session.retryAt ?? session.until, session.pingAt, later(session.heardAt, session.silenceMs));
     case "registered":
-      return earliest(session.pingAt, later(session.heardAt, SILENCE_MS));
+      return earliest(session.pingAt, later(session.heardAt, session.silenceMs));
     case "stopped":
       return undefined;
     default:
@@ -214,14 +219,14 @@ function onTick(session: Session, context: Context): Step {
       return now >= session.until ? giveUp(session, context, "authentication took too long") : [session, []];
     case "registering":
     case "registered": {
-      if (now - session.heardAt >= SILENCE_MS)
+      if (now - session.heardAt >= session.silenceMs)
         return giveUp(session, context, "the plane has been silent for too long");
       if (session.state === "registering" && session.retryAt !== undefined && now >= session.retryAt)
         return register(session, context);
       if (session.state === "registering" && session.retryAt === undefined && now >= session.until)
         return giveUp(session, context, "the plane did not answer the registration in time");
       if (now < session.pingAt) return [session, []];
-      return [{ ...session, pingAt: nextPing(context) }, [{ type: "ping" }]];
+      return [{ ...session, pingAt: nextPing(context, session.silenceMs) }, [{ type: "ping" }]];
     }
     case "stopped":
       return [session, []];
@@ -231,11 +236,12 @@ function onTick(session: Session, context: Context): Step {
 }
 
 /** Between 80 % and 100 % of the interval, so that agents that connected together do not ping together. */
-const nextPing = ({ now, random }: Context): Millis => later(now, PING_INTERVAL_MS * (0.8 + 0.2 * random.next()));
+const nextPing = ({ now, random }: Context, silenceMs: number): Millis =>
+  later(now, Math.min(PING_INTERVAL_MS, silenceMs / PINGS_IN_SILENCE) * (0.8 + 0.2 * random.next()));
 
 function register(session: { readonly attempt: number }, context: Context): Step {
   const { now } = context;
-  const liveness = { pingAt: nextPing(context), heardAt: now };
+  const liveness = { pingAt: nextPing(context, SILENCE_MS), heardAt: now, silenceMs: SILENCE_MS };
   const until = later(now, REGISTRATION_TIMEOUT_MS);
   return [
     { state: "registering", attempt: session.attempt, until, retryAt: undefined, ...liveness },
@@ -289,9 +295,9 @@ function onMessage(session: Session, message: PlaneMessage, context: Context): S
         return giveUp(session, context, message.reason);
       const attempt = session.state === "registering" ? session.attempt : 0;
       const retryAt = later(context.now, backoffMs(context.random, attempt, RECONNECT_BACKOFF));
-      const { pingAt, heardAt } = session;
+      const { pingAt, heardAt, silenceMs } = session;
       return [
-        { state: "registering", attempt: attempt + 1, until: retryAt, retryAt, pingAt, heardAt },
+        { state: "registering", attempt: attempt + 1, until: retryAt, retryAt, pingAt, heardAt, silenceMs },
         [log("warn", `the plane cannot register this agent now: ${message.reason}`)],
       ];
     }
@@ -312,7 +318,13 @@ function onMessage(session: Session, message: PlaneMessage, context: Context): S
 
 function onRegistered(
   session: Session,
-  { agentId, epoch, session: id, clusterId }: Extract<PlaneMessage, { readonly type: "registered" }>,
+  {
+    agentId,
+    epoch,
+    session: id,
+    clusterId,
+    silenceMs = SILENCE_MS,
+  }: Extract<PlaneMessage, { readonly type: "registered" }>,
   context: Context,
 ): Step {
   if (session.state === "registered") {
@@ -328,8 +340,11 @@ function onRegistered(
   if (clusterId !== undefined && context.clusterId !== undefined && clusterId !== context.clusterId)
     return giveUp(session, context, `the plane is cluster ${clusterId}, and this agent is of ${context.clusterId}`);
   const registration = { agentId, epoch, session: id, clusterId };
-  const { pingAt, heardAt } = session;
-  return [{ state: "registered", registration, pingAt, heardAt }, [{ type: "registered", registration }]];
+  const pingAt = earliest(session.pingAt, nextPing(context, silenceMs));
+  return [
+    { state: "registered", registration, pingAt, heardAt: session.heardAt, silenceMs },
+    [{ type: "registered", registration }],
+  ];
 }
 
 /** The agent is the fence: nobody but a leader that is no older than any it has obeyed ends it, and only under its own id. */

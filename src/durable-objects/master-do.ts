@@ -32,6 +32,7 @@ import {
   type TasksQuery,
 } from "../master/views.ts";
 import type { Registrar, RegistrarEffect } from "../registrar/registrar.ts";
+import { ringBy } from "./alarm.ts";
 import { Candidate, type Leadership } from "./candidate.ts";
 import type { Env } from "./env.ts";
 import { GatewayOutbox } from "./gateway-outbox.ts";
@@ -272,7 +273,7 @@ export class MasterDO extends DurableObject<Env> {
 
   #setTimers(master: Master): void {
     const deadline = nextDeadline(master);
-    if (deadline !== undefined) this.ctx.waitUntil(this.#setAlarm(deadline));
+    if (deadline !== undefined) this.ctx.waitUntil(ringBy(this.ctx.storage, deadline, ALARM_SLACK_MS));
     const offersAt = this.#streams.size === 0 ? undefined : nextFilterEnd(master, now());
     if (this.#offersTimer?.at !== offersAt) {
       if (this.#offersTimer !== undefined) clearTimeout(this.#offersTimer.handle);
@@ -294,11 +295,6 @@ export class MasterDO extends DurableObject<Env> {
     }
   }
 
-  async #setAlarm(deadline: Millis): Promise<void> {
-    const set = await this.ctx.storage.getAlarm();
-    if (set === null || set > deadline + ALARM_SLACK_MS) await this.ctx.storage.setAlarm(deadline);
-  }
-
   async #tick(): Promise<void> {
     const { type } = await this.#candidate.lead(Date.now() - 1);
     if (type !== "leading" || this.#master === undefined) return;
@@ -310,7 +306,7 @@ export class MasterDO extends DurableObject<Env> {
     await this.#tick();
     // Without a quorum nothing was done: look again, or the deadlines would be forgotten.
     if (!this.#candidate.leading)
-      await this.ctx.storage.setAlarm(Math.max(this.#candidate.retryAt, Date.now() + NO_QUORUM_ALARM_MS));
+      await ringBy(this.ctx.storage, Math.max(this.#candidate.retryAt, Date.now() + NO_QUORUM_ALARM_MS));
   }
 
   /** A leader that cannot confirm itself closes its streams instead: see #onNotLeading. */

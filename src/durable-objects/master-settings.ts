@@ -1,5 +1,6 @@
 // The agents' life cycle as the environment sets it: Mesos' flags, in Mesos' words and units, with Mesos' defaults.
 import { parseDurationMs } from "#base/time.ts";
+import { SILENCE_MS_MAX } from "#protocol/agent.ts";
 import * as v from "valibot";
 import { DEFAULT_SETTINGS, type MasterSettings, type RateLimit } from "../master/settings.ts";
 
@@ -79,15 +80,23 @@ const settingsSchema = v.object({
 const PING_TIMEOUT_MS = 15_000;
 const PING_TIMEOUTS = 5;
 
+/** Shorter, and every hiccup of the network would cost an agent its place, ms. */
+const SILENCE_MS_MIN = 1_000;
+
 /** Throws, with words that name the variable, when one is not what it must be: a deployment to be mended. */
 export function masterSettings(env: MasterSettingsEnv): MasterSettings {
   const parsed = v.safeParse(settingsSchema, env);
   if (!parsed.success) throw new Error(parsed.issues[0].message);
   const set = parsed.output;
+  const silenceMs = Math.round(
+    (set.AGENT_PING_TIMEOUT ?? PING_TIMEOUT_MS) * (set.MAX_AGENT_PING_TIMEOUTS ?? PING_TIMEOUTS),
+  );
+  if (silenceMs < SILENCE_MS_MIN || silenceMs > SILENCE_MS_MAX)
+    throw new Error("AGENT_PING_TIMEOUT × MAX_AGENT_PING_TIMEOUTS must be from 1secs to 1days");
   const defaults = DEFAULT_SETTINGS;
   return {
     strict: set.REGISTRY !== "write-only",
-    silenceMs: (set.AGENT_PING_TIMEOUT ?? PING_TIMEOUT_MS) * (set.MAX_AGENT_PING_TIMEOUTS ?? PING_TIMEOUTS),
+    silenceMs,
     reregisterTimeoutMs: set.AGENT_REREGISTER_TIMEOUT ?? defaults.reregisterTimeoutMs,
     recoveryRemovalLimit: set.RECOVERY_AGENT_REMOVAL_LIMIT ?? defaults.recoveryRemovalLimit,
     unreachableRateLimit: set.AGENT_UNREACHABLE_RATE_LIMIT,

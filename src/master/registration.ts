@@ -158,7 +158,12 @@ function admit(master: Master, sender: AgentSender, { info, system }: Register, 
   const { hostKey, principal } = sender;
   const { strict } = master.settings;
   const operation = { type: "admit-agent", agentId, info, hostKey, principal, strict } as const;
-  commit(master, { ...sender, agentId, info, tasks, system, first: true }, operation, "first registration");
+  commit(
+    master,
+    { ...sender, agentId, info, tasks, system, first: true, wasUnreachable: false },
+    operation,
+    "first registration",
+  );
 }
 
 /**
@@ -173,9 +178,10 @@ function comeBack(
   tasks: readonly TaskReport[],
 ): void {
   const { hostKey, principal } = sender;
-  const registration = { ...sender, agentId, info, tasks, system, first: false };
+  const wasUnreachable = master.registry.unreachable.has(agentId);
+  const registration = { ...sender, agentId, info, tasks, system, first: false, wasUnreachable };
   const described = { agentId, info, hostKey, principal };
-  if (master.registry.unreachable.has(agentId)) {
+  if (wasUnreachable) {
     commit(master, registration, { type: "mark-agent-reachable", ...described }, "it has come back");
     return;
   }
@@ -201,7 +207,16 @@ function readmit(
     return;
   }
   spare(master, agent);
-  const registration: Registration = { type: "registration", ...sender, agentId, info, tasks, system, first: false };
+  const registration: Registration = {
+    type: "registration",
+    ...sender,
+    agentId,
+    info,
+    tasks,
+    system,
+    first: false,
+    wasUnreachable: false,
+  };
   if (JSON.stringify(agent.info) === JSON.stringify(info)) completeRegistration(master, agent, registration, ids, now);
   else commit(master, registration, { type: "update-agent", agentId, info }, "the agent's description changed");
 }
@@ -320,7 +335,8 @@ function completeRegistration(master: Master, agent: AgentRecord, pending: Regis
     epoch: master.epoch,
     session: agent.session,
     clusterId: master.clusterId,
+    silenceMs: master.settings.silenceMs,
   });
-  reconcileReport(master, agent, pending.tasks, neverActed, now);
+  reconcileReport(master, agent, pending, neverActed, now);
   master.allocationDue = true;
 }

@@ -170,6 +170,8 @@ export interface PendingRegistration {
   readonly system: SystemStatistics;
   /** Whether this admits the agent to the registry. */
   readonly first: boolean;
+  /** Whether the registry had it as unreachable: its frameworks were told so, by this master or an earlier one. */
+  readonly wasUnreachable: boolean;
 }
 
 /** What waits for the registry. */
