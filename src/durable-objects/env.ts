@@ -11,7 +11,15 @@ export interface Env {
   readonly REPLICAS?: string;
   /** A location hint for each replica, separated by commas, e.g. "wnam,enam,weur". */
   readonly REPLICA_HINTS?: string;
-  readonly MASTER_HINT?: string;
+  /** Number of master candidates, "1" to "5". */
+  readonly MASTERS?: string;
+  /** A location hint for each candidate, separated by commas. */
+  readonly MASTER_HINTS?: string;
+  /** How long a leader must have been silent before another candidate takes its place, e.g. "10secs". */
+  readonly LEADER_SILENCE?: string;
+  /** Time between two pings of an agent, e.g. "15secs", and how many may be missing. */
+  readonly AGENT_PING_TIMEOUT?: string;
+  readonly MAX_AGENT_PING_TIMEOUTS?: string;
   /** Number of gateways; 500 to 1,000 agents each. */
   readonly GATEWAYS?: string;
   /** Where clients reach the plane, `host:port`, as `leader` and MasterInfo show it. */

@@ -1,16 +1,22 @@
 // Stubs of the other objects. A stub that threw is broken for good, so every call gets a fresh one.
 import type { Env } from "./env.ts";
+import { settingsOf } from "./settings.ts";
 
-export const MASTER_NAME = "master-1";
+/** The hint matters at the object's first call only: an object never moves. */
+export function masterStub(env: Env, name: string) {
+  const locationHint = masterHint(env, name);
+  return env.MASTER.get(env.MASTER.idFromName(name), locationHint === undefined ? {} : { locationHint });
+}
 
-export function masterStub(env: Env) {
-  const hint =
-    env.MASTER_HINT === undefined || env.MASTER_HINT === ""
-      ? {}
-      : { locationHint: env.MASTER_HINT as DurableObjectLocationHint };
-  return env.MASTER.get(env.MASTER.idFromName(MASTER_NAME), hint);
+export function masterHint(env: Env, name: string): DurableObjectLocationHint | undefined {
+  const { candidates, masterHints } = settingsOf(env);
+  return masterHints[candidates.indexOf(name)];
 }
 
 export function gatewayStub(env: Env, name: string) {
   return env.GATEWAY.get(env.GATEWAY.idFromName(name));
 }
+
+/** An object that has more to do than it can take refuses a call before it begins: it lives, and the call was not executed. */
+export const isOverloaded = (error: unknown): boolean =>
+  typeof error === "object" && error !== null && "overloaded" in error && error.overloaded === true;
