@@ -35,6 +35,8 @@ import type { Heard, Round, Send } from "#log/round.ts";
 import { settle } from "#log/settle.ts";
 import { status } from "#log/status.ts";
 import { verify } from "#log/verify.ts";
+import type { RegistryCalls, TailAnswer, TailCall } from "#registrar/calls.ts";
+import { tail } from "#registrar/tail.ts";
 import type { ReplicaDO } from "./replica-do.ts";
 
 export interface RegistrarWorkerEnv {
@@ -69,7 +71,7 @@ function idOf(namespace: DurableObjectNamespace<ReplicaDO>, replica: ReplicaId):
 
 export class RegistrarWorker<Env extends RegistrarWorkerEnv = RegistrarWorkerEnv>
   extends WorkerEntrypoint<Env>
-  implements RegistrarCalls
+  implements RegistrarCalls, RegistryCalls
 {
   #written: { readonly message: ReplicaMessage; readonly text: string } | undefined;
 
@@ -109,6 +111,10 @@ export class RegistrarWorker<Env extends RegistrarWorkerEnv = RegistrarWorkerEnv
 
   verify(call: VerifyCall): Promise<VerifyAnswer> {
     return this.#converse(verify(call, this.#seeds()));
+  }
+
+  readTail(call: TailCall): Promise<TailAnswer> {
+    return this.#converse(tail(call, this.#seeds()));
   }
 
   #seeds(): readonly ReplicaId[] {

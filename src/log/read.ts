@@ -7,11 +7,20 @@ import { compareBallots } from "./ballot.ts";
 import type { ReadAnswer, ReadCall } from "./calls.ts";
 import { type Conversation, hold, unavailable } from "./conversation.ts";
 import type { Electorate, ReplicaId } from "./entry.ts";
-import { position, quorumOf, replicasOf } from "./entry.ts";
+import { position, quorumOf, replicasOf, seatOf } from "./entry.ts";
 import { PAGE_ENTRIES_MAX } from "./limits.ts";
 import type { Page, ReadMessage, ReplicaAnswer, Standing, Tombstone } from "./messages.ts";
 import { isSameEntry, type LogRecord } from "./record.ts";
-import { describeAnswer, type Heard, type NoQuorum, QuorumRound, type Round, type Send } from "./round.ts";
+import {
+  type Ballotted,
+  describeAnswer,
+  GatherRound,
+  type Heard,
+  type NoQuorum,
+  QuorumRound,
+  type Round,
+  type Send,
+} from "./round.ts";
 
 /** Chosen records without a gap, from the asked position on or from the tombstone's. */
 export interface ChosenPage {
@@ -25,17 +34,43 @@ export interface ChosenPage {
 export function* read(call: ReadCall, seeds: readonly ReplicaId[]): Conversation<ReadAnswer> {
   const entriesMax = Math.max(1, Math.min(call.entriesMax, PAGE_ENTRIES_MAX));
   const found = yield* chosenPage({ ...call, entriesMax }, seeds);
-  if (found.type === "unavailable") return unavailable(found);
-  const { records, tombstone, begin, end } = found;
-  const first = tombstone?.begin ?? call.from;
-  return {
-    type: "entries",
-    entries: records.map((record) => ({ position: record.position, entry: record.entry })),
-    begin: position(begin),
-    decidedTo: position(first + records.length),
-    end: position(end),
-  };
+  return found.type === "unavailable" ? unavailable(found) : shown(found, call.from);
 }
+
+/**
+ * Waits for all members of a membership, not only for a quorum: of what was accepted by a quorum just now, the first to answer may have
+ * too few.
+ */
+export function* readOfAll(call: ReadCall, electorate: Electorate): Conversation<ReadAnswer> {
+  const { clusterId, from, to, entriesMax } = call;
+  const message: ReadMessage = { type: "read", clusterId, from, to, entriesMax };
+  const replicas = replicasOf(electorate.membership);
+  const all = new GatherRound(replicas.map((replica) => ({ to: replica, message })));
+  yield all;
+  const votes: ReadVote[] = [];
+  for (const replica of replicas) {
+    const heard = all.heardFrom(replica);
+    if (heard.type !== "answer") continue;
+    const judged = judgePage(heard.answer);
+    const isSeated = heard.answer.standing.incarnation === seatOf(electorate.membership, replica)?.incarnation;
+    // Under another membership it tells nothing of what this one has chosen.
+    const isUnder = heard.answer.standing.electorate?.position === electorate.position;
+    if (judged.type === "vote" && isSeated && isUnder) votes.push(judged.vote);
+  }
+  if (votes.length >= quorumOf(electorate.membership)) {
+    return shown(agreedPage(electorate, votes, from, entriesMax), from);
+  }
+  const reason = `${votes.length} of ${replicas.length} replicas answered under the membership at ${electorate.position}`;
+  return { type: "unavailable", reason, reachable: votes.length, replicas: replicas.length };
+}
+
+const shown = ({ records, tombstone, begin, end }: ChosenPage, from: number): ReadAnswer => ({
+  type: "entries",
+  entries: records.map((record) => ({ position: record.position, entry: record.entry })),
+  begin: position(begin),
+  decidedTo: position((tombstone?.begin ?? from) + records.length),
+  end: position(end),
+});
 
 /**
  * One page of chosen records. Members of the known membership are asked first, then `seeds`; `except` is not, because the
@@ -154,13 +189,15 @@ function readRound(
   return new QuorumRound<ReadVote>({
     electorate: { seeds, known },
     ask: () => message,
-    judge(_from, answer) {
-      if (answer.type !== "page") return { type: "none", reason: describeAnswer(answer) };
-      const { page, standing, tombstone } = answer;
-      if (standing.status !== "voting") return { type: "none", reason: `${standing.status}: its records are no votes` };
-      return { type: "vote", vote: { page, standing, tombstone } };
-    },
+    judge: (_from, answer) => judgePage(answer),
   });
+}
+
+function judgePage(answer: ReplicaAnswer): Extract<Ballotted<ReadVote>, { type: "vote" | "none" }> {
+  if (answer.type !== "page") return { type: "none", reason: describeAnswer(answer) };
+  const { page, standing, tombstone } = answer;
+  if (standing.status !== "voting") return { type: "none", reason: `${standing.status}: its records are no votes` };
+  return { type: "vote", vote: { page, standing, tombstone } };
 }
 
 /** [L18] What a quorum's pages show to be chosen: learned at any of them, or accepted by q of them under one ballot. */

@@ -2,14 +2,14 @@
 // Every operation sees the registry as it will be after those before it; a refused one leaves no trace in the log.
 import { ENTRY_LETTERS_MAX } from "#log/limits.ts";
 import type { Entry } from "#log/entry.ts";
-import { decodeEntry, encodeOperation, encodeOperations, OPERATIONS_FRAME_LETTERS } from "./codec.ts";
+import { decodeEntry, encodeOperation, encodeOperations, FRAME_LETTERS_MAX, type Head } from "./codec.ts";
 import { applyOperation, type AuditedOperation, type Refusal } from "./operations.ts";
 import { draftOf, type Registry } from "./registry.ts";
 
 /** Most operations in one batch; more wait for the next. */
 export const BATCH_OPERATIONS_MAX = 1_000;
 /** Letters of operations in one batch, and so in one operation: a batch is one entry of the log. */
-export const BATCH_LETTERS_MAX = ENTRY_LETTERS_MAX - OPERATIONS_FRAME_LETTERS;
+export const BATCH_LETTERS_MAX = ENTRY_LETTERS_MAX - FRAME_LETTERS_MAX;
 
 /** The outcome of one operation, told only after its batch is chosen. */
 export type Outcome = { readonly type: "committed" } | { readonly type: "refused"; readonly reason: Refusal };
@@ -29,6 +29,7 @@ export interface Batch {
 
 /** Takes operations from the front of `waiting` and removes them there. */
 export function takeBatch(registry: Registry, waiting: Waiting[]): Batch {
+  const head: Head = registry;
   const draft = draftOf(registry);
   const outcomes: { readonly id: number; readonly outcome: Outcome }[] = [];
   const texts: string[] = [];
@@ -46,7 +47,7 @@ export function takeBatch(registry: Registry, waiting: Waiting[]): Batch {
     if (letters + length > BATCH_LETTERS_MAX) break;
     taken += 1;
     // An entry that cannot be read stops every candidate's replay for good, ours included.
-    if (decodeEntry(encodeOperations([text])).type === "unreadable") {
+    if (decodeEntry(encodeOperations([text], head)).type === "unreadable") {
       outcomes.push({ id, outcome: { type: "refused", reason: "operation-invalid" } });
       continue;
     }
@@ -61,5 +62,5 @@ export function takeBatch(registry: Registry, waiting: Waiting[]): Batch {
     letters += length;
   }
   waiting.splice(0, taken);
-  return { entry: { type: "append", data: encodeOperations(texts) }, outcomes };
+  return { entry: { type: "append", data: encodeOperations(texts, head) }, outcomes };
 }

@@ -21,5 +21,6 @@ export type TailAnswer = Tail | Unavailable;
 
 /** What the RegistrarWorker offers beside the log's own calls. */
 export interface RegistryCalls {
-  tail(call: TailCall): Promise<TailAnswer>;
+  /** Not `tail`: that is the runtime's own handler of a Worker. */
+  readTail(call: TailCall): Promise<TailAnswer>;
 }

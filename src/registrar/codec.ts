@@ -1,11 +1,17 @@
 // The Registrar's entries as text in the log. The text is read by later releases too, and by earlier ones during a
 // deploy: an entry that this release does not know is reported, never skipped, because everything after it builds on it.
+//
+// Every entry begins with a head: who led when it was written, and where the newest complete snapshot begins. The last entry of
+// the log is thus enough to know whom to ask and where to begin to read.
 import * as v from "valibot";
+import { assert } from "#base/assert.ts";
 import { millis } from "#base/time.ts";
+import { type Position, position } from "#log/entry.ts";
 import { agentInfoSchema } from "#protocol/agent.ts";
 import { ROLES } from "#protocol/credentials.ts";
 import {
   agentIdText,
+  type Epoch,
   frameworkIdText,
   hostKeyText,
   ID_BYTES_MAX,
@@ -14,23 +20,40 @@ import {
 } from "#protocol/ids.ts";
 import { describeIssue } from "#protocol/json.ts";
 import type { AuditedOperation } from "./operations.ts";
+import type { Leader } from "./registry.ts";
 
-/** Version of the entry texts. Bump it when an older release would read an entry wrongly. */
-export const ENTRY_VERSION = 1;
+/** Version of the entry texts. Bump it when an older release would read an entry wrongly. 1 was that of release 0.1.0: without heads. */
+export const ENTRY_VERSION = 2;
 
-/** The epoch is the position of the entry itself, hence not in it. */
+/** What an entry says beside its content. */
+export interface Head {
+  /** Who led when it was written; of a leader entry, who leads from there on. */
+  readonly leader: Leader | undefined;
+  /** Where the newest complete snapshot begins. */
+  readonly snapshot: Position | undefined;
+}
+
+/** Begins an epoch, which is the position of the entry itself, hence not in it. */
 export interface LeaderEntry {
   readonly type: "leader";
   readonly candidate: string;
   readonly masterId: MasterId;
+  readonly snapshot?: Position | undefined;
 }
-export type RegistrarEntry =
-  | LeaderEntry
-  | { readonly type: "operations"; readonly operations: readonly AuditedOperation[] };
+export interface OperationsEntry {
+  readonly type: "operations";
+  /** Absent in release 0.1.0 only. */
+  readonly leader?: Leader | undefined;
+  readonly snapshot?: Position | undefined;
+  readonly operations: readonly AuditedOperation[];
+}
+export type RegistrarEntry = LeaderEntry | OperationsEntry;
 
-export type Decoded =
-  | { readonly type: "entry"; readonly entry: RegistrarEntry }
-  | { readonly type: "unreadable"; readonly reason: string };
+export interface Unreadable {
+  readonly type: "unreadable";
+  readonly reason: string;
+}
+export type Decoded = { readonly type: "entry"; readonly entry: RegistrarEntry } | Unreadable;
 
 const shortText = v.pipe(v.string(), v.maxLength(1024));
 const name = v.pipe(v.string(), v.minLength(1), v.maxLength(ID_BYTES_MAX));
@@ -83,50 +106,100 @@ const operationSchema = v.variant("type", [
   }),
   v.object({ type: v.literal("revoke-credential"), principal: principalText }),
 ]);
+const masterIdText = v.pipe(
+  name,
+  v.transform((text) => text as MasterId),
+);
+const positionNumber = v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.transform(position));
+const leaderSchema = v.object({
+  candidate: name,
+  masterId: masterIdText,
+  epoch: v.pipe(
+    v.number(),
+    v.safeInteger(),
+    v.minValue(1),
+    v.transform((value) => value as Epoch),
+  ),
+});
+const head = { leader: v.optional(leaderSchema), snapshot: v.optional(positionNumber) };
+const versioned = v.looseObject({
+  v: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
+  type: v.string(),
+  ...head,
+});
+
 const entrySchema = v.variant("type", [
-  v.object({
-    type: v.literal("leader"),
-    candidate: name,
-    masterId: v.pipe(
-      name,
-      v.transform((text) => text as MasterId),
-    ),
-  }),
+  v.object({ type: v.literal("leader"), candidate: name, masterId: masterIdText, snapshot: head.snapshot }),
   v.object({
     type: v.literal("operations"),
+    ...head,
     operations: v.array(v.object({ operation: operationSchema, audit: auditSchema })),
   }),
 ]);
-const versioned = v.looseObject({ v: v.pipe(v.number(), v.safeInteger(), v.minValue(1)), type: v.string() });
+const leaderEntrySchema = entrySchema.options[0];
+
+/** Letters of everything around the operations of an entry: two names, each letter of which may be escaped, and numbers. */
+export const FRAME_LETTERS_MAX = 4_096;
+assert(2 * 6 * ID_BYTES_MAX + 512 < FRAME_LETTERS_MAX, "the head of an entry fits its frame");
 
 export function encodeEntry(entry: RegistrarEntry): string {
-  return JSON.stringify({ v: ENTRY_VERSION, ...entry });
+  if (entry.type === "operations") return encodeOperations(entry.operations.map(encodeOperation), entry);
+  const { type, snapshot, candidate, masterId } = entry;
+  return JSON.stringify({ v: ENTRY_VERSION, type, snapshot, candidate, masterId });
 }
 
 /** One operation as {@link encodeOperations} embeds it; its length is what it adds to an entry. */
 export const encodeOperation = (operation: AuditedOperation): string => JSON.stringify(operation);
 
 /** The text of an operations entry from the texts of its operations, so that each is serialised once. */
-export const encodeOperations = (operations: readonly string[]): string =>
-  `{"v":${ENTRY_VERSION},"type":"operations","operations":[${operations.join(",")}]}`;
+export function encodeOperations(operations: readonly string[], { leader, snapshot }: Partial<Head>): string {
+  const around = JSON.stringify({ v: ENTRY_VERSION, type: "operations", leader, snapshot });
+  return `${around.slice(0, -1)},"operations":[${operations.join(",")}]}`;
+}
 
-/** Letters of an operations entry around its operations. */
-export const OPERATIONS_FRAME_LETTERS = encodeOperations([]).length;
+type Json = { readonly type: "json"; readonly json: v.InferOutput<typeof versioned> } | Unreadable;
 
 export function decodeEntry(text: string): Decoded {
+  const parsed = parse(text);
+  if (parsed.type === "unreadable") return parsed;
+  const { json } = parsed;
+  if (json.v > ENTRY_VERSION) {
+    return unreadable(`it is of version ${json.v}, this release reads up to ${ENTRY_VERSION}: upgrade`);
+  }
+  const entry = v.safeParse(entrySchema, json, { abortEarly: true });
+  if (!entry.success) return unreadable(describeIssue(entry.issues));
+  if (json.v > 1 && json.type !== "leader" && json.leader === undefined) return unreadable(NO_LEADER);
+  return { type: "entry", entry: entry.output };
+}
+
+/**
+ * The head of the entry at `at`, undefined for one of release 0.1.0 that has none. Heads keep their form: that of an entry of a newer
+ * release can be read, its content cannot.
+ */
+export function decodeHead(at: Position, text: string): { readonly type: "head"; readonly head?: Head } | Unreadable {
+  const parsed = parse(text);
+  if (parsed.type === "unreadable") return parsed;
+  const { type, v: version, leader, snapshot } = parsed.json;
+  if (type === "leader") {
+    const entry = v.safeParse(leaderEntrySchema, parsed.json, { abortEarly: true });
+    if (!entry.success) return unreadable(describeIssue(entry.issues));
+    const { candidate, masterId } = entry.output;
+    return { type: "head", head: { leader: { candidate, masterId, epoch: at as number as Epoch }, snapshot } };
+  }
+  if (leader !== undefined) return { type: "head", head: { leader, snapshot } };
+  return version === 1 ? { type: "head" } : unreadable(NO_LEADER);
+}
+
+const NO_LEADER = "it does not say who led when it was written";
+const unreadable = (reason: string): Unreadable => ({ type: "unreadable", reason });
+
+function parse(text: string): Json {
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch {
-    return { type: "unreadable", reason: "its text is no JSON" };
+    return unreadable("its text is no JSON");
   }
-  const head = v.safeParse(versioned, json);
-  if (!head.success) return { type: "unreadable", reason: describeIssue(head.issues) };
-  if (head.output.v > ENTRY_VERSION) {
-    const reason = `it is of version ${head.output.v}, this release reads up to ${ENTRY_VERSION}: upgrade`;
-    return { type: "unreadable", reason };
-  }
-  const parsed = v.safeParse(entrySchema, json, { abortEarly: true });
-  if (!parsed.success) return { type: "unreadable", reason: describeIssue(parsed.issues) };
-  return { type: "entry", entry: parsed.output };
+  const parsed = v.safeParse(versioned, json, { abortEarly: true });
+  return parsed.success ? { type: "json", json: parsed.output } : unreadable(describeIssue(parsed.issues));
 }

@@ -307,7 +307,8 @@ function appoint(registrar: Registrar, now: Millis, random: Random): RegistrarEf
   if (leader !== undefined && leader.candidate === candidate && leader.epoch === registrar.cachedEpoch) {
     return lead(registrar, { epoch: leader.epoch, masterId: leader.masterId, fresh: false }, now, random);
   }
-  const data = encodeEntry({ type: "leader", candidate, masterId: newMasterId });
+  const { snapshot } = registrar.registry;
+  const data = encodeEntry({ type: "leader", candidate, masterId: newMasterId, snapshot });
   registrar.phase = { state: "appointing" };
   return toLog(registrar, { type: "append", id: BATCH_GROUP, entries: [{ type: "append", data }] }, now, random);
 }

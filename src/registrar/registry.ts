@@ -1,6 +1,7 @@
 // The registry: the only durable truth of the plane. Rebuilt from the log by applying its entries in order. What it holds is
 // immutable record by record: an edit replaces a record, so that a snapshot may be taken of the records as they are.
 import type { Millis } from "#base/time.ts";
+import type { Position } from "#log/entry.ts";
 import type { AgentInfo } from "#protocol/agent.ts";
 import type { CredentialRole } from "#protocol/credentials.ts";
 import type { AgentId, Epoch, FrameworkId, HostKey, MasterId, Principal } from "#protocol/ids.ts";
@@ -109,10 +110,13 @@ type Maps = {
 
 export interface Registry extends Maps {
   leader: Leader | undefined;
+  /** Where the newest complete snapshot of the registry begins in the log. */
+  snapshot: Position | undefined;
 }
 
 export const emptyRegistry = (): Registry => ({
   leader: undefined,
+  snapshot: undefined,
   admitted: new OrderedMap(),
   unreachable: new OrderedMap(),
   gone: new OrderedMap(),

@@ -4,7 +4,7 @@ import type { PositionedEntry } from "#log/entry.ts";
 import type { Epoch } from "#protocol/ids.ts";
 import { decodeEntry } from "./codec.ts";
 import { applyOperation } from "./operations.ts";
-import { draftOf, type Registry } from "./registry.ts";
+import { draftOf, type Leader, type Registry } from "./registry.ts";
 
 export type Replayed =
   | { readonly type: "applied" }
@@ -34,6 +34,10 @@ function applyText(registry: Registry, position: number, text: string): Replayed
     registry.leader = { candidate: entry.candidate, masterId: entry.masterId, epoch: position as Epoch };
     return { type: "applied" };
   }
+  // Whoever leads writes under the last leader entry; anything else is not the log that we have applied.
+  if (entry.leader !== undefined && !isSameLeader(entry.leader, registry.leader)) {
+    return stopped(position, `it was written under epoch ${entry.leader.epoch}, the log is in ${epochOf(registry)}`);
+  }
   // Tried on a draft first: an entry is applied as a whole or not at all.
   const draft = draftOf(registry);
   for (const operation of entry.operations) {
@@ -44,6 +48,11 @@ function applyText(registry: Registry, position: number, text: string): Replayed
   for (const operation of entry.operations) applyOperation(registry, operation);
   return { type: "applied" };
 }
+
+const isSameLeader = (a: Leader, b: Leader | undefined): boolean =>
+  a.epoch === b?.epoch && a.candidate === b.candidate && a.masterId === b.masterId;
+
+const epochOf = ({ leader }: Registry): string => (leader === undefined ? "none yet" : String(leader.epoch));
 
 const stopped = (position: number, reason: string): Replayed => ({
   type: "stopped",

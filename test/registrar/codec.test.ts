@@ -1,13 +1,29 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { decodeEntry, encodeEntry, encodeOperation, encodeOperations, type RegistrarEntry } from "#registrar/codec.ts";
-import type { MasterId } from "#protocol/ids.ts";
-import { admit, info, update } from "./sample.ts";
+import { position } from "#log/entry.ts";
+import {
+  decodeEntry,
+  decodeHead,
+  encodeEntry,
+  encodeOperation,
+  encodeOperations,
+  FRAME_LETTERS_MAX,
+  type RegistrarEntry,
+} from "#registrar/codec.ts";
+import { ID_BYTES_MAX, type MasterId } from "#protocol/ids.ts";
+import { admit, info, leader, update } from "./sample.ts";
 
+const snapshot = position(90);
 const entries: readonly RegistrarEntry[] = [
   { type: "leader", candidate: "master-1", masterId: "uuid" as MasterId },
-  { type: "operations", operations: [] },
-  { type: "operations", operations: [admit(1), update(1, info('a "host" \u2028 \ud83d\ude00'))] },
+  { type: "leader", candidate: "master-1", masterId: "uuid" as MasterId, snapshot },
+  { type: "operations", leader: leader(), operations: [] },
+  {
+    type: "operations",
+    leader: leader(),
+    snapshot,
+    operations: [admit(1), update(1, info('a "host" \u2028 \ud83d\ude00'))],
+  },
 ];
 
 describe("the text of an entry", () => {
@@ -17,7 +33,29 @@ describe("the text of an entry", () => {
 
   test("[R3] an entry put together from single texts is the same", () => {
     const operations = [admit(1), update(1, info("other"))];
-    expect(encodeOperations(operations.map(encodeOperation))).toBe(encodeEntry({ type: "operations", operations }));
+    const head = { leader: leader(), snapshot };
+    const whole = encodeEntry({ type: "operations", ...head, operations });
+    expect(encodeOperations(operations.map(encodeOperation), head)).toBe(whole);
+    const { v, ...entry } = JSON.parse(whole);
+    expect({ v, entry }).toEqual({ v: 2, entry: { type: "operations", ...head, operations } });
+  });
+
+  test("[R3] the frame of an entry is bounded, whatever the names in it are", () => {
+    const name = "\u0001".repeat(ID_BYTES_MAX);
+    const by = leader(Number.MAX_SAFE_INTEGER, name, name);
+    const text = encodeOperations([], { leader: by, snapshot: position(Number.MAX_SAFE_INTEGER) });
+    expect(text.length).toBeLessThan(FRAME_LETTERS_MAX);
+    expect(decodeEntry(text)).toMatchObject({ type: "entry", entry: { leader: by } });
+  });
+
+  test("[R15] entries of release 0.1.0 still read: strict, and without a head", () => {
+    const { operation, audit } = admit(1);
+    const { strict, ...older } = operation as typeof operation & { readonly strict: boolean };
+    expect(strict).toBe(true);
+    const text = JSON.stringify({ v: 1, type: "operations", operations: [{ operation: older, audit }] });
+    expect(decodeEntry(text)).toEqual({ type: "entry", entry: { type: "operations", operations: [admit(1)] } });
+    const led = { type: "leader", candidate: "master-1", masterId: "uuid" };
+    expect(decodeEntry(JSON.stringify({ v: 1, ...led }))).toEqual({ type: "entry", entry: led });
   });
 
   test.each([
@@ -29,12 +67,18 @@ describe("the text of an entry", () => {
     ['{"v":0,"type":"leader"}', "v"],
     ['{"v":1.5,"type":"leader"}', "v"],
     ['{"v":"1","type":"leader"}', "v"],
-    ['{"v":2,"type":"leader","candidate":"a","masterId":"b"}', "version 2, this release reads up to 1: upgrade"],
+    ['{"v":3,"type":"leader","candidate":"a","masterId":"b"}', "version 3, this release reads up to 2: upgrade"],
+    ['{"v":2,"type":"operations","operations":[]}', "who led"],
+    ['{"v":2,"type":"operations","leader":{"candidate":"a"},"operations":[]}', "leader.masterId"],
+    ['{"v":2,"type":"leader","candidate":"a","masterId":"b","snapshot":0}', "snapshot"],
     ['{"v":1,"type":"snapshot"}', "type"],
     ['{"v":1,"type":"leader","candidate":"","masterId":"b"}', "candidate"],
     ['{"v":1,"type":"leader","candidate":"a"}', "masterId"],
     ['{"v":1,"type":"operations"}', "operations"],
-    ['{"v":1,"type":"operations","operations":[{"operation":{"type":"remove-agent"}}]}', "operations.0.operation.type"],
+    [
+      '{"v":1,"type":"operations","operations":[{"operation":{"type":"no-such-thing"}}]}',
+      "operations.0.operation.type",
+    ],
     ['{"v":1,"type":"operations","operations":[null]}', "operations.0"],
   ])("[R14] %s is unreadable and says why", (data, reason) => {
     const decoded = decodeEntry(data);
@@ -47,7 +91,42 @@ describe("the text of an entry", () => {
       fc.property(fc.oneof(fc.string(), fc.json()), (data) => {
         decodeEntry(data);
         decodeEntry(`{"v":1,"type":"operations","operations":[${data}]}`);
+        decodeHead(position(1), data);
+        decodeHead(position(1), `{"v":2,"type":"leader","candidate":${data}}`);
       }),
     );
+  });
+});
+
+describe("the head of an entry", () => {
+  test("[R15] it says who led, and where the newest snapshot begins; a leader entry is its own epoch", () => {
+    for (const entry of entries) {
+      const by = entry.type === "leader" ? leader(7, "master-1", "uuid") : leader();
+      const head = { leader: by, snapshot: entry.snapshot };
+      expect(decodeHead(position(7), encodeEntry(entry))).toEqual({ type: "head", head });
+    }
+  });
+
+  test("[R15] an operations entry of release 0.1.0 has none, its leader entry has one", () => {
+    expect(decodeHead(position(7), '{"v":1,"type":"operations","operations":[]}')).toEqual({ type: "head" });
+    const led = decodeHead(position(7), '{"v":1,"type":"leader","candidate":"a","masterId":"b"}');
+    expect(led).toEqual({ type: "head", head: { leader: leader(7, "a", "b"), snapshot: undefined } });
+  });
+
+  test("[R15] of a newer release the head reads although the rest does not", () => {
+    const text = JSON.stringify({ v: 9, type: "surprise", leader: leader(), snapshot: 90, more: [1] });
+    expect(decodeHead(position(7), text)).toEqual({ type: "head", head: { leader: leader(), snapshot: 90 } });
+    expect(decodeEntry(text)).toMatchObject({ type: "unreadable" });
+  });
+
+  test.each([
+    ["{", "no JSON"],
+    ['{"v":2,"type":"operations","operations":[]}', "who led"],
+    ['{"v":9,"type":"surprise"}', "who led"],
+    ['{"v":2,"type":"leader","candidate":"a"}', "masterId"],
+    ['{"v":2,"type":"operations","leader":{"candidate":"a","masterId":"b","epoch":0}}', "epoch"],
+  ])("[R15] %s has none and says why", (text, reason) => {
+    const decoded = decodeHead(position(7), text);
+    expect(decoded).toMatchObject({ type: "unreadable", reason: expect.stringContaining(reason) });
   });
 });

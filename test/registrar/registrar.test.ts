@@ -21,11 +21,13 @@ import {
   admit,
   agentId,
   info,
+  leader,
   leaderEntry,
   ELECTORATE,
   MEMBERSHIP,
   MEMBERSHIP_ENTRY,
   operationsEntry,
+  operationsUnder,
   TestRegistrar,
   text,
   unavailable,
@@ -107,6 +109,25 @@ describe("standing", () => {
     expect(tested.appended()).toMatchObject([{}, { type: "leading", epoch: 3, fresh: true }]);
   });
 
+  test("[R15] what a leader writes carries its epoch, and who reads it holds it against the log", () => {
+    const tested = new TestRegistrar().lead();
+    tested.apply(1, admit(1));
+    const by = leader(2, "master-1", "newer");
+    expect(tested.call("append").entries).toEqual([operationsUnder(by, admit(1))]);
+    const log = [MEMBERSHIP_ENTRY, leaderEntry("master-1", "newer"), operationsUnder(by, admit(1))];
+    const reader = new TestRegistrar();
+    reader.input({ type: "stand" });
+    reader.elected(log);
+    expect(reader.registrar.registry.admitted.size).toBe(1);
+    const other = new TestRegistrar();
+    other.input({ type: "stand" });
+    const effects = other.elected([...log, operationsUnder(leader(3, "master-2"), admit(2))]);
+    expect(effects.at(-1)).toMatchObject({
+      type: "not-leading",
+      reason: "cannot apply the log entry at 4: it was written under epoch 3, the log is in 2",
+    });
+  });
+
   test("[R11] a second election brings and applies only what is not applied yet", () => {
     const tested = new TestRegistrar().lead();
     tested.apply(1, admit(1));
@@ -128,7 +149,7 @@ describe("standing", () => {
   });
 
   test.each([
-    ["a higher version", '{"v":2,"type":"operations","operations":[]}', "version 2"],
+    ["a higher version", '{"v":3,"type":"operations","operations":[]}', "version 3"],
     ["an unknown type", '{"v":1,"type":"surprise"}', "type"],
     ["a damaged text", '{"v":1,', "no JSON"],
     ["an operation that is refused on replay", '{"v":1,"type":"operations","operations":[]}', ""],
@@ -432,7 +453,7 @@ describe("batches", () => {
   test("[R3] a batch that changes nothing is stored all the same", () => {
     const tested = new TestRegistrar().lead();
     tested.apply(1, update(1, info()));
-    expect(tested.call("append").entries).toEqual([text('{"v":1,"type":"operations","operations":[]}')]);
+    expect(tested.call("append").entries).toEqual([operationsUnder(leader(2, "master-1", "newer"))]);
     expect(tested.appended()).toMatchObject([{ type: "confirmed" }, { id: 1, outcome: { type: "refused" } }]);
   });
 
@@ -440,15 +461,17 @@ describe("batches", () => {
     const tested = new TestRegistrar().lead();
     tested.apply(0, admit(0));
     const first = tested.effects;
-    for (let id = 1; id <= BATCH_OPERATIONS_MAX + 5; id++) tested.apply(id, admit(id));
+    const renamed = (id: number) => update(0, info(`host-${id}`));
+    for (let id = 1; id <= BATCH_OPERATIONS_MAX + 5; id++) tested.apply(id, renamed(id));
     tested.effects = first;
     tested.appended();
     expect(operationsOf(tested)).toHaveLength(BATCH_OPERATIONS_MAX);
     tested.appended();
     expect(operationsOf(tested)).toHaveLength(5);
     tested.appended();
-    expect(tested.registrar.registry.admitted.size).toBe(BATCH_OPERATIONS_MAX + 6);
-    expect(registrySizeBytes(tested.registrar)).toBeGreaterThan(100 * BATCH_OPERATIONS_MAX);
+    const hostname = `host-${BATCH_OPERATIONS_MAX + 5}`;
+    expect(tested.registrar.registry.admitted.get(agentId(0))?.info.hostname).toBe(hostname);
+    expect(registrySizeBytes(tested.registrar)).toBeGreaterThan(100);
   });
 
   test("[R3] [L38] a batch is one entry within its bound; what does not fit waits for the next", () => {

@@ -15,9 +15,10 @@ import {
   type ReplicaId,
 } from "#log/entry.ts";
 import type { AgentInfo } from "#protocol/agent.ts";
-import type { AgentId, HostKey, MasterId, Principal } from "#protocol/ids.ts";
+import type { AgentId, Epoch, HostKey, MasterId, Principal } from "#protocol/ids.ts";
 import { encodeEntry } from "#registrar/codec.ts";
 import type { AuditedOperation } from "#registrar/operations.ts";
+import type { Leader } from "#registrar/registry.ts";
 import {
   ballotOf,
   createRegistrar,
@@ -54,8 +55,16 @@ export const MEMBERSHIP_ENTRY: Entry = { type: "membership", membership: MEMBERS
 export const text = (data: string): Entry => ({ type: "append", data });
 export const leaderEntry = (candidate = "master-1", masterId = "older"): Entry =>
   text(encodeEntry({ type: "leader", candidate, masterId: masterId as MasterId }));
+export const leader = (epoch = 2, candidate = "master-1", masterId = "older"): Leader => ({
+  candidate,
+  masterId: masterId as MasterId,
+  epoch: epoch as Epoch,
+});
+/** Written under whoever leads, as the entries of release 0.1.0 were. */
 export const operationsEntry = (...operations: AuditedOperation[]): Entry =>
-  text(encodeEntry({ type: "operations", operations }));
+  text(JSON.stringify({ v: 1, type: "operations", operations }));
+export const operationsUnder = (by: Leader, ...operations: AuditedOperation[]): Entry =>
+  text(encodeEntry({ type: "operations", leader: by, operations }));
 
 export const OPTIONS: RegistrarOptions = {
   candidate: "master-1" as CandidateId,
