@@ -2,8 +2,7 @@
 import { gatewayOf } from "./agent/gateway-of.ts";
 import type { Env } from "./durable-objects/env.ts";
 import { LeaderFinder } from "./durable-objects/leader-finder.ts";
-import type { MasterDO } from "./durable-objects/master-do.ts";
-import { gatewayStub, masterStub } from "./durable-objects/peers.ts";
+import { gatewayStub, type Master, masterStub } from "./durable-objects/peers.ts";
 import { settingsOf } from "./durable-objects/settings.ts";
 import { authenticate } from "./durable-objects/principals.ts";
 import { app } from "./http/app.ts";
@@ -15,9 +14,9 @@ export { RegistrarWorker } from "./durable-objects/registrar-worker.ts";
 export { ReplicaDO } from "./durable-objects/replica-do.ts";
 
 /** Who led last, for each isolate: every call of the Worker goes there first. */
-const finders = new WeakMap<Env, LeaderFinder<DurableObjectStub<MasterDO>>>();
+const finders = new WeakMap<Env, LeaderFinder<Master>>();
 
-function leaderOf(env: Env): LeaderFinder<DurableObjectStub<MasterDO>> {
+function leaderOf(env: Env): LeaderFinder<Master> {
   let finder = finders.get(env);
   if (finder === undefined) {
     const { candidates } = settingsOf(env);

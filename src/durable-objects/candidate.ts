@@ -236,7 +236,7 @@ export class Candidate {
   /** One at a time. Without a quorum the pauses between them grow, as those between elections do. */
   async #readTail({ options: { clusterId }, coordinator: { known } }: Registrar): Promise<TailSeen> {
     if (Date.now() < this.#tailRetryAt) return { type: "unavailable", reason: this.#reason };
-    this.#tail ??= this.#attempt((log) => log.tail({ clusterId, known }))
+    this.#tail ??= this.#attempt((log) => log.readTail({ clusterId, known }))
       .then((answer): TailSeen => {
         if (answer.type === "unavailable") {
           this.#tailRetryAt = Date.now() + backoffMs(random, this.#tailFailures++, STAND_BACKOFF);

@@ -14,6 +14,9 @@ export interface LeaderFinderOptions<Stub extends Candidate> {
   readonly candidates: readonly string[];
   /** A fresh stub for each call: one that threw is broken for good. */
   readonly stub: (candidate: string) => Stub;
+  /** Who led when an earlier instance of the caller was told, if it kept that. */
+  readonly remembered?: KnownLeader | undefined;
+  readonly onLearned?: (leader: KnownLeader) => void;
 }
 
 /** The leader cannot take a call now, and it was not executed: the same call may be made again. */
@@ -25,7 +28,7 @@ export class LeaderFinder<Stub extends Candidate> {
 
   constructor(options: LeaderFinderOptions<Stub>) {
     this.#options = options;
-    this.#known = firstGuess(options.candidates);
+    this.#known = options.remembered ?? firstGuess(options.candidates);
   }
 
   /** Who led last, as far as anybody said here. */
@@ -35,8 +38,10 @@ export class LeaderFinder<Stub extends Candidate> {
 
   /** Somebody said who leads; only what is newer counts. */
   learn(leader: KnownLeader): void {
+    if (!isNews(leader, this.#known)) return;
     // A copy: what came in an answer of another object must not be held.
-    if (isNews(leader, this.#known)) this.#known = { candidate: leader.candidate, epoch: leader.epoch };
+    this.#known = { candidate: leader.candidate, epoch: leader.epoch };
+    this.#options.onLearned?.(this.#known);
   }
 
   /** For calls that change nothing: made again, at another candidate, when it is not known whether they arrived. */
@@ -65,7 +70,7 @@ export class LeaderFinder<Stub extends Candidate> {
         if (isOverloaded(error)) return { type: "not-leading", reason, overloaded: true };
         // Also after a call that is not made again: the next one finds the leader.
         const found = await findInstead(this.#options.candidates, asked, (...args) => this.#askToStand(...args));
-        if (found.type === "leader" && found.leader.epoch >= this.#known.epoch) this.#known = found.leader;
+        if (found.type === "leader") this.learn(found.leader);
         if (!repeatable)
           return { type: "not-leading", reason: `${reason}; whether it did what was asked is not known` };
         if (found.type === "none") return { type: "not-leading", reason: found.reason };

@@ -460,7 +460,7 @@ export class MasterDO extends DurableObject<Env> {
   }
 
   /** For whoever asks the replicas past the master: names that only the leader knows. */
-  logKnowledge(): StatusCall {
+  async logKnowledge(): Promise<StatusCall> {
     return this.#candidate.logKnowledge();
   }
 

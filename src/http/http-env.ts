@@ -4,11 +4,8 @@ import type { HostKey, Principal } from "#protocol/ids.ts";
 import type { KnownLeader, NotLeading } from "#protocol/leadership.ts";
 import type { Env } from "../durable-objects/env.ts";
 import type { GatewayDO } from "../durable-objects/gateway-do.ts";
-import type { MasterDO } from "../durable-objects/master-do.ts";
+import type { Master } from "../durable-objects/peers.ts";
 import type { RegistrarCalls } from "../log/calls.ts";
-
-/** A candidate, as a call to it sees it: for one call, as a stub that threw is broken for good. */
-export type Master = DurableObjectStub<MasterDO>;
 
 /** The master that leads, wherever it is. "not-leading" when there is none now. */
 export interface LeaderCalls {
@@ -24,6 +21,7 @@ export interface Plane {
   /** The candidate that the path names: it answers itself, or says who leads. Undefined for the usual paths. */
   readonly addressed: string | undefined;
   readonly candidates: readonly string[];
+  /** A fresh stub for each call: one that threw is broken for good. */
   candidate(name: string): Master;
   /** The log itself, also while no master leads. */
   registrar(): Pick<RegistrarCalls, "status" | "verify">;

@@ -6,7 +6,8 @@ import { EPOCH_HEADER, isNotLeading, LEADER_HEADER, type NotLeading } from "#pro
 import { CALL_BYTES_MAX, callSchema, type Call, type CallType } from "#protocol/scheduler.ts";
 import type { CallRequest } from "../master/calls.ts";
 import type { SubscribeRequest } from "../durable-objects/master-do.ts";
-import type { Master, Plane } from "./http-env.ts";
+import type { Master } from "../durable-objects/peers.ts";
+import type { Plane } from "./http-env.ts";
 import { reachedAt } from "./address.ts";
 import { readBody } from "./body.ts";
 
@@ -64,7 +65,7 @@ async function onSubscribe(plane: Plane, call: Call, principal: Principal, addre
 /** SUBSCRIBE goes as a request, because its answer is a stream. */
 async function subscribeAt(master: Master, subscription: SubscribeRequest): Promise<Response | NotLeading> {
   const init = { method: "POST", body: JSON.stringify(subscription) };
-  const answer = await master.fetch("http://master/subscribe", init);
+  const answer = await master.fetch(new Request("http://master/subscribe", init));
   if (answer.status !== 503) return answer;
   const reason = await answer.text();
   const candidate = answer.headers.get(LEADER_HEADER);
