@@ -4,13 +4,7 @@
 import type { Brand } from "#base/brand.ts";
 import { unreachable } from "#base/assert.ts";
 import type { Millis } from "#base/time.ts";
-import {
-  AUTHENTICATION_TIMEOUT_MS,
-  MECHANISM,
-  SILENCE_MS,
-  type AgentMessage,
-  type PlaneMessage,
-} from "#protocol/agent.ts";
+import { AUTHENTICATION_TIMEOUT_MS, MECHANISM, type AgentMessage, type PlaneMessage } from "#protocol/agent.ts";
 import type { AgentId, Epoch, HostKey, Principal } from "#protocol/ids.ts";
 import { parseClientFirst, serverFirst, type ServerExchange, type ServerVerdict } from "#protocol/scram.ts";
 import { MESOFLARE_VERSION, PROTOCOL_VERSION } from "#protocol/version.ts";
@@ -21,6 +15,8 @@ interface Opened {
   readonly socketId: SocketId;
   readonly hostKey: HostKey;
   readonly openedAt: Millis;
+  /** What the agent speaks; absent until it has said so, and in a session that a release kept which spoke only the first. */
+  readonly protocol?: number;
 }
 
 export type Session =
@@ -124,7 +120,16 @@ function onAuthenticate(
   const exchange = serverFirst(first, challenge);
   const { socketId, hostKey, openedAt } = session;
   return [
-    { socketId, hostKey, openedAt, state: "authenticating", exchange, epochSeen: message.epochSeen, checking: false },
+    {
+      socketId,
+      hostKey,
+      openedAt,
+      protocol: message.protocolVersion,
+      state: "authenticating",
+      exchange,
+      epochSeen: message.epochSeen,
+      checking: false,
+    },
     [{ type: "send", message: { type: "authentication-step", serverFirst: exchange.serverFirst } }],
   ];
 }
@@ -154,33 +159,62 @@ export function onVerdict(session: Session, verdict: ServerVerdict): Step {
       ],
     ];
   }
-  const { socketId, hostKey, openedAt, epochSeen } = session;
+  const { socketId, hostKey, openedAt, protocol, epochSeen } = session;
   const principal = session.exchange.principal as Principal;
   return [
-    { socketId, hostKey, openedAt, state: "authenticated", principal, epochSeen },
+    { socketId, hostKey, openedAt, protocol, state: "authenticated", principal, epochSeen },
     [{ type: "send", message: { type: "authenticated", serverFinal: verdict.serverFinal } }],
   ];
 }
 
+/** The first protocol in which a plane may tell an agent to end its tasks and its id. */
+const SHUTDOWN_PROTOCOL = 2;
+
+/** What the master's word to an agent becomes on its way. */
+export interface Passed {
+  readonly session: Session;
+  readonly message: PlaneMessage;
+  /** Said last: the socket is closed behind it, with this reason. */
+  readonly closing: string | undefined;
+}
+
 /** The master's word passes by on its way to the agent: "registered" is when the session is. */
-export function onPlaneMessage(session: Session, message: PlaneMessage): Session {
-  if (message.type !== "registered" || session.state === "opened" || session.state === "authenticating") return session;
-  const { socketId, hostKey, openedAt, principal, epochSeen } = session;
-  return {
-    socketId,
-    hostKey,
-    openedAt,
-    state: "registered",
-    principal,
-    epochSeen,
-    agentId: message.agentId,
-    epoch: message.epoch,
-  };
+export function onPlaneMessage(session: Session, message: PlaneMessage): Passed {
+  switch (message.type) {
+    case "registered":
+      return { session: registered(session, message), message, closing: undefined };
+    case "refused":
+      return { session, message, closing: message.reason };
+    case "shutdown": {
+      const { reason } = message;
+      // [G18] An agent that does not know the word keeps its tasks: it hears the strongest word that it knows.
+      const isKnown = (session.protocol ?? 1) >= SHUTDOWN_PROTOCOL;
+      return { session, message: isKnown ? message : { type: "refused", reason }, closing: reason };
+    }
+    default:
+      return { session, message, closing: undefined };
+  }
+}
+
+function registered(session: Session, { agentId, epoch }: Extract<PlaneMessage, { type: "registered" }>): Session {
+  if (session.state === "opened" || session.state === "authenticating") return session;
+  const { socketId, hostKey, openedAt, protocol, principal, epochSeen } = session;
+  return { socketId, hostKey, openedAt, protocol, state: "registered", principal, epochSeen, agentId, epoch };
+}
+
+export interface Overdue {
+  readonly reason: string;
+  /** For a socket that fell silent: when it was last heard. */
+  readonly silentSince: Millis | undefined;
 }
 
 /** Why a socket must be closed now, or undefined. `lastHeard` is the newest of its pings and its opening. */
-export function overdue(session: Session, lastHeard: Millis, now: Millis): string | undefined {
+export function overdue(
+  session: Session,
+  { lastHeard, silenceMs, now }: { readonly lastHeard: Millis; readonly silenceMs: number; readonly now: Millis },
+): Overdue | undefined {
   const authenticating = session.state === "opened" || session.state === "authenticating";
-  if (authenticating && now - session.openedAt >= AUTHENTICATION_TIMEOUT_MS) return "authentication took too long";
-  return now - lastHeard >= SILENCE_MS ? "silent for too long" : undefined;
+  if (authenticating && now - session.openedAt >= AUTHENTICATION_TIMEOUT_MS)
+    return { reason: "authentication took too long", silentSince: undefined };
+  return now - lastHeard >= silenceMs ? { reason: "silent for too long", silentSince: lastHeard } : undefined;
 }

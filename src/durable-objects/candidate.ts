@@ -1,25 +1,39 @@
 // The shell of one candidate's Registrar: sends its calls to the RegistrarWorker, feeds every answer back, stores ballots, and
-// lets callers wait for leadership. What leading means for agents and frameworks is MasterDO's business.
+// lets callers wait for leadership. Whether it may stand where another has led, src/master/standing.ts decides. What leading means
+// for agents and frameworks is MasterDO's business.
+import { backoffMs } from "#base/backoff.ts";
 import { millis, type Millis } from "#base/time.ts";
 import { newTimer, record, timerMetrics } from "#metrics/timer.ts";
-import type { MasterId } from "#protocol/ids.ts";
-import type { CandidateId } from "../log/ballot.ts";
+import type { Epoch, MasterId } from "#protocol/ids.ts";
+import type { KnownLeader, Leadership } from "#protocol/leadership.ts";
+import type { Ballot, CandidateId } from "../log/ballot.ts";
 import type { LogStatus, MembershipChange, RegistrarCalls, StatusCall, Unavailable } from "../log/calls.ts";
 import type { ChangeOutcome } from "../log/coordinator.ts";
 import type { ClusterId } from "../log/entry.ts";
+import {
+  leadsWhenCalled,
+  ownerOf,
+  type SignOfLife,
+  type Silences,
+  stand,
+  type TailSeen,
+  type Verdict,
+} from "../master/standing.ts";
+import type { RegistryCalls } from "../registrar/calls.ts";
 import type { RegistryOperation } from "../registrar/operations.ts";
 import {
+  ballotOf,
   createRegistrar,
   nextWake,
   queuedOperations,
   registrySizeBytes,
+  STAND_BACKOFF,
   step,
   type Registrar,
   type RegistrarEffect,
   type RegistrarInput,
 } from "../registrar/registrar.ts";
 import type { MasterTables } from "./master-tables.ts";
-import { note } from "./note.ts";
 
 /** Age of the last quorum confirmation at which a new one is asked for before anything leaves, ms. */
 const CONFIRMATION_MS_MAX = 5_000;
@@ -27,16 +41,29 @@ const CONFIRMATION_MS_MAX = 5_000;
 const STORE_WINDOW_MS = 86_400_000;
 /** Confirmations that one caller waits for: one that was under way, one of its own, and one to spare. */
 const CONFIRMATIONS_MAX = 3;
+/** How long what the log said about another leader is taken for true, ms. */
+const TAIL_MS_MAX = 1_000;
+/** After another candidate's ballot was promised, it has this long to write its leader entry before we stand again, ms. */
+const YIELD_MS = 2_000;
+/** How long whoever asks this candidate to stand waits for what comes of it, ms. It goes on without them. */
+const STAND_ANSWER_MS = 1_500;
 
-export type Leadership = { readonly type: "leading" } | { readonly type: "not-leading"; readonly reason: string };
 type Effect<Type extends RegistrarEffect["type"]> = Extract<RegistrarEffect, { type: Type }>;
 
 export interface CandidateOptions {
   readonly name: string;
+  /** All of this plane, in the order in which they are asked. */
+  readonly candidates: readonly string[];
+  readonly leaderSilenceMs: number;
   readonly tables: MasterTables;
-  readonly log: () => RegistrarCalls;
+  readonly log: () => RegistrarCalls & RegistryCalls;
+  readonly note: (message: string, details: Readonly<Record<string, unknown>>) => void;
+  /** Calls another candidate, which is believed to lead. */
+  readonly callLeader: (candidate: string) => Promise<SignOfLife>;
   readonly onLeading: (registrar: Registrar, effect: Effect<"leading">) => void;
   readonly onNotLeading: (effect: Effect<"not-leading">) => void;
+  /** Another candidate leads under a newer epoch: what this one held of its own is never used again. */
+  readonly onFollowing: (leader: KnownLeader) => void;
   readonly onOutcome: (registrar: Registrar, effect: Effect<"outcome">) => void;
   /** After all effects of a turn. */
   readonly afterTurn: () => void;
@@ -53,8 +80,16 @@ export class Candidate {
   readonly #fetchTimer = newTimer(0);
   readonly #storeTimer = newTimer(STORE_WINDOW_MS);
   #registrar: Registrar | undefined;
-  #leading = false;
+  /** Defined while this candidate leads. */
+  #epoch: Epoch | undefined;
   #confirmedAt = 0;
+  /** The other candidate that leads, as far as we know, and since when we know. */
+  #leader: { readonly known: KnownLeader; readonly seenAt: number } | undefined;
+  #tail: Promise<TailSeen> | undefined;
+  #tailFailures = 0;
+  #tailRetryAt = 0;
+  #standing: Promise<void> | undefined;
+  #standings = 0;
   #reason = "this candidate has not stood for election yet";
   #retryAt = 0;
   #lastUnavailable: Unavailable | undefined;
@@ -72,7 +107,7 @@ export class Candidate {
   }
 
   get leading(): boolean {
-    return this.#leading;
+    return this.#epoch !== undefined;
   }
 
   /** Why it does not lead, for people. */
@@ -84,33 +119,155 @@ export class Candidate {
     return this.#retryAt;
   }
 
+  /** When a quorum last confirmed us; 0 when none has. */
+  get confirmedAt(): number {
+    return this.#confirmedAt;
+  }
+
+  get ballot(): Ballot | undefined {
+    return this.#registrar === undefined ? undefined : ballotOf(this.#registrar);
+  }
+
   get registrar(): Registrar | undefined {
     return this.#registrar;
   }
 
   /**
    * Resolves when a quorum has confirmed us after `since`, or when it is clear that none does now. What ends tasks asks for
-   * a confirmation that is younger than its cause; everything else takes one of the last 5 s.
+   * a confirmation that is younger than its cause; everything else takes one of the last 5 s. A candidate that does not lead
+   * stands only where the log names it [M40].
    */
   async lead(since = Date.now() - CONFIRMATION_MS_MAX): Promise<Leadership> {
     for (let attempt = 0; attempt < CONFIRMATIONS_MAX; attempt++) {
-      if (this.#leading && this.#confirmedAt > since) return { type: "leading" };
+      if (this.leading && this.#confirmedAt > since) break;
       const registrar = await this.#open();
-      if (registrar === undefined || (!this.#leading && Date.now() < this.#retryAt)) break;
-      const { promise, resolve } = Promise.withResolvers<Leadership>();
-      this.#waiters.push(resolve);
-      this.#turn(registrar, { type: this.#leading ? "confirm" : "stand" });
-      // Nothing was asked of the log: no answer would ever come.
-      if (this.#asked === 0) this.#resolve();
-      const leadership = await promise;
-      if (leadership.type === "not-leading") return leadership;
+      if (registrar === undefined) break;
+      if (!this.leading && (!(await this.#leadsWhenCalled(registrar)) || Date.now() < this.#retryAt)) break;
+      const wasLeading = this.leading;
+      const leadership = await this.#turnAndWait(registrar, { type: wasLeading ? "confirm" : "stand" });
+      // One that was deposed looks once more: whoever asked wants to know by whom.
+      if (leadership.type === "not-leading" && !(wasLeading && this.#options.candidates.length > 1)) return leadership;
     }
-    return this.#leading && this.#confirmedAt > since ? { type: "leading" } : this.#notLeading();
+    return this.#confirmedAt > since ? this.#leadership() : this.#notLeading();
+  }
+
+  /** Somebody has heard of a higher epoch than ours: a quorum decides at once whether we still lead [M47]. */
+  async hear(epoch: Epoch): Promise<Leadership> {
+    return this.#epoch !== undefined && epoch > this.#epoch ? this.lead(Date.now()) : this.lead();
+  }
+
+  /** Elects whoever leads: an operator wants it so. */
+  async elect(): Promise<Leadership> {
+    const registrar = await this.#open();
+    if (registrar === undefined) return this.#notLeading();
+    return this.leading ? this.lead() : this.#turnAndWait(registrar, { type: "stand", forced: true });
+  }
+
+  /**
+   * Somebody cannot reach the leader. Answers after a moment, whatever has come of it by then; asking again joins what is under
+   * way. Only one of these runs at a time, and pauses between them grow.
+   */
+  async stand(insteadOf: Epoch): Promise<Leadership> {
+    if (this.leading) return this.lead();
+    this.#standing ??= this.#stand(insteadOf).finally(() => (this.#standing = undefined));
+    await Promise.race([this.#standing, scheduler.wait(STAND_ANSWER_MS)]);
+    return this.#leadership();
+  }
+
+  async #stand(insteadOf: Epoch): Promise<void> {
+    const registrar = await this.#open();
+    if (registrar === undefined || Date.now() < this.#retryAt) return;
+    const { name: self, candidates, leaderSilenceMs: silenceMs } = this.#options;
+    const verdict: Verdict = await stand(
+      { self, candidates, insteadOf, silenceMs, attempt: this.#standings },
+      {
+        random,
+        now,
+        tail: () => this.#readTail(registrar),
+        callLeader: (candidate) => {
+          this.#reason = `${candidate} was reported missing: this candidate looks whether it is`;
+          return this.#options.callLeader(candidate);
+        },
+        silences: () => this.#silences(),
+        wait: (ms) => scheduler.wait(ms),
+      },
+    );
+    this.#options.note("asked to stand", {
+      insteadOf,
+      verdict: verdict.type,
+      ...(verdict.type === "elect" ? {} : { reason: verdict.reason }),
+    });
+    if (verdict.type === "follow") return this.#follow(verdict.leader, verdict.reason);
+    if (verdict.type === "elect") {
+      this.#standings++;
+      await this.#turnAndWait(registrar, { type: "stand", forced: true });
+      return;
+    }
+    this.#reason = verdict.reason;
+  }
+
+  async #leadsWhenCalled(registrar: Registrar): Promise<boolean> {
+    const { name: self, candidates } = this.#options;
+    if (candidates.length === 1) return true;
+    if (this.#leader !== undefined && Date.now() < this.#leader.seenAt + TAIL_MS_MAX) return false;
+    const tail = await this.#readTail(registrar);
+    if (this.leading) return true;
+    if (tail.type === "unavailable") {
+      this.#reason = tail.reason;
+      return false;
+    }
+    const owner = ownerOf(tail.leader, { self, candidates });
+    if (owner.type === "other")
+      this.#follow(owner.leader, `${owner.leader.candidate} leads since epoch ${owner.leader.epoch}`);
+    else this.#leader = undefined;
+    if (leadsWhenCalled(owner, { self, candidates })) return true;
+    if (owner.type === "nobody") this.#reason = `nobody has led yet: ${candidates[0]} is asked first`;
+    return false;
+  }
+
+  #follow(leader: KnownLeader, reason: string): void {
+    // Elected while this was looked up.
+    if (this.leading) return;
+    this.#leader = { known: leader, seenAt: Date.now() };
+    this.#reason = reason;
+    this.#options.onFollowing(leader);
+  }
+
+  /** One at a time. Without a quorum the pauses between them grow, as those between elections do. */
+  async #readTail({ options: { clusterId }, coordinator: { known } }: Registrar): Promise<TailSeen> {
+    if (Date.now() < this.#tailRetryAt) return { type: "unavailable", reason: this.#reason };
+    this.#tail ??= this.#attempt((log) => log.readTail({ clusterId, known }))
+      .then((answer): TailSeen => {
+        if (answer.type === "unavailable") {
+          this.#tailRetryAt = Date.now() + backoffMs(random, this.#tailFailures++, STAND_BACKOFF);
+          return { type: "unavailable", reason: `no quorum: ${answer.reason}` };
+        }
+        this.#tailFailures = 0;
+        const { leader } = answer;
+        return {
+          type: "tail",
+          leader: leader === undefined ? undefined : { candidate: leader.candidate, epoch: leader.epoch },
+        };
+      })
+      .finally(() => (this.#tail = undefined));
+    return this.#tail;
+  }
+
+  async #silences(): Promise<Silences> {
+    try {
+      const { replicas } = await this.#options.log().status({ ...this.logKnowledge(), placeless: true });
+      const members = replicas.filter(({ member }) => member);
+      const voting = members.filter(({ status }) => status === "voting");
+      return { members: members.length, silentMs: voting.flatMap(({ silentMs }) => silentMs ?? []) };
+    } catch {
+      return { members: 1, silentMs: [] };
+    }
   }
 
   /** The log was just made: no reason to wait any longer. */
   standSoon(): void {
     this.#retryAt = 0;
+    this.#tailRetryAt = 0;
   }
 
   apply(id: number, operation: RegistryOperation, { who, why }: { readonly who: string; readonly why: string }): void {
@@ -150,7 +307,7 @@ export class Candidate {
         : { "registrar/registry_size_bytes": registrySizeBytes(registrar) }),
       ...timerMetrics("registrar/state_fetch_ms", this.#fetchTimer, at),
       ...timerMetrics("registrar/state_store_ms", this.#storeTimer, at),
-      "registrar/log/recovered": this.#leading ? 1 : 0,
+      "registrar/log/recovered": this.leading ? 1 : 0,
       "registrar/log/ensemble_size": replicas,
       // Ours: how many replicas answered the last round that found no quorum; absent while there is one.
       ...(this.#lastUnavailable === undefined
@@ -159,14 +316,28 @@ export class Candidate {
     };
   }
 
+  #leadership(): Leadership {
+    const { name } = this.#options;
+    return this.#epoch === undefined ? this.#notLeading() : { type: "leading", candidate: name, epoch: this.#epoch };
+  }
+
   #notLeading(): Leadership {
-    return { type: "not-leading", reason: this.#reason };
+    return { type: "not-leading", reason: this.#reason, leader: this.#leader?.known };
+  }
+
+  #turnAndWait(registrar: Registrar, input: RegistrarInput): Promise<Leadership> {
+    const { promise, resolve } = Promise.withResolvers<Leadership>();
+    this.#waiters.push(resolve);
+    this.#turn(registrar, input);
+    // Nothing was asked of the log: no answer would ever come.
+    if (this.#asked === 0) this.#resolve();
+    return promise;
   }
 
   #resolve(): void {
     const waiters = this.#waiters;
     this.#waiters = [];
-    const leadership: Leadership = this.#leading ? { type: "leading" } : this.#notLeading();
+    const leadership = this.#leadership();
     for (const resolve of waiters) resolve(leadership);
   }
 
@@ -191,7 +362,7 @@ export class Candidate {
   async #learnClusterId(): Promise<ClusterId | undefined> {
     let status: LogStatus;
     try {
-      status = await this.#options.log().status(this.logKnowledge());
+      status = await this.#options.log().status({ ...this.logKnowledge(), placeless: true });
     } catch (error) {
       this.#reason = `the log did not answer: ${String(error)}`;
       return undefined;
@@ -311,25 +482,29 @@ export class Candidate {
         return;
       }
       case "membership-changed":
-        note("the membership of the log", { outcome: effect.outcome });
+        this.#options.note("the membership of the log", { outcome: effect.outcome });
         this.#onChanged(effect.id, effect.outcome);
         return;
       case "leading":
-        this.#leading = true;
+        this.#epoch = effect.epoch;
+        this.#leader = undefined;
+        this.#standings = 0;
         this.#options.onLeading(registrar, effect);
         this.#resolve();
         return;
       case "confirmed":
         this.#confirmedAt = Math.max(this.#confirmedAt, effect.at);
-        if (this.#leading) this.#resolve();
+        if (this.leading) this.#resolve();
         return;
       case "outcome":
         this.#options.onOutcome(registrar, effect);
         return;
       case "not-leading":
-        this.#leading = false;
+        this.#epoch = undefined;
         this.#reason = effect.reason;
         this.#retryAt = effect.retryAt;
+        if (effect.fenced && this.#options.candidates.length > 1)
+          this.#retryAt = Math.max(this.#retryAt, Date.now() + YIELD_MS);
         for (const id of effect.ids) {
           const reason = `${effect.reason}; whether the change was made, 'mesoflare log status' tells`;
           this.#onChanged(id, { type: "unknown", reason });
@@ -341,7 +516,10 @@ export class Candidate {
   }
 
   /** `onAnswer` is called in the same turn in which the call stops counting as open. */
-  async #ask<T>(call: (log: RegistrarCalls) => Promise<T>, onAnswer: (answer: T | Unavailable) => void): Promise<void> {
+  async #ask<T>(
+    call: (log: RegistrarCalls & RegistryCalls) => Promise<T>,
+    onAnswer: (answer: T | Unavailable) => void,
+  ): Promise<void> {
     this.#asked++;
     const answer = await this.#attempt(call);
     this.#asked--;
@@ -349,7 +527,7 @@ export class Candidate {
     onAnswer(answer);
   }
 
-  async #attempt<T>(call: (log: RegistrarCalls) => Promise<T>): Promise<T | Unavailable> {
+  async #attempt<T>(call: (log: RegistrarCalls & RegistryCalls) => Promise<T>): Promise<T | Unavailable> {
     try {
       return await call(this.#options.log());
     } catch (error) {

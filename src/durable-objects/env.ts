@@ -1,10 +1,9 @@
 // The bindings of the Worker, as wrangler.toml and `mesoflare start` set them.
-import type { MasterSettingsEnv } from "./master-settings.ts";
 import type { GatewayDO } from "./gateway-do.ts";
 import type { MasterDO } from "./master-do.ts";
 import type { ReplicaDO } from "./replica-do.ts";
 
-export interface Env extends MasterSettingsEnv {
+export interface Env {
   readonly REPLICA: DurableObjectNamespace<ReplicaDO>;
   readonly MASTER: DurableObjectNamespace<MasterDO>;
   readonly GATEWAY: DurableObjectNamespace<GatewayDO>;
@@ -12,7 +11,15 @@ export interface Env extends MasterSettingsEnv {
   readonly REPLICAS?: string;
   /** A location hint for each replica, separated by commas, e.g. "wnam,enam,weur". */
   readonly REPLICA_HINTS?: string;
-  readonly MASTER_HINT?: string;
+  /** Number of master candidates, "1" to "5". */
+  readonly MASTERS?: string;
+  /** A location hint for each candidate, separated by commas. */
+  readonly MASTER_HINTS?: string;
+  /** How long a leader must have been silent before another candidate takes its place, e.g. "10secs". */
+  readonly LEADER_SILENCE?: string;
+  /** Time between two pings of an agent, e.g. "15secs", and how many may be missing. */
+  readonly AGENT_PING_TIMEOUT?: string;
+  readonly MAX_AGENT_PING_TIMEOUTS?: string;
   /** Number of gateways; 500 to 1,000 agents each. */
   readonly GATEWAYS?: string;
   /** Where clients reach the plane, `host:port`, as `leader` and MasterInfo show it. */
@@ -21,4 +28,15 @@ export interface Env extends MasterSettingsEnv {
   readonly AUTHENTICATE_HTTP_READONLY?: string;
   /** Secret: verifiers and roles of the principals (protocol/credentials.ts). Without it everybody is refused. */
   readonly CREDENTIALS?: string;
+  /** "strict", the default, or "write-only": whether an agent that the registry does not know is refused. */
+  readonly REGISTRY?: string;
+  readonly AGENT_REREGISTER_TIMEOUT?: string;
+  /** "50%": with more of the registry missing after a failover the master stops. Default 100%: never. */
+  readonly RECOVERY_AGENT_REMOVAL_LIMIT?: string;
+  /** "10/1mins": at most ten in each minute. Default: no limit. */
+  readonly AGENT_REMOVAL_RATE_LIMIT?: string;
+  readonly AGENT_UNREACHABLE_RATE_LIMIT?: string;
+  readonly REGISTRY_GC_INTERVAL?: string;
+  readonly REGISTRY_MAX_AGENT_AGE?: string;
+  readonly REGISTRY_MAX_AGENT_COUNT?: string;
 }

@@ -4,6 +4,7 @@ import { DurableObject } from "cloudflare:workers";
 import { present } from "#base/assert.ts";
 import { fromBase64 } from "#base/base64.ts";
 import { millis, type Millis } from "#base/time.ts";
+import { backoffMs } from "#base/backoff.ts";
 import {
   agentMessageSchema,
   FRAME_BYTES_MAX,
@@ -13,20 +14,32 @@ import {
   type AgentMessage,
   type PlaneMessage,
 } from "#protocol/agent.ts";
-import {
-  GATEWAY_BATCH_MAX,
-  type Announcement,
-  type AnnouncementAnswer,
-  type BatchAnswer,
-  type DeliveryItem,
-  type GatewayBatch,
-  type GatewayItem,
-  type TunnelAnswer,
-  type TunnelRequest,
+import type {
+  Announcement,
+  AnnouncementAnswer,
+  BatchAnswer,
+  DeliveryItem,
+  GatewayBatch,
+  GatewayItem,
+  TunnelAnswer,
+  TunnelRequest,
 } from "#protocol/gateway.ts";
-import { hostKeyText } from "#protocol/ids.ts";
+import { hostKeyText, type Epoch } from "#protocol/ids.ts";
 import { checkProof } from "#protocol/scram.ts";
 import * as v from "valibot";
+import {
+  enqueue,
+  hearOf,
+  isOutdated,
+  newGateway,
+  onNotTaken,
+  onTaken,
+  OVERLOADED,
+  RETRY_LIVE_MS,
+  takeBatch,
+  takeCheckIn,
+  type Gateway,
+} from "../agent/gateway.ts";
 import {
   claimedPrincipal,
   CLOSE_AGAIN,
@@ -41,28 +54,35 @@ import {
   type SocketId,
 } from "../agent/session.ts";
 import { nextSweep } from "../agent/sweep.ts";
+import { ringBy } from "./alarm.ts";
 import type { Env } from "./env.ts";
+import type { KnownLeader } from "#protocol/leadership.ts";
+import { LeaderFinder } from "./leader-finder.ts";
+import { note } from "./note.ts";
+import { type Master, masterStub } from "./peers.ts";
 import { challengeFor, principalsOf, webScram } from "./principals.ts";
-import { masterStub } from "./peers.ts";
+import { settingsOf } from "./settings.ts";
 
 /** How long the plane waits for an agent's answer to a tunnelled request, ms. */
 const TUNNEL_TIMEOUT_MS = 10_000;
-/** Bytes of frames that may wait for the master; beyond that sockets are told to come again, and updates wait on the agents' disks. */
-const QUEUED_BYTES_MAX = 32 * 1024 * 1024;
-/** Bytes of one batch: a call between objects has a bound of 32 MiB. */
-const BATCH_BYTES_MAX = 8 * 1024 * 1024;
 /** Longest reason in a message: the wire's own bound. */
 const REASON_LENGTH_MAX = 1024;
-/** How soon a gateway tells its live set again after the master did not take a batch, ms. */
-const RETRY_LIVE_MS = 5_000;
+/** In the object's storage while the master has heard the live set of this incarnation: a wake from hibernation is no new one. */
+const LIVE_TOLD = "live-told";
+/** And the leader that was known last, so that a wake does not begin with asking the first candidate. */
+const LEADER = "leader";
+
+const RETRY_PAUSE_MS = 1_000;
+
+const random = { next: () => Math.random() };
 
 export class GatewayDO extends DurableObject<Env> {
-  readonly #name: string;
-  readonly #queue: { readonly item: GatewayItem; readonly bytes: number }[] = [];
-  #queuedBytes = 0;
-  #authentications = 0;
+  readonly #gateway: Gateway;
+  readonly #leader: LeaderFinder<Master>;
+  readonly #silenceMs: number;
   #flushing = false;
-  #liveReported = false;
+  /** When what is owed is to be told again, if the master did not take it. */
+  #retryAt: Millis | undefined;
   readonly #tunnels = new Map<
     string,
     { readonly socketId: string; readonly resolve: (answer: TunnelAnswer) => void }
@@ -70,8 +90,26 @@ export class GatewayDO extends DurableObject<Env> {
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
+    const { candidates, socketSilenceMs } = settingsOf(env);
+    this.#silenceMs = socketSilenceMs;
+    const { kv } = ctx.storage;
+    this.#leader = new LeaderFinder({
+      candidates,
+      stub: (name) => masterStub(env, name),
+      remembered: kv.get<KnownLeader>(LEADER),
+      onLearned: (leader) => kv.put(LEADER, leader),
+    });
+    const sessions = ctx.getWebSockets().flatMap((socket) => sessionOf(socket) ?? []);
+    // Sockets survive hibernation and nothing else: without any, whatever an earlier incarnation told is no longer true.
+    const isTold = kv.get(LIVE_TOLD) === true;
+    if (isTold && sessions.length === 0) kv.delete(LIVE_TOLD);
+    const owesLive = !isTold || sessions.length === 0;
     // The master answers to this name: a gateway that does not know it would have its answers sent elsewhere.
-    this.#name = present(ctx.id.name, "the gateway's name");
+    this.#gateway = newGateway(present(ctx.id.name, "the gateway's name"), {
+      owesLive,
+      sessions,
+      epoch: this.#leader.known.epoch,
+    });
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
   }
 
@@ -98,7 +136,7 @@ export class GatewayDO extends DurableObject<Env> {
       this.#apply(socket, session, [{ type: "close", code: CLOSE_POLICY, reason: `bad frame: ${reason}` }]);
       return;
     }
-    if (parsed.value.type === "authenticate") this.#authentications++;
+    if (parsed.value.type === "authenticate") this.#gateway.authentications++;
     const principal = claimedPrincipal(parsed.value);
     const challenge = principal === undefined ? undefined : await challengeFor(this.env, principal);
     // The look-up took a turn: go on from what the session is now.
@@ -127,14 +165,7 @@ export class GatewayDO extends DurableObject<Env> {
     for (const effect of effects) {
       if (effect.type === "send") send(socket, effect.message);
       else if (effect.type === "close") {
-        console.warn(
-          JSON.stringify({
-            message: "agent socket closed",
-            gateway: this.#name,
-            host: session.hostKey,
-            reason: effect.reason,
-          }),
-        );
+        this.#note("agent socket closed", { host: session.hostKey, reason: effect.reason });
         socket.close(effect.code, clip(effect.reason));
         this.#closed(session);
       } else if (effect.type === "forward") this.#forward(socket, session, effect.message, frameBytes);
@@ -144,40 +175,29 @@ export class GatewayDO extends DurableObject<Env> {
 
   #forward(socket: WebSocket, session: Session, message: AgentMessage, bytes: number): void {
     if (session.state !== "authenticated" && session.state !== "registered") return;
-    if (this.#queuedBytes + bytes > QUEUED_BYTES_MAX) {
-      socket.close(CLOSE_AGAIN, "the plane is busy");
-      this.#closed(session);
-      return;
-    }
     const { socketId, hostKey, principal, epochSeen } = session;
-    this.#enqueue({ type: "message", socketId, hostKey, principal, epochSeen, message }, bytes);
+    if (this.#enqueue({ type: "message", socketId, hostKey, principal, epochSeen, message }, bytes)) return;
+    socket.close(CLOSE_AGAIN, "the plane is busy");
+    this.#closed(session);
   }
 
-  #closed(session: Session): void {
+  #closed(session: Session, silentSince?: Millis): void {
     for (const { socketId, resolve } of this.#tunnels.values()) {
       if (socketId === session.socketId) resolve({ type: "gone", reason: "the agent's socket closed" });
     }
     if (session.state !== "authenticated" && session.state !== "registered") return;
-    this.#enqueue({ type: "closed", socketId: session.socketId }, 0);
+    const closing = { type: "closed", socketId: session.socketId } as const;
+    this.#enqueue(silentSince === undefined ? closing : { ...closing, silentSince }, 0);
   }
 
-  #enqueue(item: GatewayItem, bytes: number): void {
-    this.#queue.push({ item, bytes });
-    this.#queuedBytes += bytes;
-    this.ctx.waitUntil(this.#flush());
+  #enqueue(item: GatewayItem, bytes: number): boolean {
+    const isTaken = enqueue(this.#gateway, item, bytes);
+    if (isTaken) this.ctx.waitUntil(this.#flush());
+    return isTaken;
   }
 
-  #takeBatch(): GatewayItem[] {
-    const items: GatewayItem[] = [];
-    let bytes = 0;
-    for (let next = this.#queue[0]; next !== undefined && items.length < GATEWAY_BATCH_MAX; next = this.#queue[0]) {
-      if (items.length > 0 && bytes + next.bytes > BATCH_BYTES_MAX) break;
-      this.#queue.shift();
-      items.push(next.item);
-      bytes += next.bytes;
-    }
-    this.#queuedBytes -= bytes;
-    return items;
+  #note(message: string, details: Readonly<Record<string, unknown>>): void {
+    note(message, { gateway: this.#gateway.name, ...details });
   }
 
   override webSocketClose(socket: WebSocket): void {
@@ -189,51 +209,45 @@ export class GatewayDO extends DurableObject<Env> {
     this.webSocketClose(socket);
   }
 
-  /**
-   * One call to the master at a time; what comes meanwhile makes the next batch. A live set that is owed goes out even with
-   * an empty batch: in a call of its own it could overtake, or be overtaken by, a registration.
-   */
-  async #flush(): Promise<void> {
+  /** One call to the master at a time; what comes meanwhile makes the next batch. */
+  async #flush({ retry = false } = {}): Promise<void> {
     if (this.#flushing) return;
     this.#flushing = true;
     try {
-      if (this.#queue.length === 0 && !this.#liveReported) await this.#deliverBatch([]);
-      while (this.#queue.length > 0) await this.#deliverBatch(this.#takeBatch());
+      const take = (again: boolean) => takeBatch(this.#gateway, () => this.#liveSockets(), { retry: again });
+      for (let batch = take(retry); batch !== undefined; batch = take(false)) await this.#deliverBatch(batch);
     } finally {
       this.#flushing = false;
     }
+    if (this.#retryAt !== undefined) await this.#setSweep(this.#retryAt);
   }
 
-  async #deliverBatch(items: readonly GatewayItem[]): Promise<void> {
-    const live = this.#liveReported ? undefined : this.#liveSockets();
-    const batch: GatewayBatch = { gateway: this.#name, items, authentications: this.#authentications, live };
-    this.#authentications = 0;
-    let answer: BatchAnswer;
-    try {
-      answer = await masterStub(this.env).fromGateway(batch);
-    } catch (error) {
-      answer = { type: "not-leading", reason: `the master did not answer: ${String(error)}` };
-    }
+  async #deliverBatch(batch: GatewayBatch): Promise<void> {
+    const answer = await this.#give(batch);
     if (answer.type === "taken") {
-      this.#liveReported = true;
+      onTaken(this.#gateway, batch, answer.epoch);
+      this.#retryAt = undefined;
+      if (batch.live !== undefined) this.ctx.storage.kv.put(LIVE_TOLD, true);
       return;
     }
-    for (const item of items) {
-      if (item.type === "closed") {
-        // The next batch that is taken carries the live set, which says the same.
-        this.#liveReported = false;
-        continue;
-      }
-      const socket = this.#socket(item.socketId);
+    if (!this.#gateway.owesLive) this.ctx.storage.kv.delete(LIVE_TOLD);
+    for (const { socketId, what } of onNotTaken(this.#gateway, batch)) {
+      const socket = this.#socket(socketId);
       if (socket === undefined) continue;
-      if (item.message.type === "register")
-        send(socket, { type: "unavailable", reason: answer.reason.slice(0, REASON_LENGTH_MAX) });
-      else if (item.message.type !== "statistics") {
-        socket.close(CLOSE_AGAIN, clip(answer.reason));
-        this.#liveReported = false;
-      }
+      if (what === "close") socket.close(CLOSE_AGAIN, clip(answer.reason));
+      else send(socket, { type: "unavailable", reason: answer.reason.slice(0, REASON_LENGTH_MAX) });
     }
-    if (!this.#liveReported) await this.#setSweep(millis(now() + RETRY_LIVE_MS));
+    this.#retryAt = millis(now() + RETRY_LIVE_MS);
+  }
+
+  /** An overloaded master gets the batch again after a pause: closing a thousand sockets would only make it busier [G11]. */
+  async #give(batch: GatewayBatch): Promise<BatchAnswer> {
+    for (let attempt = 0; ; attempt++) {
+      const answer = await this.#leader.write((master) => master.fromGateway(batch));
+      const isBusy = answer.type === "not-leading" && "overloaded" in answer && answer.overloaded === true;
+      if (!isBusy || attempt === OVERLOADED.attemptsMax) return answer;
+      await scheduler.wait(backoffMs(random, attempt, OVERLOADED));
+    }
   }
 
   /** A batch from the master. A socket that is gone is skipped: its closing is reported anyway. */
@@ -246,21 +260,24 @@ export class GatewayDO extends DurableObject<Env> {
         socket.close(CLOSE_AGAIN, clip(item.reason));
         continue;
       }
-      const next = onPlaneMessage(session, item.message);
-      if (next !== session) this.#keep(socket, next);
-      if (!send(socket, item.message)) {
-        socket.close(CLOSE_AGAIN, "a message for this agent is too long");
-        continue;
-      }
-      if (item.message.type === "refused") socket.close(CLOSE_POLICY, clip(item.message.reason));
+      const passed = onPlaneMessage(session, item.message);
+      if (passed.session !== session) this.#keep(socket, passed.session);
+      if (!send(socket, passed.message)) socket.close(CLOSE_AGAIN, "a message for this agent is too long");
+      else if (passed.closing !== undefined) socket.close(CLOSE_POLICY, clip(passed.closing));
     }
   }
 
-  announce({ epoch, known }: Announcement): AnnouncementAnswer {
+  announce({ epoch, candidate, known }: Announcement): AnnouncementAnswer {
+    hearOf(this.#gateway, this.#leader.known.epoch);
+    // [G15] Who announces this was deposed, and does not know it yet.
+    if (epoch < this.#gateway.epoch) {
+      return { live: this.#liveSockets(), newer: { ...this.#leader.known, epoch: this.#gateway.epoch } };
+    }
+    hearOf(this.#gateway, epoch);
+    if (candidate !== undefined) this.#leader.learn({ candidate, epoch });
     const inBooks = new Set(known);
-    for (const socket of this.ctx.getWebSockets()) {
-      const session = sessionOf(socket);
-      if (session?.state !== "registered" || (session.epoch === epoch && inBooks.has(session.socketId))) continue;
+    for (const [socket, session] of this.#sockets()) {
+      if (session.state !== "registered" || (session.epoch === epoch && inBooks.has(session.socketId))) continue;
       socket.close(CLOSE_AGAIN, "the leader does not have this socket in its books: register again");
     }
     return { live: this.#liveSockets() };
@@ -297,38 +314,70 @@ export class GatewayDO extends DurableObject<Env> {
       );
   }
 
-  /** Closes sockets that took too long to authenticate or fell silent. Pings are answered by the runtime and wake nobody. */
+  /**
+   * The sweep: closes sockets that took too long to authenticate or fell silent, tells what is owed, and once a minute asks who
+   * leads. Pings are answered by the runtime and wake nobody.
+   */
   override async alarm(): Promise<void> {
-    for (const socket of this.ctx.getWebSockets()) {
-      const session = sessionOf(socket);
-      if (session === undefined) continue;
+    for (const [socket, session] of this.#sockets()) {
       const ponged = this.ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0;
-      const reason = overdue(session, millis(Math.max(ponged, session.openedAt)), now());
-      if (reason === undefined) continue;
-      send(socket, { type: "authentication-error", reason });
-      socket.close(CLOSE_AGAIN, reason);
-      this.#closed(session);
+      const lastHeard = millis(Math.max(ponged, session.openedAt));
+      const late = overdue(session, { lastHeard, silenceMs: this.#silenceMs, now: now() });
+      if (late === undefined) continue;
+      send(socket, { type: "authentication-error", reason: late.reason });
+      socket.close(CLOSE_AGAIN, late.reason);
+      this.#closed(session, late.silentSince);
     }
-    if (!this.#liveReported) await this.#flush();
-    const sessions = this.ctx.getWebSockets().flatMap((socket) => sessionOf(socket) ?? []);
-    await this.#setSweep(nextSweep(sessions, now()));
+    await this.#flush({ retry: true });
+    const sessions = this.#sockets().map(([, session]) => session);
+    if (sessions.length > 0 && takeCheckIn(this.#gateway, now())) await this.#checkIn();
+    const next = nextSweep(
+      this.#sockets().map(([, session]) => session),
+      now(),
+    );
+    // A retry that is due now waits for a call that is under way.
+    const retryAt = this.#retryAt === undefined ? undefined : Math.max(this.#retryAt, now() + RETRY_PAUSE_MS);
+    const due = [next, retryAt].filter((at) => at !== undefined);
+    if (due.length > 0) await this.#setSweep(millis(Math.min(...due)));
+  }
+
+  /** [G16] A new leader may not have reached us, and its predecessor's agents would stay silent for ever. */
+  async #checkIn(): Promise<void> {
+    const { name: gateway, epoch: epochKnown } = this.#gateway;
+    const sockets = this.#sockets().filter(([, session]) => session.state === "registered").length;
+    const answer = await this.#leader.read((master) => master.checkIn({ gateway, epochKnown, sockets }));
+    if (answer.type === "not-leading") return;
+    this.#closeOutdated(answer.epoch);
+    if (!answer.tellLive) return;
+    this.#gateway.owesLive = true;
+    await this.#flush({ retry: true });
+  }
+
+  #closeOutdated(epoch: Epoch): void {
+    hearOf(this.#gateway, epoch);
+    for (const [socket, session] of this.#sockets()) {
+      if (isOutdated(this.#gateway, session)) socket.close(CLOSE_AGAIN, "another master leads: register again");
+    }
   }
 
   async #setSweep(next: Millis | undefined): Promise<void> {
-    if (next === undefined) return;
-    const set = await this.ctx.storage.getAlarm();
-    if (set === null || set > next) await this.ctx.storage.setAlarm(next);
+    if (next !== undefined) await ringBy(this.ctx.storage, next);
   }
 
   #socket(socketId: string): WebSocket | undefined {
     return this.ctx.getWebSockets(socketId).find((socket) => socket.readyState === WebSocket.OPEN);
   }
 
+  /** Those that are open, each with its session. */
+  #sockets(): (readonly [WebSocket, Session])[] {
+    return this.ctx.getWebSockets().flatMap((socket) => {
+      const session = socket.readyState === WebSocket.OPEN ? sessionOf(socket) : undefined;
+      return session === undefined ? [] : [[socket, session] as const];
+    });
+  }
+
   #liveSockets(): string[] {
-    return this.ctx
-      .getWebSockets()
-      .filter((socket) => socket.readyState === WebSocket.OPEN)
-      .flatMap((socket) => sessionOf(socket)?.socketId ?? []);
+    return this.#sockets().map(([, { socketId }]) => socketId);
   }
 
   #keep(socket: WebSocket, session: Session): void {

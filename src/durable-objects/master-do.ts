@@ -3,10 +3,27 @@
 import { DurableObject } from "cloudflare:workers";
 import { backoffMs } from "#base/backoff.ts";
 import { millis, type Millis } from "#base/time.ts";
-import type { AgentId, MasterId, Principal, StreamId } from "#protocol/ids.ts";
-import type { BatchAnswer, DeliveryItem, GatewayBatch, GatewayItem, Located } from "#protocol/gateway.ts";
+import { present } from "#base/assert.ts";
+import type { AgentId, Epoch, MasterId, Principal, StreamId } from "#protocol/ids.ts";
+import type {
+  BatchAnswer,
+  CheckIn,
+  CheckInAnswer,
+  DeliveryItem,
+  GatewayBatch,
+  GatewayItem,
+  Located,
+} from "#protocol/gateway.ts";
+import {
+  EPOCH_HEADER,
+  LEADER_HEADER,
+  type KnownLeader,
+  type Leadership,
+  type NotLeading,
+} from "#protocol/leadership.ts";
 import type { FrameworkInfo, MasterInfo } from "#protocol/scheduler.ts";
 import { MESOFLARE_VERSION } from "#protocol/version.ts";
+import type { Ballot } from "../log/ballot.ts";
 import type { BootstrapAnswer, MembershipChange, RegistrarCalls, StatusCall } from "../log/calls.ts";
 import type { ChangeOutcome } from "../log/coordinator.ts";
 import type { ClusterId } from "../log/entry.ts";
@@ -31,15 +48,18 @@ import {
   tasksView,
   type TasksQuery,
 } from "../master/views.ts";
+import type { SignOfLife } from "../master/standing.ts";
+import type { RegistryCalls } from "../registrar/calls.ts";
 import type { Registrar, RegistrarEffect } from "../registrar/registrar.ts";
 import { ringBy } from "./alarm.ts";
-import { Candidate, type Leadership } from "./candidate.ts";
+import { Candidate } from "./candidate.ts";
+import { ownColo } from "./colo.ts";
 import type { Env } from "./env.ts";
 import { GatewayOutbox } from "./gateway-outbox.ts";
 import { MasterTables } from "./master-tables.ts";
-import { masterSettings } from "./master-settings.ts";
 import { note } from "./note.ts";
-import { gatewayStub, MASTER_NAME } from "./peers.ts";
+import { gatewayStub, isOverloaded, masterHint, masterStub } from "./peers.ts";
+import { settingsOf, type Settings } from "./settings.ts";
 import { Streams } from "./streams.ts";
 import { HEARTBEAT_INTERVAL_SECONDS } from "#protocol/scheduler.ts";
 
@@ -49,6 +69,8 @@ const NO_QUORUM_ALARM_MS = 5_000;
 const ANNOUNCE_BACKOFF = { firstMs: 500, maxMs: 15_000 };
 /** The longest that a timer takes. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
+/** Time that another candidate, which is believed to lead, has to answer, ms. */
+const LEADER_ANSWER_MS = 3_000;
 /** An alarm is moved only when a deadline is sooner by more than this, ms: no row for each launch. */
 const ALARM_SLACK_MS = 1_000;
 
@@ -60,9 +82,20 @@ export type View =
   | { readonly type: "registry" }
   | { readonly type: "agents" }
   | { readonly type: "leader" };
-export type ViewAnswer =
-  | { readonly status: 200; readonly json: string }
-  | { readonly status: 503; readonly reason: string };
+export type ViewAnswer = { readonly type: "view"; readonly json: string } | NotLeading;
+
+/** How a candidate stands, for operators. */
+export interface CandidateStatus {
+  readonly leadership: Leadership;
+  /** Since when it leads. */
+  readonly electedAt?: Millis;
+  readonly ballot?: Ballot;
+  /** When a quorum last confirmed that ballot. */
+  readonly confirmedAt?: Millis;
+  /** Where it was wished to be, and the data centre that it runs in, if that could be found out. */
+  readonly hint?: string;
+  readonly colo?: string;
+}
 
 export interface SubscribeRequest {
   readonly info: FrameworkInfo;
@@ -77,6 +110,8 @@ const random = { next: () => Math.random() };
 const now = (): Millis => millis(Date.now());
 
 export class MasterDO extends DurableObject<Env> {
+  readonly #name: string;
+  readonly #settings: Settings;
   readonly #tables: MasterTables;
   readonly #startedAt = now();
   readonly #streams = new Streams((streamId, reason) => this.#onStreamGone(streamId, reason));
@@ -98,11 +133,18 @@ export class MasterDO extends DurableObject<Env> {
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
+    this.#name = present(ctx.id.name, "the candidate's name");
+    this.#settings = settingsOf(env);
     this.#tables = new MasterTables(ctx.storage);
     this.#candidate = new Candidate({
-      name: MASTER_NAME,
+      name: this.#name,
+      candidates: this.#settings.candidates,
+      leaderSilenceMs: this.#settings.leaderSilenceMs,
       tables: this.#tables,
       log: () => this.#log(),
+      note: (message, details) => this.#note(message, details),
+      callLeader: (candidate) => this.#callLeader(candidate),
+      onFollowing: () => this.#forget(),
       onLeading: (registrar, effect) => this.#onLeading(registrar, effect),
       onNotLeading: (effect) => this.#onNotLeading(effect),
       onOutcome: (_registrar, { id, outcome }) => {
@@ -115,8 +157,12 @@ export class MasterDO extends DurableObject<Env> {
     });
   }
 
-  #log(): RegistrarCalls {
-    return (this.ctx.exports as unknown as { RegistrarWorker: RegistrarCalls }).RegistrarWorker;
+  #log(): RegistrarCalls & RegistryCalls {
+    return (this.ctx.exports as unknown as { RegistrarWorker: RegistrarCalls & RegistryCalls }).RegistrarWorker;
+  }
+
+  #note(message: string, details: Readonly<Record<string, unknown>>): void {
+    note(message, { master: this.#name, ...details });
   }
 
   // --- leading ---------------------------------------------------------------------------------------------------------
@@ -134,7 +180,7 @@ export class MasterDO extends DurableObject<Env> {
       const info = masterInfo(this.env.ADVERTISE, masterId);
       const { registry, options } = registrar;
       const { clusterId } = options;
-      const settings = masterSettings(this.env);
+      const settings = this.#settings.master;
       const startedAt = this.#startedAt;
       this.#master = newMaster({ masterId, epoch, clusterId, settings, registry, info, startedAt, electedAt });
       if (fresh) {
@@ -147,12 +193,46 @@ export class MasterDO extends DurableObject<Env> {
     excuseAgents(this.#master, now(), { wasAway });
     adoptRegistry(this.#master, now());
     noteDeadlines(this.#master);
-    note("leading", { epoch, fresh, agents: this.#master.agents.size });
-    for (let i = 1; i <= Number(this.env.GATEWAYS ?? "1"); i++) this.ctx.waitUntil(this.#announce(`gateway-${i}`));
+    this.#note("leading", { epoch, fresh, agents: this.#master.agents.size });
+    for (let i = 1; i <= this.#settings.gateways; i++) this.ctx.waitUntil(this.#announce(`gateway-${i}`));
+    if (fresh) this.ctx.waitUntil(this.#tellCandidates({ candidate: this.#name, epoch }));
+  }
+
+  /** The one that led until now closes its streams at once; without this word it would find out at its next call. */
+  async #tellCandidates(leader: KnownLeader): Promise<void> {
+    const others = this.#settings.candidates.filter((name) => name !== this.#name);
+    await Promise.allSettled(others.map((name) => masterStub(this.env, name).hearOf(leader)));
+  }
+
+  /** Another leads under a newer epoch: the books here are of the past, and nothing is shown or done from them again. */
+  #forget(): void {
+    this.#streams.closeAll();
+    this.#master = undefined;
+    for (const resolve of this.#asked.values()) {
+      resolve({ status: 503, text: "another candidate leads now; whether it was done, its registry tells" });
+    }
+    this.#asked.clear();
+  }
+
+  async #callLeader(candidate: string): Promise<SignOfLife> {
+    const silent = scheduler
+      .wait(LEADER_ANSWER_MS)
+      .then((): SignOfLife => ({ type: "silent", reason: `no answer within ${LEADER_ANSWER_MS / 1000} s` }));
+    const answered = masterStub(this.env, candidate)
+      .leadership()
+      .then(
+        (leadership): SignOfLife =>
+          leadership.type === "leading"
+            ? { type: "leads" }
+            : { type: "does-not-lead", leader: structuredClone(leadership.leader) },
+        (error: unknown): SignOfLife =>
+          isOverloaded(error) ? { type: "overloaded" } : { type: "silent", reason: String(error) },
+      );
+    return Promise.race([answered, silent]);
   }
 
   #onNotLeading({ reason, fenced, ids: operations, retryAt }: Extract<RegistrarEffect, { type: "not-leading" }>): void {
-    note("not leading", { reason, fenced, retryInMs: retryAt - Date.now() });
+    this.#note("not leading", { reason, fenced, retryInMs: retryAt - Date.now() });
     this.#streams.closeAll();
     if (this.#master === undefined) return;
     this.#wasAway = true;
@@ -162,14 +242,14 @@ export class MasterDO extends DurableObject<Env> {
 
   /** The registry stays as it is. Whoever leads next, also this candidate, begins a new epoch and waits for the agents again. */
   #stopLeading(reason: string): void {
-    note("stopped leading", { reason });
+    this.#note("stopped leading", { reason });
     this.#tables.endEpoch();
     void this.ctx.storage.sync().then(() => this.ctx.abort(reason));
   }
 
   /** A half-done turn must not be built upon: the next instance begins with what is stored. */
   #restart(what: string, error: unknown): void {
-    note(what, { error: String(error) });
+    this.#note(what, { error: String(error) });
     this.ctx.abort(`${what}: ${String(error)}`);
   }
 
@@ -184,8 +264,14 @@ export class MasterDO extends DurableObject<Env> {
           connection?.gateway === gateway ? [connection.socketId] : [],
         );
         try {
-          const { live } = await gatewayStub(this.env, gateway).announce({ epoch: master.epoch, known });
+          const announcement = { epoch: master.epoch, candidate: this.#name, known };
+          const { live, newer } = await gatewayStub(this.env, gateway).announce(announcement);
           if (master !== this.#master) continue;
+          if (newer !== undefined) {
+            // Whoever told the gateway is right, or we are: a quorum knows. If it is us, the gateway is told again.
+            if ((await this.#candidate.hear(newer.epoch)).type === "not-leading") return;
+            throw new Error(`it has heard of epoch ${newer.epoch}`);
+          }
           onGatewayHeard(master, gateway, now());
           const alive = new Set(live);
           const gone = known.filter((socketId) => !alive.has(socketId));
@@ -193,8 +279,10 @@ export class MasterDO extends DurableObject<Env> {
           this.#settle(master);
           return;
         } catch (error) {
-          note("a gateway did not hear the leader", { gateway, attempt, error: String(error) });
+          this.#note("a gateway did not hear the leader", { gateway, attempt, error: String(error) });
           await scheduler.wait(backoffMs(random, attempt, ANNOUNCE_BACKOFF));
+          // Between attempts somebody else may have begun to lead.
+          await this.#candidate.lead();
         }
       }
     } finally {
@@ -262,7 +350,7 @@ export class MasterDO extends DurableObject<Env> {
 
   /** What a gateway did not take: its agents register again, and their reports tell what is missing. */
   #onUndelivered(gateway: string, items: readonly DeliveryItem[], error: unknown): void {
-    note("a gateway did not take a batch", { gateway, items: items.length, error: String(error) });
+    this.#note("a gateway did not take a batch", { gateway, items: items.length, error: String(error) });
     const master = this.#master;
     if (master === undefined) return;
     for (const { socketId } of items) onSocketClosed(master, { gateway, socketId }, now(), { type: "gateway" });
@@ -295,17 +383,21 @@ export class MasterDO extends DurableObject<Env> {
     }
   }
 
-  async #tick(): Promise<void> {
-    const { type } = await this.#candidate.lead(Date.now() - 1);
-    if (type !== "leading" || this.#master === undefined) return;
+  async #tick(): Promise<Leadership> {
+    const leadership = await this.#candidate.lead(Date.now() - 1);
+    if (leadership.type !== "leading" || this.#master === undefined) return leadership;
     tick(this.#master, now());
     this.#settle(this.#master);
+    return leadership;
   }
 
   override async alarm(): Promise<void> {
-    await this.#tick();
-    // Without a quorum nothing was done: look again, or the deadlines would be forgotten.
-    if (!this.#candidate.leading)
+    const deadline = this.#master === undefined ? undefined : nextDeadline(this.#master);
+    // Set for what has been put off since: no quorum needs to be asked for that.
+    if (deadline !== undefined && deadline > Date.now()) return ringBy(this.ctx.storage, deadline);
+    const leadership = await this.#tick();
+    // Without a quorum nothing was done: look again, or the deadlines would be forgotten. Another leader has its own.
+    if (leadership.type === "not-leading" && leadership.leader === undefined)
       await ringBy(this.ctx.storage, Math.max(this.#candidate.retryAt, Date.now() + NO_QUORUM_ALARM_MS));
   }
 
@@ -318,7 +410,7 @@ export class MasterDO extends DurableObject<Env> {
   }
 
   #onStreamGone(streamId: StreamId, reason: string): void {
-    note("a scheduler's stream ended", { streamId, reason });
+    this.#note("a scheduler's stream ended", { streamId, reason });
     this.ctx.waitUntil(this.#disconnect(streamId));
   }
 
@@ -334,6 +426,48 @@ export class MasterDO extends DurableObject<Env> {
 
   async leadership(): Promise<Leadership> {
     return this.#candidate.lead();
+  }
+
+  /** A Worker or gateway cannot reach the leader of this epoch: may this candidate take its place? Idempotent. */
+  async stand(insteadOf: Epoch): Promise<Leadership> {
+    return this.#candidate.stand(insteadOf);
+  }
+
+  /** An operator's word: this candidate elects even though another one leads. Answers when it leads, or cannot. */
+  async failover(): Promise<Leadership> {
+    return this.#candidate.elect();
+  }
+
+  /** Another candidate says that it leads. It is not believed but a reason to ask the quorum at once. */
+  async hearOf({ epoch }: KnownLeader): Promise<void> {
+    await this.#candidate.hear(epoch);
+  }
+
+  async status(): Promise<CandidateStatus> {
+    const leadership = await this.#candidate.lead();
+    const { ballot, confirmedAt } = this.#candidate;
+    const hint = masterHint(this.env, this.#name);
+    return {
+      leadership,
+      ...(leadership.type === "leading" ? { electedAt: this.#tables.meta("epoch")?.electedAt } : {}),
+      ballot,
+      confirmedAt: confirmedAt === 0 ? undefined : millis(confirmedAt),
+      hint,
+      colo: hint === undefined ? undefined : await ownColo().catch(() => undefined),
+    };
+  }
+
+  /** A gateway's word once a minute: it learns the epoch, and whether the books have sockets that it no longer has. */
+  async checkIn({ gateway, epochKnown, sockets }: CheckIn): Promise<CheckInAnswer> {
+    const leadership = await this.#candidate.hear(epochKnown);
+    const master = this.#master;
+    if (leadership.type === "not-leading" || master === undefined) return this.#notLeading(leadership);
+    onGatewayHeard(master, gateway, now());
+    return { ...leadership, tellLive: (master.gateways.get(gateway)?.sockets ?? 0) > sockets };
+  }
+
+  #notLeading(leadership: Leadership): NotLeading {
+    return leadership.type === "not-leading" ? leadership : { type: "not-leading", reason: this.#candidate.reason };
   }
 
   async initialize(clusterId: ClusterId): Promise<BootstrapAnswer> {
@@ -365,30 +499,29 @@ export class MasterDO extends DurableObject<Env> {
   }
 
   /** For whoever asks the replicas past the master: names that only the leader knows. */
-  logKnowledge(): StatusCall {
+  async logKnowledge(): Promise<StatusCall> {
     return this.#candidate.logKnowledge();
   }
 
-  async changeMembership(change: MembershipChange): Promise<ChangeOutcome> {
+  async changeMembership(change: MembershipChange): Promise<ChangeOutcome | NotLeading> {
+    const leadership = await this.#candidate.lead();
+    if (leadership.type === "not-leading") return leadership;
     return structuredClone(await this.#candidate.changeMembership(change));
   }
 
   async fromGateway(batch: GatewayBatch): Promise<BatchAnswer> {
-    const leadership = await this.#candidate.lead();
+    const leadership = await this.#candidate.hear(highestEpoch(batch));
     const master = this.#master;
     if (master !== undefined) master.counters["master/messages_authenticate"] += batch.authentications;
     if (leadership.type === "not-leading" || master === undefined) {
       if (master !== undefined) master.counters["master/dropped_messages"] += batch.items.length;
-      return {
-        type: "not-leading",
-        reason: leadership.type === "not-leading" ? leadership.reason : this.#candidate.reason,
-      };
+      return this.#notLeading(leadership);
     }
     onGatewayHeard(master, batch.gateway, now());
     if (batch.live !== undefined) onGatewayLive(master, batch.gateway, batch.live, now());
     for (const item of batch.items) this.#onItem(master, batch.gateway, item);
     this.#settle(master);
-    return { type: "taken" };
+    return { type: "taken", epoch: master.epoch };
   }
 
   #onItem(master: Master, gateway: string, item: GatewayItem): void {
@@ -399,7 +532,7 @@ export class MasterDO extends DurableObject<Env> {
     }
     if (item.epochSeen > master.epoch) {
       const reason = `the agent has obeyed epoch ${item.epochSeen}, this plane is at ${master.epoch}: its state is older than the agent's`;
-      note("an agent from a later epoch", { hostKey: item.hostKey, reason });
+      this.#note("an agent from a later epoch", { hostKey: item.hostKey, reason });
       master.effects.push({ type: "send", to: from, message: { type: "unavailable", reason } });
       return;
     }
@@ -407,19 +540,19 @@ export class MasterDO extends DurableObject<Env> {
     onAgentMessage(master, { from, hostKey, principal }, message, ids, now());
   }
 
-  call(request: CallRequest): Promise<CallAnswer> {
+  call(request: CallRequest): Promise<CallAnswer | NotLeading> {
     return this.#answer((master, requestId) => onCall(master, request, requestId, now()));
   }
 
-  markAgentGone(agentId: AgentId, by: Principal | "operator"): Promise<CallAnswer> {
+  markAgentGone(agentId: AgentId, by: Principal | "operator"): Promise<CallAnswer | NotLeading> {
     return this.#answer((master, requestId) => markAgentGone(master, agentId, { by, requestId }));
   }
 
   /** Does what was asked, and answers at once or when the registry has decided. */
-  async #answer(ask: (master: Master, requestId: number) => CallAnswer | undefined): Promise<CallAnswer> {
+  async #answer(ask: (master: Master, requestId: number) => CallAnswer | undefined): Promise<CallAnswer | NotLeading> {
     const leadership = await this.#candidate.lead();
     const master = this.#master;
-    if (leadership.type === "not-leading" || master === undefined) return { status: 503, text: this.#candidate.reason };
+    if (leadership.type === "not-leading" || master === undefined) return this.#notLeading(leadership);
     const requestId = this.#nextRequest++;
     const { promise, resolve } = Promise.withResolvers<CallAnswer>();
     this.#asked.set(requestId, resolve);
@@ -437,8 +570,12 @@ export class MasterDO extends DurableObject<Env> {
     const subscription = await request.json<SubscribeRequest>();
     const leadership = await this.#candidate.lead();
     const master = this.#master;
-    if (leadership.type === "not-leading" || master === undefined)
-      return new Response(this.#candidate.reason, { status: 503 });
+    if (leadership.type === "not-leading" || master === undefined) {
+      const { reason, leader } = this.#notLeading(leadership);
+      const headers: Record<string, string> =
+        leader === undefined ? {} : { [LEADER_HEADER]: leader.candidate, [EPOCH_HEADER]: String(leader.epoch) };
+      return new Response(reason, { status: 503, headers });
+    }
     this.#showAddress(master, subscription.reachedAt);
     const readable = this.#streams.open(subscription.streamId);
     const result = subscribe(master, subscription, now());
@@ -465,10 +602,9 @@ export class MasterDO extends DurableObject<Env> {
   async view(view: View, reachedAt: string): Promise<ViewAnswer> {
     const leadership = await this.#candidate.lead();
     const master = this.#master;
-    if (leadership.type === "not-leading" || master === undefined)
-      return { status: 503, reason: this.#candidate.reason };
+    if (leadership.type === "not-leading" || master === undefined) return this.#notLeading(leadership);
     this.#showAddress(master, reachedAt);
-    return { status: 200, json: JSON.stringify(this.#viewOf(master, view)) };
+    return { type: "view", json: JSON.stringify(this.#viewOf(master, view)) };
   }
 
   #viewOf(master: Master, view: View): unknown {
@@ -501,15 +637,22 @@ export class MasterDO extends DurableObject<Env> {
     return JSON.stringify(Object.fromEntries(Object.entries(metrics).toSorted(([a], [b]) => (a < b ? -1 : 1))));
   }
 
-  async locate(agentId: AgentId): Promise<Located> {
+  async locate(agentId: AgentId): Promise<Located | NotLeading> {
     const leadership = await this.#candidate.lead();
-    if (leadership.type === "not-leading") return { type: "absent", status: 503, reason: leadership.reason };
+    if (leadership.type === "not-leading") return leadership;
     const agent = this.#master?.agents.get(agentId);
     if (agent === undefined) return { type: "absent", status: 404, reason: `no agent ${agentId}` };
     if (agent.connection === undefined)
       return { type: "absent", status: 503, reason: `agent ${agentId} is not connected` };
     return { type: "located", ...agent.connection, agentId };
   }
+}
+
+/** The highest epoch that a gateway, or an agent behind it, has heard of. */
+function highestEpoch({ epochKnown, items }: GatewayBatch): Epoch {
+  let highest = epochKnown ?? (0 as Epoch);
+  for (const item of items) if (item.type === "message" && item.epochSeen > highest) highest = item.epochSeen;
+  return highest;
 }
 
 /** Mesos' own port, which a plane on loopback listens on. */

@@ -1,14 +1,12 @@
 // The shell of one log replica: takes a message, steps the core, stores what it asks, answers. It decides nothing.
 import { DurableObject } from "cloudflare:workers";
+import { compareBallots } from "#log/ballot.ts";
 import type { Incarnation } from "#log/entry.ts";
 import type { ReplicaMessage } from "#log/messages.ts";
 import { parseEnvelopeText } from "#log/parse-message.ts";
 import { invalid, openReplica, type ReplicaState, step } from "#log/replica.ts";
+import { ownColo } from "./colo.ts";
 import { SqlLogStorage } from "./sql-log-storage.ts";
-
-/** Answers, to whoever asks, from which data centre the question came. */
-const TRACE_URL = "https://www.cloudflare.com/cdn-cgi/trace";
-const TRACE_TIMEOUT_MS = 2_000;
 
 /** How long a message that nobody waits for may wait for others to be stored with, ms. A network may take as long. */
 const PATIENCE_MS = 5;
@@ -28,6 +26,8 @@ export class ReplicaDO<Env = unknown> extends DurableObject<Env> {
   #state: ReplicaState;
   readonly #waiting: Waiting[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** When the ballot that is promised was last heard; an instance that has just begun knows nothing of before. */
+  #heardAt = Date.now();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -48,6 +48,8 @@ export class ReplicaDO<Env = unknown> extends DurableObject<Env> {
     const { state, effects, answer } = step(this.#state, message, { reader: this.#storage, newIncarnation });
     this.#storage.persist(effects);
     this.#state = state; // after the write, so that memory never runs ahead of disk
+    if ("ballot" in message && compareBallots(message.ballot, state.promised) === 0) this.#heardAt = Date.now();
+    if (answer.type === "status") return JSON.stringify({ ...answer, silentMs: Date.now() - this.#heardAt });
     return JSON.stringify(answer); // the output gate holds it until the write is durable
   }
 
@@ -72,9 +74,7 @@ export class ReplicaDO<Env = unknown> extends DurableObject<Env> {
     }
   }
 
-  /** The data centre that this object runs in, e.g. "AMS"; undefined when it cannot be found out. */
-  async colo(): Promise<string | undefined> {
-    const response = await fetch(TRACE_URL, { signal: AbortSignal.timeout(TRACE_TIMEOUT_MS) });
-    return /^colo=([A-Z]{3})$/m.exec(await response.text())?.[1];
+  colo(): Promise<string | undefined> {
+    return ownColo();
   }
 }

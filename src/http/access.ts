@@ -3,6 +3,7 @@ import type { Context, MiddlewareHandler } from "hono";
 import type { CredentialRole } from "#protocol/credentials.ts";
 import type { Principal } from "#protocol/ids.ts";
 import type { HttpEnv } from "./http-env.ts";
+import { answerElsewhere } from "./masters.ts";
 
 /** Mesos' realms: what a request needs. */
 export type Realm = "mesos-master-readonly" | "mesos-master-readwrite" | "mesos-master-scheduler";
@@ -16,17 +17,24 @@ const ALLOWED: Readonly<Record<Realm, ReadonlySet<CredentialRole>>> = {
 /** Longest Authorization header that is looked at. */
 const HEADER_LENGTH_MAX = 8192;
 
-export function needs(realm: Realm): MiddlewareHandler<HttpEnv> {
+/** `ofAnyCandidate`: one that does not lead answers as well. Otherwise, where a path names a candidate, that is looked at first. */
+export function needs(realm: Realm, { ofAnyCandidate = false } = {}): MiddlewareHandler<HttpEnv> {
   return async (context, next) => {
-    if (realm === "mesos-master-readonly" && context.env.AUTHENTICATE_HTTP_READONLY === "false") return next();
-    const asked = await principalOf(context);
-    if (asked === undefined) return unauthorized(context, realm);
-    if (!ALLOWED[realm].has(asked.role)) {
-      return context.text(`'${asked.principal}' has the role '${asked.role}', which may not do this\n`, 403);
-    }
-    context.set("principal", asked.principal);
-    return next();
+    const refused = await refusal(context, realm);
+    if (refused !== undefined) return refused;
+    return (ofAnyCandidate ? undefined : await answerElsewhere(context)) ?? next();
   };
+}
+
+async function refusal(context: Context<HttpEnv>, realm: Realm): Promise<Response | undefined> {
+  if (realm === "mesos-master-readonly" && context.env.AUTHENTICATE_HTTP_READONLY === "false") return undefined;
+  const asked = await principalOf(context);
+  if (asked === undefined) return unauthorized(context, realm);
+  if (!ALLOWED[realm].has(asked.role)) {
+    return context.text(`'${asked.principal}' has the role '${asked.role}', which may not do this\n`, 403);
+  }
+  context.set("principal", asked.principal);
+  return undefined;
 }
 
 function unauthorized(context: Context<HttpEnv>, realm: Realm): Response {

@@ -5,6 +5,7 @@ import { AGENT_SOCKET_PATH } from "#protocol/agent.ts";
 import { hostKeyText, type AgentId } from "#protocol/ids.ts";
 import { needs } from "./access.ts";
 import type { HttpEnv } from "./http-env.ts";
+import { refuseNotLeading } from "./masters.ts";
 
 /** Headers of an agent's answer that pass through; the rest is the plane's own business. */
 const PASSED_HEADERS = ["content-type", "content-range", "content-disposition", "accept-ranges"] as const;
@@ -39,7 +40,9 @@ export function agentRoutes(): Hono<HttpEnv> {
     const path = url.pathname.slice(url.pathname.indexOf("/", "/agents/".length));
     if (!TUNNELLED.test(path)) return context.text("no such endpoint on an agent\n", 404);
     const plane = context.get("plane");
-    const located = await plane.master().locate(context.req.param("agentId") as AgentId);
+    const agentId = context.req.param("agentId") as AgentId;
+    const located = await plane.leader.read((master) => master.locate(agentId));
+    if (located.type === "not-leading") return refuseNotLeading(context, located);
     if (located.type === "absent") return context.text(`${located.reason}\n`, located.status);
     const answer = await plane.gateway(located.gateway).tunnel({
       socketId: located.socketId,

@@ -8,6 +8,7 @@ import { readBody } from "./body.ts";
 import type { HttpEnv, Plane } from "./http-env.ts";
 import { logRoutes } from "./log.ts";
 import type { Env } from "../durable-objects/env.ts";
+import { mastersRoutes, onlyAt } from "./masters.ts";
 import { onOperatorCall } from "./operator-api.ts";
 import { operatorRoutes } from "./operator.ts";
 import { onScheduler } from "./scheduler.ts";
@@ -21,12 +22,36 @@ const initSchema = v.object({
 });
 const INIT_BYTES_MAX = 1024;
 
+/** Requests that address one candidate, after its name was taken off their path. */
+const addressedTo = new WeakMap<Request, string>();
+
 /** `planeOf` finds the objects behind a request's bindings, and the Worker's own entry points in `exports` of its context. */
 export function app(planeOf: (env: Env, exports: unknown) => Plane): Hono<HttpEnv> {
   const routes = new Hono<HttpEnv>();
   routes.use(async (context, next) => {
-    context.set("plane", planeOf(context.env, context.executionCtx.exports));
+    const plane = planeOf(context.env, context.executionCtx.exports);
+    const addressed = addressedTo.get(context.req.raw);
+    context.set(
+      "plane",
+      addressed === undefined
+        ? plane
+        : { ...plane, addressed, leader: onlyAt(addressed, (name) => plane.candidate(name)) },
+    );
     await next();
+  });
+  // One candidate by its name, as Mesos' masters have addresses of their own: it serves as leader, or says who leads.
+  routes.all("/masters/:name/*", (context) => {
+    const { candidates, addressed } = context.get("plane");
+    const name = context.req.param("name");
+    if (addressed !== undefined) return context.text("404: no such endpoint\n", 404);
+    if (!candidates.includes(name)) {
+      return context.text(`no candidate '${name.slice(0, 64)}': this plane has ${candidates.join(", ")}\n`, 404);
+    }
+    const url = new URL(context.req.url);
+    url.pathname = url.pathname.slice(`/masters/${name}`.length);
+    const request = new Request(url, context.req.raw);
+    addressedTo.set(request, name);
+    return routes.fetch(request, context.env, context.executionCtx);
   });
   for (const path of ["/api/v1/scheduler", "/master/api/v1/scheduler"]) {
     routes.all(path, needs("mesos-master-scheduler"), (context) =>
@@ -43,7 +68,9 @@ export function app(planeOf: (env: Env, exports: unknown) => Plane): Hono<HttpEn
     const body = await readBody(context.req.raw, INIT_BYTES_MAX);
     const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), initSchema), body.type === "body" ? body.text : "");
     if (!parsed.success) return context.text('the body is {"cluster_id": "<uuid>"}\n', 400);
-    const answer = await context.get("plane").master().initialize(parsed.output.cluster_id);
+    // Always the same candidate, which remembers it, whoever leads.
+    const { candidate, candidates } = context.get("plane");
+    const answer = await candidate(candidates[0] ?? "").initialize(parsed.output.cluster_id);
     if (answer.type === "bootstrapped") {
       return context.json({
         cluster_id: parsed.output.cluster_id,
@@ -53,6 +80,7 @@ export function app(planeOf: (env: Env, exports: unknown) => Plane): Hono<HttpEn
     return context.text(`${answer.reason}\n`, answer.type === "unavailable" ? 503 : 409);
   });
   routes.route("/", logRoutes());
+  routes.route("/", mastersRoutes());
   routes.route("/", operatorRoutes());
   routes.route("/", agentRoutes());
   routes.notFound((context) => context.text("404: no such endpoint\n", 404));

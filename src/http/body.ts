@@ -1,4 +1,11 @@
 // Reading a request's body up to a bound: what is longer is refused before it is held in memory.
+import type { Context } from "hono";
+import * as v from "valibot";
+import { describeIssue } from "#protocol/json.ts";
+import type { HttpEnv } from "./http-env.ts";
+
+/** An operator's order says no more than a few names. */
+const ORDER_BYTES_MAX = 1024;
 
 export type Body =
   | { readonly type: "body"; readonly text: string }
@@ -26,4 +33,29 @@ export async function readBody(request: Request, bytesMax: number): Promise<Body
   } catch {
     return { type: "not-utf8" };
   }
+}
+
+export type JsonBody<T> =
+  | { readonly type: "value"; readonly value: T }
+  | { readonly type: "refused"; readonly response: Response };
+
+/** The JSON of an operator's order. */
+export async function jsonBody<const S extends v.GenericSchema>(
+  context: Context<HttpEnv>,
+  schema: S,
+): Promise<JsonBody<v.InferOutput<S>>> {
+  const refused = (reason: string, status: 400 | 413 | 415): JsonBody<never> => ({
+    type: "refused",
+    response: context.text(`${reason}\n`, status),
+  });
+  // A page of another origin can send a form with the browser's credentials, but no JSON.
+  if (context.req.header("content-type")?.split(";")[0]?.trim() !== "application/json") {
+    return refused("Expecting 'Content-Type' of application/json", 415);
+  }
+  const body = await readBody(context.req.raw, ORDER_BYTES_MAX);
+  if (body.type === "too-long") return refused(`the body may have at most ${ORDER_BYTES_MAX} bytes`, 413);
+  if (body.type === "not-utf8") return refused("the body is not UTF-8", 400);
+  const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), schema), body.text, { abortEarly: true });
+  if (!parsed.success) return refused(`the body is not what it must be: ${describeIssue(parsed.issues)}`, 400);
+  return { type: "value", value: parsed.output };
 }

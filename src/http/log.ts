@@ -2,15 +2,13 @@
 // needs and what would lose the quorum is decided in src/log; here requests become calls, and answers JSON in snake_case.
 import { type Context, Hono } from "hono";
 import * as v from "valibot";
-import { describeIssue } from "#protocol/json.ts";
+import { isNotLeading } from "#protocol/leadership.ts";
 import type { Finding, LogStatus, ReplicaReport, StatusCall } from "../log/calls.ts";
 import type { Electorate, Position, ReplicaId } from "../log/entry.ts";
 import { needs } from "./access.ts";
-import { readBody } from "./body.ts";
+import { jsonBody } from "./body.ts";
 import type { HttpEnv } from "./http-env.ts";
-
-/** No body here says more than a change of two names. */
-const BODY_BYTES_MAX = 1024;
+import { refuseNotLeading } from "./masters.ts";
 
 const replicaName = v.pipe(
   v.string("a replica is named replica-1 to replica-999"),
@@ -34,7 +32,8 @@ const verifySchema = v.strictObject({
 /** Names that the master knows: those of the configuration may all have been replaced. Without a master, none. */
 async function knowledge(context: Context<HttpEnv>): Promise<StatusCall> {
   try {
-    return structuredClone(await context.get("plane").master().logKnowledge());
+    const known = await context.get("plane").leader.read((master) => master.logKnowledge());
+    return isNotLeading(known) ? {} : structuredClone(known);
   } catch {
     return {};
   }
@@ -57,11 +56,9 @@ export function logRoutes(): Hono<HttpEnv> {
   app.post("/mesoflare/log/members", needs("mesos-master-readwrite"), async (context) => {
     const body = await jsonBody(context, changeSchema);
     if (body.type === "refused") return body.response;
-    const master = context.get("plane").master();
-    const leadership = await master.leadership();
-    if (leadership.type === "not-leading") return context.text(`${leadership.reason}\n`, 503);
     // Takes as long as it takes to bring the replica that is to be seated up to date.
-    const outcome = await master.changeMembership(body.value);
+    const outcome = await context.get("plane").leader.write((master) => master.changeMembership(body.value));
+    if (outcome.type === "not-leading") return refuseNotLeading(context, outcome);
     if (outcome.type === "refused") return context.text(`${outcome.reason}\n`, 409);
     if (outcome.type === "unknown") return context.text(`${outcome.reason}\n`, 504);
     return context.json(membershipJson(outcome.electorate));
@@ -93,30 +90,6 @@ export function logRoutes(): Hono<HttpEnv> {
     });
   }
   return app;
-}
-
-type JsonBody<T> =
-  | { readonly type: "value"; readonly value: T }
-  | { readonly type: "refused"; readonly response: Response };
-
-async function jsonBody<const S extends v.GenericSchema>(
-  context: Context<HttpEnv>,
-  schema: S,
-): Promise<JsonBody<v.InferOutput<S>>> {
-  const refused = (reason: string, status: 400 | 413 | 415): JsonBody<never> => ({
-    type: "refused",
-    response: context.text(`${reason}\n`, status),
-  });
-  // A page of another origin can send a form with the browser's credentials, but no JSON.
-  if (context.req.header("content-type")?.split(";")[0]?.trim() !== "application/json") {
-    return refused("Expecting 'Content-Type' of application/json", 415);
-  }
-  const body = await readBody(context.req.raw, BODY_BYTES_MAX);
-  if (body.type === "too-long") return refused(`the body may have at most ${BODY_BYTES_MAX} bytes`, 413);
-  if (body.type === "not-utf8") return refused("the body is not UTF-8", 400);
-  const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), schema), body.text, { abortEarly: true });
-  if (!parsed.success) return refused(`the body is not what it must be: ${describeIssue(parsed.issues)}`, 400);
-  return { type: "value", value: parsed.output };
 }
 
 const statusJson = ({ replicas, clusterId, electorate }: LogStatus) => ({

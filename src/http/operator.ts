@@ -5,8 +5,9 @@ import type { FrameworkId, TaskId } from "#protocol/ids.ts";
 import { VERSION_INFO } from "#protocol/version.ts";
 import type { View } from "../durable-objects/master-do.ts";
 import { needs } from "./access.ts";
-import { reachedAt } from "./address.ts";
+import { advertised, reachedAt } from "./address.ts";
 import type { HttpEnv } from "./http-env.ts";
+import { answerElsewhere, refuseNotLeading } from "./masters.ts";
 
 /** Mesos' default page of /tasks, and our bound for one. */
 const TASKS_LIMIT_DEFAULT = 100;
@@ -24,8 +25,10 @@ function json(context: Handled, text: string): Response {
 }
 
 const view = (make: (context: Handled) => View) => async (context: Handled) => {
-  const answer = await context.get("plane").master().view(make(context), reachedAt(context.req.url));
-  return answer.status === 200 ? json(context, answer.json) : context.text(`${answer.reason}\n`, 503);
+  const answer = await context
+    .get("plane")
+    .leader.read((master) => master.view(make(context), reachedAt(context.req.url)));
+  return answer.type === "view" ? json(context, answer.json) : refuseNotLeading(context, answer);
 };
 
 /** A query that is not a number is ignored silently, as in Mesos. */
@@ -43,9 +46,14 @@ export function operatorRoutes(): Hono<HttpEnv> {
     app.get(path, (context) => json(context, JSON.stringify(VERSION_INFO)));
   for (const path of ["/redirect", "/master/redirect"]) {
     app.get(path, async (context) => {
-      const answer = await context.get("plane").master().view({ type: "leader" }, reachedAt(context.req.url));
-      if (answer.status === 503) return context.text(`${answer.reason}\n`, 503);
-      return context.body(null, 307, { location: JSON.parse(answer.json) as string });
+      const at = reachedAt(context.req.url);
+      const { leader, addressed } = context.get("plane");
+      const answer = await leader.read((master) => master.view({ type: "leader" }, at));
+      if (answer.type === "view") return context.body(null, 307, { location: JSON.parse(answer.json) as string });
+      // Without a path: that of the request would lead back to here.
+      if (addressed !== undefined && answer.leader !== undefined)
+        return context.body(null, 307, { location: `//${advertised(context.env.ADVERTISE, context.req.url)}` });
+      return context.text(`${answer.reason}\n`, 503);
     });
   }
   for (const path of both("state"))
@@ -93,18 +101,22 @@ export function operatorRoutes(): Hono<HttpEnv> {
     readonly,
     view(() => ({ type: "agents" })),
   );
-  app.get("/metrics/snapshot", readonly, async (context) => {
+  app.get("/metrics/snapshot", needs("mesos-master-readonly", { ofAnyCandidate: true }), async (context) => {
     const timeout = context.req.query("timeout");
     if (timeout !== undefined && parseDurationMs(timeout) === undefined) {
       return context.text(`'timeout' is a duration such as 100ms or 5secs, not '${timeout.slice(0, 64)}'\n`, 400);
     }
-    return json(context, await context.get("plane").master().metrics());
+    const metrics = await context.get("plane").leader.read((master) => master.metrics());
+    return typeof metrics === "string" ? json(context, metrics) : context.text(`${metrics.reason}\n`, 503);
   });
   // Paths that exist, asked for in another way.
   const known = new Set(app.routes.map(({ path }) => path));
   for (const path of known) {
-    app.all(path, (context) =>
-      context.text(`Expecting one of { 'GET' }, but received '${context.req.method}'\n`, 405, { allow: "GET, HEAD" }),
+    app.all(
+      path,
+      async (context) =>
+        (await answerElsewhere(context)) ??
+        context.text(`Expecting one of { 'GET' }, but received '${context.req.method}'\n`, 405, { allow: "GET, HEAD" }),
     );
   }
   return app;

@@ -1,8 +1,10 @@
 // POST /api/v1/scheduler: the checks of http-api-v1 §4 in their order. What needs the master's books is the master's.
-import type { Principal, StreamId } from "#protocol/ids.ts";
+import type { Epoch, Principal, StreamId } from "#protocol/ids.ts";
+import { EPOCH_HEADER, isNotLeading, LEADER_HEADER, type NotLeading } from "#protocol/leadership.ts";
 import { callSchema, type Call, type CallType } from "#protocol/scheduler.ts";
 import type { CallRequest } from "../master/calls.ts";
 import type { SubscribeRequest } from "../durable-objects/master-do.ts";
+import type { Master } from "../durable-objects/peers.ts";
 import type { Plane } from "./http-env.ts";
 import { reachedAt } from "./address.ts";
 import { type CallBody, JSON_TYPE, plainText as text, readCallBody } from "./call-body.ts";
@@ -14,7 +16,7 @@ export async function onScheduler(request: Request, plane: Plane, principal: Pri
   const read = await readCall(request);
   if (read.type === "refused") {
     // A master that does not lead answers so before it looks at the request.
-    const leadership = await plane.master().leadership();
+    const leadership = await plane.leader.read((master) => master.leadership());
     return leadership.type === "leading" ? read.response : text(503, leadership.reason);
   }
   const { call } = read;
@@ -29,14 +31,15 @@ export async function onScheduler(request: Request, plane: Plane, principal: Pri
   }
   const rest = { ...call, type: call.type } as CallRequest["call"];
   const known = streamId === null ? undefined : (streamId.slice(0, STREAM_ID_LENGTH_MAX) as StreamId);
-  const answer = await plane.master().call({ call: rest, principal, streamId: known });
+  const answer = await plane.leader.write((master) => master.call({ call: rest, principal, streamId: known }));
+  if (isNotLeading(answer)) return text(503, answer.reason);
   return answer.status === 202
     ? new Response(null, { status: 202, headers: { "content-length": "0" } })
     : text(answer.status, answer.text);
 }
 
 async function refuse(plane: Plane, status: number, reason: string): Promise<Response> {
-  const leadership = await plane.master().leadership();
+  const leadership = await plane.leader.read((master) => master.leadership());
   return leadership.type === "leading" ? text(status, reason) : text(503, leadership.reason);
 }
 
@@ -48,7 +51,19 @@ async function onSubscribe(plane: Plane, call: Call, principal: Principal, addre
     streamId: crypto.randomUUID() as StreamId,
     reachedAt: address,
   };
-  return plane.master().fetch("http://master/subscribe", { method: "POST", body: JSON.stringify(subscription) });
+  const answer = await plane.leader.write((master) => subscribeAt(master, subscription));
+  return isNotLeading(answer) ? text(503, answer.reason) : answer;
+}
+
+/** SUBSCRIBE goes as a request, because its answer is a stream. */
+async function subscribeAt(master: Master, subscription: SubscribeRequest): Promise<Response | NotLeading> {
+  const init = { method: "POST", body: JSON.stringify(subscription) };
+  const answer = await master.fetch(new Request("http://master/subscribe", init));
+  if (answer.status !== 503) return answer;
+  const reason = await answer.text();
+  const candidate = answer.headers.get(LEADER_HEADER);
+  const epoch = Number(answer.headers.get(EPOCH_HEADER)) as Epoch;
+  return { type: "not-leading", reason, ...(candidate === null ? {} : { leader: { candidate, epoch } }) };
 }
 
 async function readCall(request: Request): Promise<CallBody<Call & { readonly type: CallType }>> {

@@ -131,6 +131,8 @@ export interface StatusCall {
   readonly known?: Electorate;
   /** Replicas that are about to take a seat. */
   readonly also?: readonly ReplicaId[];
+  /** Without looking where each of them runs, which takes a request of its own. */
+  readonly placeless?: boolean;
 }
 export interface ReplicaReport {
   readonly id: ReplicaId;
@@ -144,6 +146,8 @@ export interface ReplicaReport {
   readonly end?: Position;
   readonly missingFrom?: Position;
   readonly promised?: Ballot;
+  /** How long ago it heard the ballot that it has promised, ms. */
+  readonly silentMs?: number;
   readonly reason?: string;
   /** Where it was wished to be, and the data centre that it runs in, if that could be found out. */
   readonly hint?: string;

@@ -128,7 +128,8 @@ export type ReplicaAnswer =
   | { readonly type: "confirmed"; readonly standing: Standing }
   /** `tombstone` when the asked positions begin below what is still there. */
   | { readonly type: "page"; readonly standing: Standing; readonly page: Page; readonly tombstone?: Tombstone }
-  | { readonly type: "status"; readonly standing: Standing }
+  /** `silentMs`: how long ago the promised ballot was heard, as far as this instance of the replica knows; of its shell's clock. */
+  | { readonly type: "status"; readonly standing: Standing; readonly silentMs?: number }
   | { readonly type: "enlisted"; readonly standing: Standing }
   | { readonly type: "bootstrapped"; readonly standing: Standing }
   /** A higher ballot was promised: `promised` is at least the one that blocks. */

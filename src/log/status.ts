@@ -44,8 +44,9 @@ function reportOf(id: ReplicaId, member: boolean, heard: Heard): ReplicaReport {
   if (heard.answer.type !== "status") {
     return { id, member, status: "unreachable", reason: describeAnswer(heard.answer) };
   }
-  const { status: current, clusterId, incarnation, begin, end, missingFrom, promised } = heard.answer.standing;
-  return { id, member, status: current, clusterId, incarnation, begin, end, missingFrom, promised };
+  const { standing, silentMs } = heard.answer;
+  const { status: current, clusterId, incarnation, begin, end, missingFrom, promised } = standing;
+  return { id, member, status: current, clusterId, incarnation, begin, end, missingFrom, promised, silentMs };
 }
 
 /** The membership of the highest position that is known or that any answer carries. */

@@ -3,6 +3,7 @@
 import type { Millis } from "#base/time.ts";
 import type { AgentMessage, PlaneMessage } from "./agent.ts";
 import type { AgentId, Epoch, HostKey, Principal } from "./ids.ts";
+import type { KnownLeader, Leadership, NotLeading } from "./leadership.ts";
 
 /** Most items in one call to the master. */
 export const GATEWAY_BATCH_MAX = 1000;
@@ -28,12 +29,27 @@ export interface GatewayBatch {
   readonly items: readonly GatewayItem[];
   /** Authentications that were started since the last batch. */
   readonly authentications: number;
-  /** The gateway's whole live set, once in each of its incarnations: what is not in it is gone. */
+  /**
+   * The gateway's whole live set, once in each of its incarnations and after a batch that was not taken: what is not in it is
+   * gone. Sockets whose `closed` is in the same batch are still in it.
+   */
   readonly live?: readonly string[];
+  /** The highest epoch that the gateway has heard of. */
+  readonly epochKnown?: Epoch;
 }
 
 /** Not leading: the gateway tells registering agents to wait, and lets the others come again. */
-export type BatchAnswer = { readonly type: "taken" } | { readonly type: "not-leading"; readonly reason: string };
+export type BatchAnswer = { readonly type: "taken"; readonly epoch?: Epoch } | NotLeading;
+
+/** Once a minute: who leads, and does the master have what the gateway has? */
+export interface CheckIn {
+  readonly gateway: string;
+  readonly epochKnown: Epoch;
+  /** Open sockets of registered agents. */
+  readonly sockets: number;
+}
+/** `tellLive`: the books have more, so that the gateway shall tell its live set again. */
+export type CheckInAnswer = (Leadership & { readonly type: "leading"; readonly tellLive: boolean }) | NotLeading;
 
 export type DeliveryItem =
   | { readonly type: "message"; readonly socketId: string; readonly message: PlaneMessage }
@@ -45,10 +61,13 @@ export type DeliveryItem =
  */
 export interface Announcement {
   readonly epoch: Epoch;
+  readonly candidate?: string;
   readonly known: readonly string[];
 }
 export interface AnnouncementAnswer {
   readonly live: readonly string[];
+  /** The announcement was not taken: the gateway has heard of this leader, of a higher epoch. */
+  readonly newer?: KnownLeader;
 }
 
 /** A GET that was tunnelled to an agent. */

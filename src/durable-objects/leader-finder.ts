@@ -1,0 +1,89 @@
+// The leader, for a Worker or a gateway: remembers who led last, calls it, follows what candidates answer, and has another one
+// stand when it cannot be reached (src/master/search.ts). It holds nothing that could not be found again.
+import type { Epoch } from "#protocol/ids.ts";
+import { isNotLeading, type KnownLeader, type Leadership, type NotLeading } from "#protocol/leadership.ts";
+import { findInstead, firstGuess, HOPS_MAX, isNews, type StandAnswer } from "../master/search.ts";
+import { isOverloaded } from "./peers.ts";
+
+/** What this needs of a candidate, besides what its callers ask of it. */
+interface Candidate {
+  stand(insteadOf: Epoch): Promise<Leadership>;
+}
+
+export interface LeaderFinderOptions<Stub extends Candidate> {
+  readonly candidates: readonly string[];
+  /** A fresh stub for each call: one that threw is broken for good. */
+  readonly stub: (candidate: string) => Stub;
+  /** Who led when an earlier instance of the caller was told, if it kept that. */
+  readonly remembered?: KnownLeader | undefined;
+  readonly onLearned?: (leader: KnownLeader) => void;
+}
+
+/** The leader cannot take a call now, and it was not executed: the same call may be made again. */
+export type Busy = NotLeading & { readonly overloaded?: boolean };
+
+export class LeaderFinder<Stub extends Candidate> {
+  readonly #options: LeaderFinderOptions<Stub>;
+  #known: KnownLeader;
+
+  constructor(options: LeaderFinderOptions<Stub>) {
+    this.#options = options;
+    this.#known = options.remembered ?? firstGuess(options.candidates);
+  }
+
+  /** Who led last, as far as anybody said here. */
+  get known(): KnownLeader {
+    return this.#known;
+  }
+
+  /** Somebody said who leads; only what is newer counts. */
+  learn(leader: KnownLeader): void {
+    if (!isNews(leader, this.#known)) return;
+    // A copy: what came in an answer of another object must not be held.
+    this.#known = { candidate: leader.candidate, epoch: leader.epoch };
+    this.#options.onLearned?.(this.#known);
+  }
+
+  /** For calls that change nothing: made again, at another candidate, when it is not known whether they arrived. */
+  read<T>(call: (leader: Stub) => Promise<T>): Promise<T | Busy> {
+    return this.#call(call, { repeatable: true });
+  }
+
+  /** For all others: made again only when it is certain that nobody executed it. */
+  write<T>(call: (leader: Stub) => Promise<T>): Promise<T | Busy> {
+    return this.#call(call, { repeatable: false });
+  }
+
+  async #call<T>(
+    call: (leader: Stub) => Promise<T>,
+    { repeatable }: { readonly repeatable: boolean },
+  ): Promise<T | Busy> {
+    let reason = "the leader changed again and again while it was looked for";
+    for (let hop = 0; hop < HOPS_MAX; hop++) {
+      const asked = this.#known;
+      try {
+        const answer = await call(this.#options.stub(asked.candidate));
+        if (!isNotLeading(answer) || !isNews(answer.leader, asked)) return answer;
+        this.learn(answer.leader);
+      } catch (error) {
+        reason = `${asked.candidate} did not answer: ${String(error)}`;
+        if (isOverloaded(error)) return { type: "not-leading", reason, overloaded: true };
+        // Also after a call that is not made again: the next one finds the leader.
+        const found = await findInstead(this.#options.candidates, asked, (...args) => this.#askToStand(...args));
+        if (found.type === "leader") this.learn(found.leader);
+        if (!repeatable)
+          return { type: "not-leading", reason: `${reason}; whether it did what was asked is not known` };
+        if (found.type === "none") return { type: "not-leading", reason: found.reason };
+      }
+    }
+    return { type: "not-leading", reason };
+  }
+
+  async #askToStand(candidate: string, insteadOf: Epoch): Promise<StandAnswer> {
+    try {
+      return structuredClone(await this.#options.stub(candidate).stand(insteadOf));
+    } catch (error) {
+      return { type: "unreachable", reason: `${candidate} did not answer: ${String(error)}` };
+    }
+  }
+}
