@@ -35,6 +35,14 @@ export class TestPlane {
     return plane;
   }
 
+  /** A plane on a state directory that is there already. */
+  static async on(directory: string): Promise<TestPlane> {
+    const plane = new TestPlane(new StateDirectory(directory), await freePort(), {});
+    onEnd(() => plane.stop());
+    await plane.boot();
+    return plane;
+  }
+
   /** A plane that was never used before, bootstrapped. `variables`: of the Worker, beside the usual ones. */
   static async start(variables: Readonly<Record<string, string>> = {}): Promise<TestPlane> {
     const plane = await TestPlane.deploy(variables);
