@@ -106,6 +106,8 @@ export interface Context {
   readonly agentId: AgentId | undefined;
   /** The cluster that gave that id, as far as it is known. */
   readonly clusterId: ClusterId | undefined;
+  /** How often to ping, ms; the wire's own interval for every real agent. */
+  readonly pingIntervalMs?: number;
 }
 
 export const NOT_STARTED: Session = { state: "waiting", attempt: 0, until: Number.POSITIVE_INFINITY as Millis };
@@ -231,7 +233,8 @@ function onTick(session: Session, context: Context): Step {
 }
 
 /** Between 80 % and 100 % of the interval, so that agents that connected together do not ping together. */
-const nextPing = ({ now, random }: Context): Millis => later(now, PING_INTERVAL_MS * (0.8 + 0.2 * random.next()));
+const nextPing = ({ now, random, pingIntervalMs = PING_INTERVAL_MS }: Context): Millis =>
+  later(now, pingIntervalMs * (0.8 + 0.2 * random.next()));
 
 function register(session: { readonly attempt: number }, context: Context): Step {
   const { now } = context;
