@@ -1,7 +1,6 @@
 // A plane without agents on a new state directory, in processes that can be killed the hard way.
-import { randomUUID } from "node:crypto";
+import { randomInt, randomUUID } from "node:crypto";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,7 +8,7 @@ import * as v from "valibot";
 import { type Credential, credentialSchema } from "#protocol/credentials.ts";
 import { initialise } from "../cli/initialise.ts";
 import { Plane } from "../cli/plane.ts";
-import { PlaneProcess } from "../cli/start/plane-process.ts";
+import { isPortFree, PlaneProcess } from "../cli/start/plane-process.ts";
 import { endsWithin } from "../cli/start/processes.ts";
 import { StateDirectory } from "../cli/start/state-directory.ts";
 import { watchRss } from "./local-cluster.ts";
@@ -114,10 +113,10 @@ export class BenchPlane {
   }
 }
 
+/** Below the ports that the kernel gives away: while the plane is dead, one of ten thousand agents would get its port. */
 async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const port = randomInt(20_000, 32_000);
+    if (await isPortFree(port)) return port;
+  }
 }
