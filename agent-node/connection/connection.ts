@@ -67,7 +67,9 @@ export function socketUrl(plane: string, hostKey: HostKey): string {
 /** What is there even of a request whose path or range is refused. */
 const askedSchema = v.object({ type: v.literal("request"), requestId: v.pipe(v.string(), v.maxLength(64)) });
 
-function inputOf(text: string): Input {
+/** What one text frame is to the session. */
+export function inputOf(text: string): Input {
+  if (text === PONG) return { type: "pong" };
   const parsed = parseFrame(planeMessageSchema, text);
   if (parsed.type === "parsed") return { type: "message", message: parsed.value };
   const asked = parseFrame(askedSchema, text);
@@ -187,9 +189,7 @@ export class Connection {
     socket.on("message", (data, isBinary) => {
       // `ws` gives text frames as one Buffer unless asked otherwise.
       if (isBinary || !Buffer.isBuffer(data)) return current({ type: "garbage", reason: "a binary frame" });
-      const text = data.toString();
-      if (text === PONG) return current({ type: "pong" });
-      current(inputOf(text));
+      current(inputOf(data.toString()));
     });
   }
 

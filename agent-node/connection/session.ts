@@ -24,6 +24,12 @@ import type { Registration, Removal } from "../checkpoint/state.ts";
 export const RECONNECT_BACKOFF = { firstMs: 250, maxMs: 30_000 } as const;
 /** Time for name resolution, TCP, TLS and the upgrade, ms. */
 export const CONNECT_TIMEOUT_MS = 15_000;
+/**
+ * Longest time for the authentication exchange, ms: it begins at AUTHENTICATION_TIMEOUT_MS and doubles with each attempt. A plane
+ * that ten thousand agents come back to at once needs longer than the first; giving up then makes it begin again for all of them,
+ * and none is ever done. Source: Mesos authentication_timeout_max.
+ */
+export const AUTHENTICATION_TIMEOUT_MS_MAX = 60_000;
 /** Time that a plane has to answer `register` with anything, ms. */
 export const REGISTRATION_TIMEOUT_MS = 60_000;
 
@@ -111,6 +117,8 @@ export interface Context {
   readonly agentId: AgentId | undefined;
   /** The cluster that gave that id, as far as it is known. */
   readonly clusterId: ClusterId | undefined;
+  /** How often to ping, ms; the wire's own interval for every real agent. */
+  readonly pingIntervalMs?: number;
 }
 
 export const NOT_STARTED: Session = { state: "waiting", attempt: 0, until: Number.POSITIVE_INFINITY as Millis };
@@ -204,7 +212,7 @@ function authenticate(attempt: number, { now, nonce, principal, epochSeen }: Con
     clientFirst: clientFirst(principal, nonce),
     epochSeen,
   };
-  const until = later(now, AUTHENTICATION_TIMEOUT_MS);
+  const until = later(now, Math.min(AUTHENTICATION_TIMEOUT_MS_MAX, AUTHENTICATION_TIMEOUT_MS * 2 ** attempt));
   return [{ state: "authenticating", attempt, until, nonce, serverFinal: undefined }, [{ type: "send", message }]];
 }
 
@@ -236,8 +244,8 @@ function onTick(session: Session, context: Context): Step {
 }
 
 /** Between 80 % and 100 % of the interval, so that agents that connected together do not ping together. */
-const nextPing = ({ now, random }: Context, silenceMs: number): Millis =>
-  later(now, Math.min(PING_INTERVAL_MS, silenceMs / PINGS_IN_SILENCE) * (0.8 + 0.2 * random.next()));
+const nextPing = ({ now, random, pingIntervalMs = PING_INTERVAL_MS }: Context, silenceMs: number): Millis =>
+  later(now, Math.min(pingIntervalMs, silenceMs / PINGS_IN_SILENCE) * (0.8 + 0.2 * random.next()));
 
 function register(session: { readonly attempt: number }, context: Context): Step {
   const { now } = context;

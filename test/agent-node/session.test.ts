@@ -4,6 +4,7 @@ import type { Millis } from "#base/time.ts";
 import { AUTHENTICATION_TIMEOUT_MS, PING_INTERVAL_MS, type PlaneMessage, SILENCE_MS } from "#protocol/agent.ts";
 import type { AgentId, ClusterId, Epoch, SessionId } from "#protocol/ids.ts";
 import {
+  AUTHENTICATION_TIMEOUT_MS_MAX,
   CONNECT_TIMEOUT_MS,
   type Context,
   type Effect,
@@ -127,6 +128,31 @@ test.each<[string, (driver: Driver) => void, number]>([
   const before = driver.now;
   expect(types(driver.wake())).toEqual(["log", "close"]);
   expect(driver.now - before).toBe(ms);
+});
+
+test("[A16] the time for authentication doubles with each attempt, and is short again after a registration", () => {
+  const driver = new Driver();
+  const allowed = (): number => {
+    driver.input({ type: "opened" });
+    const before = driver.now;
+    expect(types(driver.wake())).toEqual(["log", "close"]);
+    return driver.now - before;
+  };
+  driver.input({ type: "start" });
+  const times = Array.from({ length: 6 }, () => {
+    const time = allowed();
+    expect(types(driver.wake())).toEqual(["open"]);
+    return time;
+  });
+  expect(times).toEqual([5_000, 10_000, 20_000, 40_000, AUTHENTICATION_TIMEOUT_MS_MAX, AUTHENTICATION_TIMEOUT_MS_MAX]);
+  driver.input({ type: "opened" });
+  driver.message({ type: "authentication-step", serverFirst: "r=" });
+  driver.input({ type: "proof", nonce: "nonce", clientFinal: "c=", serverFinal: "v=" });
+  driver.message({ type: "authenticated", serverFinal: "v=" });
+  driver.message(REGISTERED);
+  driver.input({ type: "closed", reason: "deployed" });
+  driver.wake();
+  expect(allowed()).toBe(2 * AUTHENTICATION_TIMEOUT_MS); // the first pause counts as an attempt
 });
 
 test("[A16] an unanswered registration is given up, however alive the socket is", () => {
