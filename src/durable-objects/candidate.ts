@@ -160,7 +160,8 @@ export class Candidate {
   async elect(): Promise<Leadership> {
     const registrar = await this.#open();
     if (registrar === undefined) return this.#notLeading();
-    return this.leading ? this.lead() : this.#turnAndWait(registrar, { type: "stand", forced: true });
+    if (this.leading && (await this.lead(Date.now())).type === "leading") return this.#leadership();
+    return this.#turnAndWait(registrar, { type: "stand", forced: true });
   }
 
   /**

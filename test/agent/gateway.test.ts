@@ -190,6 +190,12 @@ describe("epochs", () => {
 });
 
 describe("[G16] asking who leads", () => {
+  const woken = (): Gateway => fresh({ owesLive: false });
+
+  test("at the first sweep of an incarnation, which knows nothing", () => {
+    expect(takeCheckIn(fresh(), millis(59_000))).toBe(true);
+  });
+
   test("once a minute, while the instance lives", () => {
     const gateway = fresh();
     const minute = 1_000 * CHECK_IN_INTERVAL_MS;
@@ -207,7 +213,7 @@ describe("[G16] asking who leads", () => {
       let now = phase;
       for (let sweep = 0; sweep < 200; sweep++) {
         now += SWEEP_INTERVAL_MS + (sweep % 7) * 100; // alarms come late
-        if (!takeCheckIn(fresh(), millis(now))) continue;
+        if (!takeCheckIn(woken(), millis(now))) continue;
         expect(now - (last ?? now)).toBeLessThan(CHECK_IN_INTERVAL_MS + SWEEP_INTERVAL_MS + 5_000);
         last = now;
         count++;
