@@ -120,6 +120,7 @@ function admission(id: number): AuditedOperation {
       info: { hostname: `host-${id}`, port: 5051, resources: [], attributes: [] },
       hostKey: id.toString(16).padStart(32, "0") as HostKey,
       principal: "agents" as Principal,
+      strict: true,
     },
     audit: { who: "simulation", when: millis(id), why: "registered" },
   };
