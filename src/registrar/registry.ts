@@ -38,7 +38,7 @@ export type DurableFramework =
   | {
       readonly state: "disconnected";
       readonly frameworkId: FrameworkId;
-      readonly principal: Principal | undefined;
+      readonly principal?: Principal | undefined;
       /** When it is removed unless it subscribes before. */
       readonly deadline: Millis;
     }
@@ -102,13 +102,13 @@ export class OrderedMap<K, V> extends Map<K, V> implements Table<K, V> {
   }
 }
 
-type Maps = {
+export type RegistryMaps = {
   readonly [Name in keyof RegistryTables]: RegistryTables[Name] extends Table<infer K, infer V>
     ? OrderedMap<K, V>
     : never;
 };
 
-export interface Registry extends Maps {
+export interface Registry extends RegistryMaps {
   leader: Leader | undefined;
   /** Where the newest complete snapshot of the registry begins in the log. */
   snapshot: Position | undefined;

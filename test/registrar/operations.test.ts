@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { millis } from "#base/time.ts";
-import { type Entry, type Incarnation, position, type ReplicaId } from "#log/entry.ts";
+import { type Entry, type Incarnation, type Position, position, type ReplicaId } from "#log/entry.ts";
 import type { FrameworkId, HostKey, Principal } from "#protocol/ids.ts";
 import { applyOperation, type AuditedOperation, type RegistryOperation } from "#registrar/operations.ts";
 import {
@@ -15,7 +15,7 @@ import {
   TABLE_NAMES,
   VERIFIERS_MAX,
 } from "#registrar/registry.ts";
-import { applyEntry } from "#registrar/replay.ts";
+import { applyEntry, createReplay, type Replayed } from "#registrar/replay.ts";
 import { ModelRegistry } from "./model-registry.ts";
 import { admit, agentId, info, operationsEntry, update } from "./sample.ts";
 
@@ -36,6 +36,13 @@ const applied = (registry: Registry, ...operations: readonly AuditedOperation[])
     return outcome.type === "refused" ? outcome.reason : outcome.type;
   });
 const snapshotOf = (registry: Registry) => JSON.stringify(TABLE_NAMES.map((name) => [...registry[name].values()]));
+
+/** Applies one entry wherever it stands. */
+function replayed(registry: Registry, positioned: { readonly position: Position; readonly entry: Entry }): Replayed {
+  const replay = createReplay(registry);
+  replay.next = positioned.position;
+  return applyEntry(replay, positioned);
+}
 
 /** Where an id can be, and what brings it there. */
 const PLACES = {
@@ -430,11 +437,11 @@ describe("replaying", () => {
   test("[R2] the accepted operations, replayed from the log, give the same registry", () => {
     fc.assert(
       fc.property(operations, (batch) => {
-        const [live, replayed] = [emptyRegistry(), emptyRegistry()];
+        const [live, read] = [emptyRegistry(), emptyRegistry()];
         const accepted = batch.filter((operation) => applyOperation(live, operation).type === "changed");
         const entry = operationsEntry(...accepted);
-        expect(applyEntry(replayed, { position: position(2), entry })).toEqual({ type: "applied" });
-        expect(snapshotOf(replayed)).toBe(snapshotOf(live));
+        expect(replayed(read, { position: position(2), entry })).toEqual({ type: "applied" });
+        expect(snapshotOf(read)).toBe(snapshotOf(live));
       }),
     );
   });
@@ -442,7 +449,7 @@ describe("replaying", () => {
   test("[R14] an entry with one refused operation is not applied at all", () => {
     const registry = emptyRegistry();
     const entry = operationsEntry(admit(1), admit(1));
-    expect(applyEntry(registry, { position: position(7), entry })).toEqual({
+    expect(replayed(registry, { position: position(7), entry })).toEqual({
       type: "stopped",
       reason: "cannot apply the log entry at 7: an operation in it is refused: agent-already-admitted",
     });
@@ -458,14 +465,14 @@ describe("replaying", () => {
       { type: "truncate", to: position(2) },
     ] as const;
     for (const entry of entries)
-      expect(applyEntry(registry, { position: position(3), entry })).toEqual({ type: "applied" });
+      expect(replayed(registry, { position: position(3), entry })).toEqual({ type: "applied" });
     expect(registry).toEqual(emptyRegistry());
   });
 
   test("[R14] an entry of a type that this release does not know stops, and asks for an upgrade", () => {
     const registry = emptyRegistry();
     const entry = { type: "snapshot", of: "everything" } as unknown as Entry;
-    expect(applyEntry(registry, { position: position(3), entry })).toEqual({
+    expect(replayed(registry, { position: position(3), entry })).toEqual({
       type: "stopped",
       reason: "cannot apply the log entry at 3: it is of a type that this release does not know: upgrade",
     });
