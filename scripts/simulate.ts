@@ -68,7 +68,7 @@ function parseRequest(): Request {
   return { from, to, broken };
 }
 
-const SUMMED = ["messages", "chosen", "acknowledged", "elections", "changes", "truncated", "simulatedMs"] as const;
+const SUMMED = ["messages", "chosen", "acknowledged", "elections", "changes", "truncated", "snapshots", "simulatedMs"] as const;
 
 const { from, to, broken } = parseRequest();
 const totals = Object.fromEntries(SUMMED.map((name) => [name, 0])) as Record<(typeof SUMMED)[number], number>;
@@ -97,6 +97,7 @@ console.log(`faults       ${FAULT_KINDS.map((kind) => `${kind} ${faults[kind]}`)
 console.log(`elections    ${totals.elections}`);
 console.log(`membership   ${totals.changes} changes`);
 console.log(`positions    ${totals.chosen} chosen, ${totals.truncated} of them truncated`);
+console.log(`snapshots    ${totals.snapshots} of the registry`);
 console.log(`appends      ${totals.acknowledged} entries acknowledged`);
 console.log(`simulated    ${Math.round(totals.simulatedMs / 1000)} s, ${ticks} ticks of ${TICK_MS} ms`);
 console.log(`speed        ${(seeds / seconds).toFixed(1)} seeds/s, ${Math.round(ticks / seconds)} ticks/s`);

@@ -44,7 +44,7 @@ export interface Gateway {
   owesLive: boolean;
   /** The highest epoch that this gateway has heard of. */
   epoch: Epoch;
-  /** Undefined until this instance has asked who leads. */
+  /** When to ask who leads; undefined in an instance that has just woken and does not know when it last asked. */
   checkInAt: Millis | undefined;
 }
 
@@ -69,7 +69,7 @@ export function newGateway(name: string, { owesLive, sessions, epoch: known }: I
     authentications: 0,
     owesLive,
     epoch: epoch as Epoch,
-    checkInAt: undefined,
+    checkInAt: owesLive ? millis(0) : undefined,
   };
 }
 

@@ -88,7 +88,7 @@ export class Candidate {
   #tail: Promise<TailSeen> | undefined;
   #tailFailures = 0;
   #tailRetryAt = 0;
-  #standing: Promise<void> | undefined;
+  #standing: Promise<Verdict["type"]> | undefined;
   #standings = 0;
   #reason = "this candidate has not stood for election yet";
   #retryAt = 0;
@@ -160,7 +160,8 @@ export class Candidate {
   async elect(): Promise<Leadership> {
     const registrar = await this.#open();
     if (registrar === undefined) return this.#notLeading();
-    return this.leading ? this.lead() : this.#turnAndWait(registrar, { type: "stand", forced: true });
+    if (this.leading && (await this.lead(Date.now())).type === "leading") return this.#leadership();
+    return this.#turnAndWait(registrar, { type: "stand", forced: true });
   }
 
   /**
@@ -170,13 +171,18 @@ export class Candidate {
   async stand(insteadOf: Epoch): Promise<Leadership> {
     if (this.leading) return this.lead();
     this.#standing ??= this.#stand(insteadOf).finally(() => (this.#standing = undefined));
-    await Promise.race([this.#standing, scheduler.wait(STAND_ANSWER_MS)]);
-    return this.#leadership();
+    const verdict = await Promise.race([
+      this.#standing,
+      scheduler.wait(STAND_ANSWER_MS).then(() => "looking" as const),
+    ]);
+    if (this.leading || verdict === "follow") return this.#leadership();
+    const reason = this.#reason;
+    return verdict === "looking" ? { type: "not-leading", reason, looking: true } : { type: "not-leading", reason };
   }
 
-  async #stand(insteadOf: Epoch): Promise<void> {
+  async #stand(insteadOf: Epoch): Promise<Verdict["type"]> {
     const registrar = await this.#open();
-    if (registrar === undefined || Date.now() < this.#retryAt) return;
+    if (registrar === undefined || Date.now() < this.#retryAt) return "wait";
     const { name: self, candidates, leaderSilenceMs: silenceMs } = this.#options;
     const verdict: Verdict = await stand(
       { self, candidates, insteadOf, silenceMs, attempt: this.#standings },
@@ -197,13 +203,13 @@ export class Candidate {
       verdict: verdict.type,
       ...(verdict.type === "elect" ? {} : { reason: verdict.reason }),
     });
-    if (verdict.type === "follow") return this.#follow(verdict.leader, verdict.reason);
-    if (verdict.type === "elect") {
+    if (verdict.type === "follow") this.#follow(verdict.leader, verdict.reason);
+    else if (verdict.type === "wait") this.#reason = verdict.reason;
+    else {
       this.#standings++;
       await this.#turnAndWait(registrar, { type: "stand", forced: true });
-      return;
     }
-    this.#reason = verdict.reason;
+    return verdict.type;
   }
 
   async #leadsWhenCalled(registrar: Registrar): Promise<boolean> {

@@ -59,6 +59,7 @@ export class LeaderFinder<Stub extends Candidate> {
     { repeatable }: { readonly repeatable: boolean },
   ): Promise<T | Busy> {
     let reason = "the leader changed again and again while it was looked for";
+    let isSecondTry = false;
     for (let hop = 0; hop < HOPS_MAX; hop++) {
       const asked = this.#known;
       try {
@@ -73,7 +74,10 @@ export class LeaderFinder<Stub extends Candidate> {
         if (found.type === "leader") this.learn(found.leader);
         if (!repeatable)
           return { type: "not-leading", reason: `${reason}; whether it did what was asked is not known` };
-        if (found.type === "none") return { type: "not-leading", reason: found.reason };
+        if (found.type === "none" || (found.type === "alive" && isSecondTry)) {
+          return { type: "not-leading", reason: `${reason}; ${found.reason}` };
+        }
+        isSecondTry ||= found.type === "alive";
       }
     }
     return { type: "not-leading", reason };

@@ -444,7 +444,8 @@ export class MasterDO extends DurableObject<Env> {
   }
 
   async status(): Promise<CandidateStatus> {
-    const leadership = await this.#candidate.lead();
+    // Asked of a quorum now: of two that were deposed one after the other, none shall be shown as leading.
+    const leadership = await this.#candidate.lead(Date.now() - 1);
     const { ballot, confirmedAt } = this.#candidate;
     const hint = masterHint(this.env, this.#name);
     return {

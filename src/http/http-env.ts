@@ -22,7 +22,7 @@ export interface Plane {
   readonly addressed: string | undefined;
   readonly candidates: readonly string[];
   /** A fresh stub for each call: one that threw is broken for good. */
-  candidate(name: string): Master;
+  readonly candidate: (name: string) => Master;
   /** The log itself, also while no master leads. */
   registrar(): Pick<RegistrarCalls, "status" | "verify">;
   gateway(name: string): DurableObjectStub<GatewayDO>;

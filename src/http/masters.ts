@@ -76,7 +76,6 @@ export function mastersRoutes(): Hono<HttpEnv> {
     const now = await plane.leader.read((master) => master.leadership());
     const from = now.type === "leading" ? now.candidate : now.leader?.candidate;
     const chosen = to ?? nextOf(candidates, from);
-    if (now.type === "leading" && chosen === now.candidate) return context.json(leaderJson(now, from));
     let outcome: Leadership;
     try {
       outcome = structuredClone(await plane.candidate(chosen).failover());

@@ -10,6 +10,8 @@ export type StandAnswer = Leadership | { readonly type: "unreachable"; readonly 
 
 export type Found =
   | { readonly type: "leader"; readonly leader: KnownLeader }
+  /** The leader that is known lives, as another candidate sees it: what happened may have been an object that was moved. */
+  | { readonly type: "alive"; readonly reason: string }
   | { readonly type: "none"; readonly reason: string };
 
 /** Before anybody has said who leads: the first candidate, of an epoch that everything is newer than. */
@@ -42,8 +44,9 @@ export async function findInstead(
     reason = answer.reason;
     if (answer.type === "unreachable") continue;
     if (isNews(answer.leader, known)) return { type: "leader", leader: answer.leader };
-    // It has looked, and the leader that we know is not to be replaced (yet): others would say the same.
-    if (answer.leader !== undefined) return { type: "none", reason };
+    if (answer.leader !== undefined) return { type: "alive", reason };
+    // One that looks is enough: several would elect one after the other.
+    if (answer.looking === true) return { type: "none", reason };
   }
   return { type: "none", reason };
 }

@@ -22,6 +22,8 @@ export interface NotLeading {
   readonly reason: string;
   /** Who leads instead, when that is known. */
   readonly leader?: KnownLeader;
+  /** It was asked to stand, and is finding out whether it may: ask again. */
+  readonly looking?: true;
 }
 export type Leadership = Leading | NotLeading;
 

@@ -1,8 +1,14 @@
 // One batch: which of the waiting operations go into the next append, as what text, and with what outcome each.
 // Every operation sees the registry as it will be after those before it; a refused one leaves no trace in the log.
 import { ENTRY_LETTERS_MAX } from "#log/limits.ts";
-import type { Entry } from "#log/entry.ts";
-import { decodeEntry, encodeOperation, encodeOperations, FRAME_LETTERS_MAX, type Head } from "./codec.ts";
+import {
+  decodeOperation,
+  encodeOperation,
+  encodeOperations,
+  FRAME_LETTERS_MAX,
+  type Head,
+  type OperationsEntry,
+} from "./codec.ts";
 import { applyOperation, type AuditedOperation, type Refusal } from "./operations.ts";
 import { draftOf, type Registry } from "./registry.ts";
 
@@ -20,18 +26,21 @@ export interface Waiting {
 }
 export interface Batch {
   /**
-   * One, even when nothing changed: the append also proves that we still lead. And never more than one: of a write that is
+   * One, even when nothing changed: the store also proves that we still lead. And never more than one: of a store that is
    * given up, a later entry may be chosen behind a successor's, without those before it [L38].
    */
-  readonly entry: Entry;
+  readonly entry: OperationsEntry;
+  /** Its text in the log. */
+  readonly text: string;
   readonly outcomes: readonly { readonly id: number; readonly outcome: Outcome }[];
 }
 
 /** Takes operations from the front of `waiting` and removes them there. */
 export function takeBatch(registry: Registry, waiting: Waiting[]): Batch {
-  const head: Head = registry;
+  const { leader, snapshot }: Head = registry;
   const draft = draftOf(registry);
   const outcomes: { readonly id: number; readonly outcome: Outcome }[] = [];
+  const operations: AuditedOperation[] = [];
   const texts: string[] = [];
   let letters = 0;
   let taken = 0;
@@ -46,21 +55,24 @@ export function takeBatch(registry: Registry, waiting: Waiting[]): Batch {
     }
     if (letters + length > BATCH_LETTERS_MAX) break;
     taken += 1;
-    // An entry that cannot be read stops every candidate's replay for good, ours included.
-    if (decodeEntry(encodeOperations([text], head)).type === "unreadable") {
+    // As it will be read back. An entry that cannot be read stops every candidate's replay for good, ours included.
+    const operation = decodeOperation(text);
+    if (operation === undefined) {
       outcomes.push({ id, outcome: { type: "refused", reason: "operation-invalid" } });
       continue;
     }
-    const applied = applyOperation(draft, audited);
+    const applied = applyOperation(draft, operation);
     if (applied.type === "refused") {
       outcomes.push({ id, outcome: { type: "refused", reason: applied.reason } });
       continue;
     }
     outcomes.push({ id, outcome: { type: "committed" } });
     if (applied.type === "unchanged") continue;
+    operations.push(operation);
     texts.push(text);
     letters += length;
   }
   waiting.splice(0, taken);
-  return { entry: { type: "append", data: encodeOperations(texts, head) }, outcomes };
+  const entry: OperationsEntry = { type: "operations", leader, snapshot, operations };
+  return { entry, text: encodeOperations(texts, { leader, snapshot }), outcomes };
 }

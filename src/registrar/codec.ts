@@ -4,7 +4,7 @@
 // Every entry begins with a head: who led when it was written, and where the newest complete snapshot begins. The last entry of
 // the log is thus enough to know whom to ask and where to begin to read.
 import * as v from "valibot";
-import { assert } from "#base/assert.ts";
+import { assert, unreachable } from "#base/assert.ts";
 import { millis } from "#base/time.ts";
 import { type Position, position } from "#log/entry.ts";
 import { agentInfoSchema } from "#protocol/agent.ts";
@@ -20,10 +20,13 @@ import {
 } from "#protocol/ids.ts";
 import { describeIssue } from "#protocol/json.ts";
 import type { AuditedOperation } from "./operations.ts";
-import type { Leader } from "./registry.ts";
+import { type Leader, type RegistryTables, type Table, VERIFIERS_MAX } from "./registry.ts";
 
 /** Version of the entry texts. Bump it when an older release would read an entry wrongly. 1 was that of release 0.1.0: without heads. */
 export const ENTRY_VERSION = 2;
+
+/** Most stretches that a snapshot lists; of more, the oldest two become one. */
+export const STRETCHES_MAX = 100;
 
 /** What an entry says beside its content. */
 export interface Head {
@@ -47,7 +50,34 @@ export interface OperationsEntry {
   readonly snapshot?: Position | undefined;
   readonly operations: readonly AuditedOperation[];
 }
-export type RegistrarEntry = LeaderEntry | OperationsEntry;
+/** The records of each table, in their order; a table without any is left out. */
+export type TableRecords = { readonly [Name in keyof RegistryTables]?: readonly RecordOf<Name>[] };
+export type RecordOf<Name extends keyof RegistryTables> =
+  RegistryTables[Name] extends Table<infer _Key, infer Value> ? Value : never;
+
+/** How much was written between the begins of two snapshots. The first stretch may begin where the log begins. */
+export interface Stretch {
+  readonly begin: Position;
+  readonly letters: number;
+}
+/**
+ * A part of the registry as it was just before the first chunk. The chunks of one snapshot are numbered from 0 and name the position of
+ * the first; other entries may stand between them, which are not part of it.
+ */
+export interface SnapshotEntry {
+  readonly type: "snapshot";
+  readonly leader?: Leader | undefined;
+  /** The newest complete snapshot, hence one before this. */
+  readonly snapshot?: Position | undefined;
+  /** Where this snapshot begins, absent in its first chunk, which stands there itself. */
+  readonly begin?: Position | undefined;
+  readonly chunk: number;
+  readonly last: boolean;
+  /** In the first chunk: the stretches before it that are still kept, oldest first. */
+  readonly stretches?: readonly Stretch[] | undefined;
+  readonly tables: TableRecords;
+}
+export type RegistrarEntry = LeaderEntry | OperationsEntry | SnapshotEntry;
 
 export interface Unreadable {
   readonly type: "unreadable";
@@ -55,7 +85,8 @@ export interface Unreadable {
 }
 export type Decoded = { readonly type: "entry"; readonly entry: RegistrarEntry } | Unreadable;
 
-const shortText = v.pipe(v.string(), v.maxLength(1024));
+const SHORT_LETTERS_MAX = 1_024;
+const shortText = v.pipe(v.string(), v.maxLength(SHORT_LETTERS_MAX));
 const name = v.pipe(v.string(), v.minLength(1), v.maxLength(ID_BYTES_MAX));
 
 const auditSchema = v.object({
@@ -75,6 +106,13 @@ const strict = v.optional(v.boolean(), true);
 export const PRUNE_IDS_MAX = 2_000;
 const ids = v.pipe(v.array(agentIdText), v.maxLength(PRUNE_IDS_MAX));
 const verifierText = v.pipe(v.string(), v.maxLength(256));
+
+const verifierSchema = v.object({
+  salt: verifierText,
+  iterations: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
+  storedKey: verifierText,
+  serverKey: verifierText,
+});
 
 const operationSchema = v.variant("type", [
   v.object({ type: v.literal("admit-agent"), ...described, strict }),
@@ -97,15 +135,11 @@ const operationSchema = v.variant("type", [
     type: v.literal("set-credential"),
     principal: principalText,
     role: v.picklist(ROLES),
-    verifier: v.object({
-      salt: verifierText,
-      iterations: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
-      storedKey: verifierText,
-      serverKey: verifierText,
-    }),
+    verifier: verifierSchema,
   }),
   v.object({ type: v.literal("revoke-credential"), principal: principalText }),
 ]);
+const auditedSchema = v.object({ operation: operationSchema, audit: auditSchema });
 const masterIdText = v.pipe(
   name,
   v.transform((text) => text as MasterId),
@@ -128,24 +162,89 @@ const versioned = v.looseObject({
   ...head,
 });
 
+const stretch = v.object({ begin: positionNumber, letters: v.pipe(v.number(), v.minValue(0)) });
+const tablesSchema = v.object({
+  admitted: v.optional(v.array(v.object({ ...described, admittedAt: time }))),
+  unreachable: v.optional(
+    v.array(
+      v.object({
+        agentId: agentIdText,
+        hostname: shortText,
+        hostKey: hostKeyText,
+        principal: principalText,
+        admittedAt: time,
+        at: time,
+      }),
+    ),
+  ),
+  gone: v.optional(v.array(v.object({ agentId: agentIdText, hostname: shortText, at: time }))),
+  disconnectedFrameworks: v.optional(
+    v.array(
+      v.object({
+        state: v.literal("disconnected"),
+        frameworkId: frameworkIdText,
+        principal: v.optional(principalText),
+        deadline: time,
+      }),
+    ),
+  ),
+  removedFrameworks: v.optional(
+    v.array(v.object({ state: v.literal("removed"), frameworkId: frameworkIdText, at: time })),
+  ),
+  credentials: v.optional(
+    v.array(
+      v.object({
+        principal: principalText,
+        role: v.picklist(ROLES),
+        verifiers: v.pipe(v.array(verifierSchema), v.minLength(1), v.maxLength(VERIFIERS_MAX)),
+      }),
+    ),
+  ),
+});
+const chunkHead = {
+  type: v.literal("snapshot"),
+  ...head,
+  begin: v.optional(positionNumber),
+  chunk: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+  last: v.boolean(),
+  stretches: v.optional(v.pipe(v.array(stretch), v.maxLength(STRETCHES_MAX))),
+};
+
 const entrySchema = v.variant("type", [
   v.object({ type: v.literal("leader"), candidate: name, masterId: masterIdText, snapshot: head.snapshot }),
   v.object({
     type: v.literal("operations"),
     ...head,
-    operations: v.array(v.object({ operation: operationSchema, audit: auditSchema })),
+    operations: v.array(auditedSchema),
   }),
+  v.object({ ...chunkHead, tables: tablesSchema }),
 ]);
 const leaderEntrySchema = entrySchema.options[0];
+const chunkHeadSchema = v.object(chunkHead);
 
-/** Letters of everything around the operations of an entry: two names, each letter of which may be escaped, and numbers. */
-export const FRAME_LETTERS_MAX = 4_096;
-assert(2 * 6 * ID_BYTES_MAX + 512 < FRAME_LETTERS_MAX, "the head of an entry fits its frame");
+/**
+ * Letters that an entry has left for its frame: the head (two names, each letter of which may be escaped, and numbers), and around the
+ * records of a snapshot its stretches, and what a record may be longer than the operation that made it: by its principal.
+ */
+export const FRAME_LETTERS_MAX = 16_384;
+assert(
+  2 * 6 * ID_BYTES_MAX + 512 + 60 * STRETCHES_MAX + 6 * SHORT_LETTERS_MAX < FRAME_LETTERS_MAX,
+  "what stands around operations and records fits the frame of an entry",
+);
 
 export function encodeEntry(entry: RegistrarEntry): string {
-  if (entry.type === "operations") return encodeOperations(entry.operations.map(encodeOperation), entry);
-  const { type, snapshot, candidate, masterId } = entry;
-  return JSON.stringify({ v: ENTRY_VERSION, type, snapshot, candidate, masterId });
+  switch (entry.type) {
+    case "operations":
+      return encodeOperations(entry.operations.map(encodeOperation), entry);
+    case "leader": {
+      const { type, snapshot, candidate, masterId } = entry;
+      return JSON.stringify({ v: ENTRY_VERSION, type, snapshot, candidate, masterId });
+    }
+    case "snapshot":
+      return JSON.stringify({ v: ENTRY_VERSION, ...entry });
+    default:
+      return unreachable(entry);
+  }
 }
 
 /** One operation as {@link encodeOperations} embeds it; its length is what it adds to an entry. */
@@ -159,17 +258,28 @@ export function encodeOperations(operations: readonly string[], { leader, snapsh
 
 type Json = { readonly type: "json"; readonly json: v.InferOutput<typeof versioned> } | Unreadable;
 
-export function decodeEntry(text: string): Decoded {
+/** `records: "skip"`: of a snapshot only how it is numbered, for a reader that has applied what is in it. */
+export function decodeEntry(text: string, { records = "read" }: { readonly records?: "read" | "skip" } = {}): Decoded {
   const parsed = parse(text);
   if (parsed.type === "unreadable") return parsed;
   const { json } = parsed;
   if (json.v > ENTRY_VERSION) {
     return unreadable(`it is of version ${json.v}, this release reads up to ${ENTRY_VERSION}: upgrade`);
   }
-  const entry = v.safeParse(entrySchema, json, { abortEarly: true });
-  if (!entry.success) return unreadable(describeIssue(entry.issues));
   if (json.v > 1 && json.type !== "leader" && json.leader === undefined) return unreadable(NO_LEADER);
-  return { type: "entry", entry: entry.output };
+  if (json.type === "snapshot" && records === "skip") {
+    const chunk = v.safeParse(chunkHeadSchema, json, { abortEarly: true });
+    if (!chunk.success) return unreadable(describeIssue(chunk.issues));
+    return { type: "entry", entry: { ...chunk.output, tables: {} } };
+  }
+  const entry = v.safeParse(entrySchema, json, { abortEarly: true });
+  return entry.success ? { type: "entry", entry: entry.output } : unreadable(describeIssue(entry.issues));
+}
+
+/** An operation as it will be read back from its text, or undefined when it will not. */
+export function decodeOperation(text: string): AuditedOperation | undefined {
+  const parsed = v.safeParse(auditedSchema, JSON.parse(text), { abortEarly: true });
+  return parsed.success ? parsed.output : undefined;
 }
 
 /**
@@ -180,6 +290,13 @@ export function decodeHead(at: Position, text: string): { readonly type: "head";
   const parsed = parse(text);
   if (parsed.type === "unreadable") return parsed;
   const { type, v: version, leader, snapshot } = parsed.json;
+  if (type === "snapshot") {
+    const chunk = v.safeParse(chunkHeadSchema, parsed.json, { abortEarly: true });
+    // Its last chunk is chosen after all the others: with it the snapshot is complete.
+    if (chunk.success && chunk.output.last) {
+      return { type: "head", head: { leader, snapshot: chunk.output.begin ?? at } };
+    }
+  }
   if (type === "leader") {
     const entry = v.safeParse(leaderEntrySchema, parsed.json, { abortEarly: true });
     if (!entry.success) return unreadable(describeIssue(entry.issues));

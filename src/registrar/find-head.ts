@@ -29,15 +29,26 @@ export function searchHead(to: Position): HeadSearch {
   return look(to, FIRST_LOOK);
 }
 
-/** Goes on with what was read from `search.at` to `search.to`. */
-export function searchOn(search: HeadSearch, { entries, begin }: Extract<ReadAnswer, { type: "entries" }>): HeadFound {
+/**
+ * Goes on with what was read from `search.at` to `search.to`. An entry that cannot be read stops it, or is passed over by one who will come to
+ * it again when he applies what he finds.
+ */
+export function searchOn(
+  search: HeadSearch,
+  { entries, begin }: Extract<ReadAnswer, { type: "entries" }>,
+  unreadable: "stop" | "pass",
+): HeadFound {
   const last = entries.at(-1);
   // What was truncated meanwhile is gone; behind it the look goes on.
   const at = last === undefined ? Math.max(search.at, begin) : last.position + 1;
   if (at === search.at) {
     return { type: "stopped", reason: `the entry at ${search.at}, which was chosen, cannot be read now` };
   }
-  const newest = newestHead(entries);
+  // What a page brings beyond was not asked for: it may be newer than all that the asker goes by.
+  const newest = newestHead(
+    entries.filter((entry) => entry.position <= search.to),
+    unreadable,
+  );
   if (newest.type === "unreadable") return { type: "stopped", reason: newest.reason };
   const found = newest.head ?? search.found;
   if (at <= search.to) return { type: "search", search: { ...search, at: position(at), found } };
@@ -54,11 +65,13 @@ function look(to: Position, width: number): HeadSearch {
 /** The head of the last entry that has one. */
 export function newestHead(
   entries: readonly PositionedEntry[],
+  unreadable: "stop" | "pass",
 ): { readonly type: "head"; readonly head?: Head } | { readonly type: "unreadable"; readonly reason: string } {
   for (const { position: at, entry } of entries.toReversed()) {
     if (entry.type !== "append") continue;
     const decoded = decodeHead(at, entry.data);
     if (decoded.type === "unreadable") {
+      if (unreadable === "pass") continue;
       return { type: "unreadable", reason: `cannot read the log entry at ${at}: ${decoded.reason}` };
     }
     if (decoded.head !== undefined) return decoded;

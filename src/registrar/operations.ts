@@ -1,4 +1,4 @@
-// Operations on the registry: validated before they edit, so that a refusal changes nothing. Rules [R1], [R2] and [R15] to [R19].
+// Operations on the registry: validated before they edit, so that a refusal changes nothing. Rules [R1], [R2] and [R17] to [R20].
 import { unreachable } from "#base/assert.ts";
 import type { Millis } from "#base/time.ts";
 import type { AgentInfo } from "#protocol/agent.ts";
@@ -10,6 +10,7 @@ import {
   CREDENTIALS_MAX,
   type RegistryTables,
   REMOVED_FRAMEWORKS_MAX,
+  type StoredCredential,
   type StoredVerifier,
   VERIFIERS_MAX,
 } from "./registry.ts";
@@ -102,8 +103,9 @@ export function applyOperation(tables: RegistryTables, { operation, audit }: Aud
       const known = whereIs(tables, operation.agentId);
       if (known === undefined) return admit(tables, operation, audit.when);
       if (known === "agent-gone") return refused(known);
-      // [R16] Write-only: what is there already is no reason to refuse.
-      return operation.strict ? refused(known) : readmit(tables, operation, audit.when);
+      if (operation.strict) return refused(known);
+      // [R18] Write-only: what is there already is no reason to refuse, and none to change it.
+      return known === "agent-already-admitted" ? UNCHANGED : readmit(tables, operation, audit.when);
     }
     case "readmit-agent": {
       const known = whereIs(tables, operation.agentId);
@@ -117,7 +119,7 @@ export function applyOperation(tables: RegistryTables, { operation, audit }: Aud
       const { agentId } = operation;
       const { admitted, unreachable: away } = tables;
       if (admitted.get(agentId) === undefined && away.get(agentId) === undefined) {
-        return operation.strict ? refused("agent-unknown") : UNCHANGED;
+        return operation.strict ? refused(whereIs(tables, agentId) ?? "agent-unknown") : UNCHANGED;
       }
       admitted.delete(agentId);
       away.delete(agentId);
@@ -173,7 +175,9 @@ export function applyOperation(tables: RegistryTables, { operation, audit }: Aud
       const before = tables.credentials.get(principal);
       if (before === undefined && tables.credentials.size >= CREDENTIALS_MAX) return refused("registry-full");
       const older = (before?.verifiers ?? []).filter(({ storedKey }) => storedKey !== verifier.storedKey);
-      tables.credentials.set(principal, { principal, role, verifiers: [verifier, ...older].slice(0, VERIFIERS_MAX) });
+      const after: StoredCredential = { principal, role, verifiers: [verifier, ...older].slice(0, VERIFIERS_MAX) };
+      if (JSON.stringify(after) === JSON.stringify(before)) return UNCHANGED;
+      tables.credentials.set(principal, after);
       return CHANGED;
     }
     case "revoke-credential": {
@@ -212,11 +216,11 @@ function readmit(tables: RegistryTables, agent: Described, now: Millis): Applied
   return applied;
 }
 
-function update({ admitted }: RegistryTables, agentId: AgentId, info: AgentInfo): Applied {
-  const agent: AdmittedAgent | undefined = admitted.get(agentId);
-  if (agent === undefined) return refused("agent-unknown");
+function update(tables: RegistryTables, agentId: AgentId, info: AgentInfo): Applied {
+  const agent: AdmittedAgent | undefined = tables.admitted.get(agentId);
+  if (agent === undefined) return refused(whereIs(tables, agentId) ?? "agent-unknown");
   if (JSON.stringify(agent.info) === JSON.stringify(info)) return UNCHANGED;
-  admitted.set(agentId, { ...agent, info });
+  tables.admitted.set(agentId, { ...agent, info });
   return CHANGED;
 }
 

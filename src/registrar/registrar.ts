@@ -1,7 +1,7 @@
 // The Registrar of one candidate's instance: stands for election, replays the log, then commits operations in batches,
 // one store in flight. It decides what becomes an entry and when an outcome may be told; the log's coordinator, which it
 // holds, decides what to ask of the log; the shell sends the calls, stores ballot and epoch, and feeds every answer back.
-// Rules [R3] to [R14] of SPEC.md.
+// Rules [R3] to [R16] and [R21] to [R25] of SPEC.md.
 //
 // It never retries a write: a batch without an answer may have been chosen, and only an election under a higher ballot
 // can tell.
@@ -22,15 +22,24 @@ import {
   createCoordinator,
   nextWake as nextWakeOfCoordinator,
 } from "#log/coordinator.ts";
-import type { Position, PositionedEntry } from "#log/entry.ts";
-import { FIRST_POSITION, position } from "#log/entry.ts";
+import { type Entry, type Position, position } from "#log/entry.ts";
 import { PAGE_ENTRIES_MAX } from "#log/limits.ts";
 import type { Epoch, MasterId } from "#protocol/ids.ts";
 import { type Outcome, takeBatch, type Waiting } from "./batch.ts";
-import { encodeEntry } from "./codec.ts";
+import { encodeEntry, type Head, type LeaderEntry, type RegistrarEntry } from "./codec.ts";
+import { type HeadFound, type HeadSearch, searchHead, searchOn } from "./find-head.ts";
 import type { AuditedOperation } from "./operations.ts";
-import { emptyRegistry, type Registry, registryLetters } from "./registry.ts";
-import { applyEntry } from "./replay.ts";
+import { type Registry, registryLetters } from "./registry.ts";
+import { applyEntry, createReplay, loadFrom, logBeginsAt, nextToRead, type Replay, stretchesOf } from "./replay.ts";
+import {
+  beginSnapshot,
+  isSnapshotDue,
+  nextChunk,
+  SNAPSHOT_OPTIONS,
+  type SnapshotOptions,
+  type SnapshotWriter,
+  truncationOf,
+} from "./snapshot.ts";
 
 export type { Outcome };
 
@@ -38,8 +47,8 @@ export type { Outcome };
 export const STAND_BACKOFF = { firstMs: 250, maxMs: 15_000 } as const;
 /** Most operations that wait for a batch; more are refused as `registrar-full`. */
 export const QUEUE_OPERATIONS_MAX = 20_000;
-/** Our own groups of entries, towards the coordinator: the one batch in flight. Changes have the ids of their callers. */
-const BATCH_GROUP = -1;
+/** Our own groups of entries, towards the coordinator: the one store in flight. Changes have the ids of their callers. */
+const STORE_GROUP = -1;
 
 /** What the log answered, as the coordinator takes it. */
 type LogAnswer = Extract<
@@ -71,7 +80,7 @@ type LogCall = Extract<
 
 export type RegistrarEffect =
   | LogCall
-  /** The chosen entries of an election, a page at a time. */
+  /** Entries that an election chose: the newest, which says where to begin, and then a page at a time. */
   | { readonly type: "read"; readonly ballot: Ballot; readonly call: ReadCall }
   /** We lead. `fresh`: a new epoch, all cached state of the old one must be wiped in the transaction that stores this epoch. */
   | { readonly type: "leading"; readonly epoch: Epoch; readonly masterId: MasterId; readonly fresh: boolean }
@@ -90,21 +99,34 @@ export type RegistrarEffect =
 
 type Outcomes = readonly { readonly id: number; readonly outcome: Outcome }[];
 
+/** The store in flight: what was put into it, in the order of its entries, and what is to be told when it is chosen. */
+interface Store {
+  readonly parts: readonly Part[];
+  readonly outcomes: Outcomes;
+}
+interface Part {
+  readonly entry: Entry;
+  /** What an entry of ours says, so that it need not be read back. */
+  readonly own?: RegistrarEntry;
+}
+
 type Phase =
   | { readonly state: "following" }
   | { readonly state: "electing" }
-  /** Elected, and reading what was chosen up to `through`. */
-  | { readonly state: "replaying"; readonly through: Position; readonly electedAt: Millis }
+  /** Elected: everything up to `through` is chosen, and the newest entry is being looked for. */
+  | { readonly state: "locating"; readonly through: Position; readonly search: HeadSearch }
+  /** Reading up to `through`. */
+  | { readonly state: "replaying"; readonly through: Position }
   /** Replayed, our leader entry is in flight. */
-  | { readonly state: "appointing" }
-  /** `outcomes` of the batch in flight, if there is one. */
-  | { readonly state: "leading"; readonly epoch: Epoch; readonly outcomes: Outcomes | undefined };
+  | { readonly state: "appointing"; readonly own: LeaderEntry }
+  | { readonly state: "leading"; readonly epoch: Epoch; readonly store: Store | undefined };
 
 export interface RegistrarOptions extends CoordinatorOptions {
   /** The master id that this instance takes if it begins a new epoch: a random uuid. */
   readonly newMasterId: MasterId;
   /** The epoch that the object's tables belong to, undefined when they belong to none. */
   readonly cachedEpoch?: Epoch;
+  readonly snapshots?: Partial<SnapshotOptions>;
 }
 
 export interface Registrar {
@@ -113,8 +135,11 @@ export interface Registrar {
   readonly options: RegistrarOptions;
   readonly coordinator: Coordinator;
   phase: Phase;
-  /** First position that `registry` does not hold. */
-  next: Position;
+  /** How far `registry` goes. */
+  readonly replay: Replay;
+  readonly snapshots: SnapshotOptions;
+  /** The snapshot that we are writing, while we lead. */
+  writer: SnapshotWriter | undefined;
   cachedEpoch: Epoch | undefined;
   readonly waiting: Waiting[];
   /** Failed attempts to lead since the last success. */
@@ -123,12 +148,15 @@ export interface Registrar {
 }
 
 export function createRegistrar(options: RegistrarOptions): Registrar {
+  const replay = createReplay();
   return {
-    registry: emptyRegistry(),
+    registry: replay.registry,
     options,
     coordinator: createCoordinator(options),
     phase: { state: "following" },
-    next: FIRST_POSITION,
+    replay,
+    snapshots: { ...SNAPSHOT_OPTIONS, ...options.snapshots },
+    writer: undefined,
     cachedEpoch: options.cachedEpoch,
     waiting: [],
     attempts: 0,
@@ -150,7 +178,7 @@ export const nextWake = ({ coordinator }: Registrar): Millis | undefined => next
 
 /** Operations without an outcome yet: waiting, and in the store in flight. Source: Mesos registrar/queued_operations. */
 export function queuedOperations({ phase, waiting }: Registrar): number {
-  return waiting.length + (phase.state === "leading" ? (phase.outcomes?.length ?? 0) : 0);
+  return waiting.length + (phase.state === "leading" ? (phase.store?.outcomes.length ?? 0) : 0);
 }
 
 /** Size of the registry as text. Source: Mesos registrar/registry_size_bytes. */
@@ -203,7 +231,7 @@ function onStand(registrar: Registrar, forced: boolean, now: Millis, random: Ran
   if (registrar.phase.state !== "following") return [];
   if (!forced && now < registrar.retryAt) return [];
   registrar.phase = { state: "electing" };
-  return toLog(registrar, { type: "elect", from: registrar.next }, now, random);
+  return toLog(registrar, { type: "elect", from: registrar.replay.next }, now, random);
 }
 
 function onApply(registrar: Registrar, waiting: Waiting, now: Millis, random: Random): RegistrarEffect[] {
@@ -240,31 +268,53 @@ function onElected(
   now: Millis,
   random: Random,
 ): RegistrarEffect[] {
-  if (begin > registrar.next) {
-    // Snapshots are not replayed yet: see SPEC.md.
-    const reason = `the log begins at ${begin}, and ${registrar.next} to ${begin - 1} were never applied here`;
-    return stop(registrar, reason, now, random);
-  }
-  registrar.phase = { state: "replaying", through: position(next - 1), electedAt: now };
-  return replayOn(registrar, now, random);
+  const { replay } = registrar;
+  logBeginsAt(replay, begin);
+  const through = position(next - 1);
+  return replay.next > through ? appoint(registrar, now, random) : locate(registrar, through, searchHead(through));
+}
+
+/** The newest entry says where the newest snapshot begins. */
+function locate(registrar: Registrar, through: Position, search: HeadSearch): RegistrarEffect[] {
+  registrar.phase = { state: "locating", through, search };
+  return [readEffect(registrar, search.at, search.to)];
+}
+
+/** [R23] From the newest snapshot on, unless more than that is applied already. */
+function replayFrom(
+  registrar: Registrar,
+  through: Position,
+  head: Head | undefined,
+  now: Millis,
+  random: Random,
+): RegistrarEffect[] {
+  const { replay } = registrar;
+  // [R24] A log begins at its first position, or at a snapshot that is complete.
+  const snapshot = Math.max(head?.snapshot ?? 0, replay.begin);
+  if (snapshot > replay.next) loadFrom(replay, position(snapshot));
+  registrar.phase = { state: "replaying", through };
+  return replayOn(registrar, through, now, random);
 }
 
 /** Reads the next page of what the election chose, or leads when there is none left. */
-function replayOn(registrar: Registrar, now: Millis, random: Random): RegistrarEffect[] {
-  const { phase, coordinator, options } = registrar;
-  assert(phase.state === "replaying", "only an elected candidate replays");
-  if (registrar.next > phase.through) return appoint(registrar, now, random);
-  const ballot = ballotOf(registrar);
+function replayOn(registrar: Registrar, through: Position, now: Millis, random: Random): RegistrarEffect[] {
+  const { replay } = registrar;
+  const from = nextToRead(replay);
+  if (from <= through) return [readEffect(registrar, from, through)];
+  if (replay.loading === undefined) return appoint(registrar, now, random);
+  const reason = `the snapshot that begins at ${replay.loading.begin} is not complete, and nothing before it can be read`;
+  return stop(registrar, reason, now, random);
+}
+
+function readEffect({ coordinator, options }: Registrar, from: Position, to: Position): RegistrarEffect {
+  const ballot = ballotOfCoordinator(coordinator);
   assert(ballot !== undefined, "an elected candidate has a ballot");
   const { clusterId } = options;
-  const call: ReadCall = {
-    clusterId,
-    from: registrar.next,
-    to: phase.through,
-    entriesMax: PAGE_ENTRIES_MAX,
-    known: coordinator.known,
+  return {
+    type: "read",
+    ballot,
+    call: { clusterId, from, to, entriesMax: PAGE_ENTRIES_MAX, known: coordinator.known },
   };
-  return [{ type: "read", ballot, call }];
 }
 
 function onReadAnswered(
@@ -275,30 +325,48 @@ function onReadAnswered(
   random: Random,
 ): RegistrarEffect[] {
   const { phase } = registrar;
-  if (phase.state !== "replaying" || !isSameBallot(ballotOf(registrar), ballot)) return [];
+  if (phase.state !== "locating" && phase.state !== "replaying") return [];
+  if (!isSameBallot(ballotOf(registrar), ballot)) return [];
   if (answer.type === "unavailable") return stop(registrar, `no quorum: ${answer.reason}`, now, random);
-  const before = registrar.next;
-  for (const positioned of answer.entries) {
-    if (positioned.position > phase.through) break;
-    const problem = applyNext(registrar, positioned);
-    if (problem !== undefined) return stop(registrar, problem, now, random);
+  logBeginsAt(registrar.replay, answer.begin);
+  if (phase.state === "replaying") return onPage(registrar, phase.through, answer, now, random);
+  const found: HeadFound = searchOn(phase.search, answer, "pass");
+  switch (found.type) {
+    case "search":
+      return locate(registrar, phase.through, found.search);
+    case "found":
+      return replayFrom(registrar, phase.through, found.head, now, random);
+    case "stopped":
+      return stop(registrar, found.reason, now, random);
+    default:
+      return unreachable(found);
   }
-  if (registrar.next === before) {
-    return stop(registrar, `the entry at ${before}, which was chosen, cannot be read now`, now, random);
+}
+
+function onPage(
+  registrar: Registrar,
+  through: Position,
+  { entries, begin }: Extract<ReadAnswer, { type: "entries" }>,
+  now: Millis,
+  random: Random,
+): RegistrarEffect[] {
+  const { replay } = registrar;
+  const before = nextToRead(replay);
+  if (begin > before) {
+    // Truncated while we read. What the truncation left is newer than what we were reading.
+    replay.loading = undefined;
+    return locate(registrar, through, searchHead(through));
   }
-  return replayOn(registrar, now, random);
+  for (const positioned of entries) {
+    if (positioned.position > through) break;
+    const replayed = applyEntry(replay, positioned);
+    if (replayed.type === "stopped") return stop(registrar, replayed.reason, now, random);
+  }
+  if (nextToRead(replay) > before) return replayOn(registrar, through, now, random);
+  return stop(registrar, `the entry at ${before}, which was chosen, cannot be read now`, now, random);
 }
 
 const isSameBallot = (a: Ballot | undefined, b: Ballot): boolean => a?.counter === b.counter && a.nonce === b.nonce;
-
-/** Why the entry cannot be applied, or undefined when it was. */
-function applyNext(registrar: Registrar, positioned: PositionedEntry): string | undefined {
-  assert(positioned.position === registrar.next, "the log is applied without gaps");
-  const replayed = applyEntry(registrar.registry, positioned);
-  if (replayed.type === "stopped") return replayed.reason;
-  registrar.next = position(registrar.next + 1);
-  return undefined;
-}
 
 /** [R12] The cached epoch goes on if the log says so; otherwise a leader entry begins a new one. */
 function appoint(registrar: Registrar, now: Millis, random: Random): RegistrarEffect[] {
@@ -308,9 +376,10 @@ function appoint(registrar: Registrar, now: Millis, random: Random): RegistrarEf
     return lead(registrar, { epoch: leader.epoch, masterId: leader.masterId, fresh: false }, now, random);
   }
   const { snapshot } = registrar.registry;
-  const data = encodeEntry({ type: "leader", candidate, masterId: newMasterId, snapshot });
-  registrar.phase = { state: "appointing" };
-  return toLog(registrar, { type: "append", id: BATCH_GROUP, entries: [{ type: "append", data }] }, now, random);
+  const own: LeaderEntry = { type: "leader", candidate, masterId: newMasterId, snapshot };
+  registrar.phase = { state: "appointing", own };
+  const entries: Entry[] = [{ type: "append", data: encodeEntry(own) }];
+  return toLog(registrar, { type: "append", id: STORE_GROUP, entries }, now, random);
 }
 
 function onAppended(
@@ -320,30 +389,47 @@ function onAppended(
   random: Random,
 ): RegistrarEffect[] {
   const { phase } = registrar;
-  assert(phase.state === "appointing" || phase.state === "leading", "only a leader appends");
   skipTo(registrar, first);
-  for (const [index, entry] of entries.entries()) {
-    const problem = applyNext(registrar, { position: position(first + index), entry });
-    assert(problem === undefined, "an own entry can be applied");
-  }
   if (phase.state === "appointing") {
+    applyOwn(registrar, first, entries, [{ own: phase.own }]);
     const { leader } = registrar.registry;
     assert(leader?.epoch === (first as number), "the leader entry's position is the epoch");
     registrar.cachedEpoch = leader.epoch;
     return lead(registrar, { epoch: leader.epoch, masterId: leader.masterId, fresh: true }, now, random);
   }
-  const outcomes = phase.outcomes ?? [];
-  registrar.phase = { ...phase, outcomes: undefined };
+  assert(phase.state === "leading" && phase.store !== undefined, "only a leader appends, and knows what");
+  const { parts, outcomes } = phase.store;
+  applyOwn(registrar, first, entries, parts);
+  registrar.phase = { ...phase, store: undefined };
   return [
     ...outcomes.map(({ id, outcome }) => ({ type: "outcome", id, outcome }) as const),
     ...storeNext(registrar, now, random),
   ];
 }
 
-/** Entries of the coordinator's own, a nop or a membership, stand between two batches; they change nothing here. */
-function skipTo(registrar: Registrar, first: Position): void {
-  assert(first >= registrar.next, "positions only rise");
-  registrar.next = first;
+/** What we wrote is chosen: it is applied as any reader will apply it. */
+function applyOwn(
+  registrar: Registrar,
+  first: Position,
+  entries: readonly Entry[],
+  parts: readonly Pick<Part, "own">[],
+): void {
+  const { replay } = registrar;
+  for (const [index, entry] of entries.entries()) {
+    const at = position(first + index);
+    const own = parts[index]?.own;
+    const replayed = applyEntry(replay, { position: at, entry }, own);
+    assert(replayed.type === "applied", "an own entry can be applied");
+    if (own?.type !== "snapshot" || registrar.writer === undefined) continue;
+    if (own.chunk === 0) registrar.writer.begin = at;
+    if (own.last) registrar.writer = undefined;
+  }
+}
+
+/** Entries of the coordinator's own, a nop or a membership, stand between two stores; they change nothing here. */
+function skipTo({ replay }: Registrar, first: Position): void {
+  assert(first >= replay.next, "positions only rise");
+  replay.next = first;
 }
 
 function lead(
@@ -352,18 +438,39 @@ function lead(
   now: Millis,
   random: Random,
 ): RegistrarEffect[] {
-  registrar.phase = { state: "leading", epoch: begun.epoch, outcomes: undefined };
+  registrar.phase = { state: "leading", epoch: begun.epoch, store: undefined };
   registrar.attempts = 0;
   return [{ type: "leading", ...begun }, ...storeNext(registrar, now, random)];
 }
 
-/** [R3] Everything that waits becomes the next batch, once no store is in flight. */
+/**
+ * [R3] [R21] Once no store is in flight: everything that waits becomes the next batch, and a snapshot goes on by one chunk. The chunk comes
+ * first, because it is of the registry as it was before the batch. None of the entries needs another of the same store to be chosen: of a
+ * store that is given up, a later one may be chosen without those before it [L38].
+ */
 function storeNext(registrar: Registrar, now: Millis, random: Random): RegistrarEffect[] {
-  const { phase, waiting } = registrar;
-  if (phase.state !== "leading" || phase.outcomes !== undefined || waiting.length === 0) return [];
-  const { entry, outcomes } = takeBatch(registrar.registry, waiting);
-  registrar.phase = { ...phase, outcomes };
-  return toLog(registrar, { type: "append", id: BATCH_GROUP, entries: [entry] }, now, random);
+  const { phase, waiting, registry, replay, snapshots } = registrar;
+  if (phase.state !== "leading" || phase.store !== undefined) return [];
+  const parts: Part[] = [];
+  const to = truncationOf(stretchesOf(replay), snapshots);
+  if (to !== undefined && to > replay.begin) parts.push({ entry: { type: "truncate", to } });
+  if (registrar.writer === undefined && isSnapshotDue(replay, snapshots)) {
+    registrar.writer = beginSnapshot(registry, stretchesOf(replay));
+  }
+  if (registrar.writer !== undefined) {
+    const { text, entry: own } = nextChunk(registrar.writer, registry, snapshots);
+    parts.push({ entry: { type: "append", data: text }, own });
+  }
+  let outcomes: Outcomes = [];
+  if (waiting.length > 0) {
+    const batch = takeBatch(registry, waiting);
+    parts.push({ entry: { type: "append", data: batch.text }, own: batch.entry });
+    outcomes = batch.outcomes;
+  }
+  if (parts.length === 0) return [];
+  registrar.phase = { ...phase, store: { parts, outcomes } };
+  const entries = parts.map(({ entry }) => entry);
+  return toLog(registrar, { type: "append", id: STORE_GROUP, entries }, now, random);
 }
 
 /** The log is not to be written by us now, whatever the coordinator could still do. */
@@ -379,10 +486,13 @@ function abandon(
   random: Random,
 ): RegistrarEffect[] {
   const { phase, waiting } = registrar;
-  const inFlight = phase.state === "leading" ? (phase.outcomes ?? []) : [];
-  const changes = lost.filter((id) => id !== BATCH_GROUP);
+  const inFlight = phase.state === "leading" ? (phase.store?.outcomes ?? []) : [];
+  const changes = lost.filter((id) => id !== STORE_GROUP);
   const ids = [...inFlight.map(({ id }) => id), ...waiting.map(({ id }) => id), ...changes];
   waiting.length = 0;
+  // Its chunk in flight may be lost: a snapshot is of one leadership.
+  registrar.writer = undefined;
+  registrar.replay.loading = undefined;
   registrar.phase = { state: "following" };
   registrar.retryAt = millis(now + backoffMs(random, registrar.attempts, STAND_BACKOFF));
   registrar.attempts += 1;

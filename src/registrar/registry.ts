@@ -38,7 +38,7 @@ export type DurableFramework =
   | {
       readonly state: "disconnected";
       readonly frameworkId: FrameworkId;
-      readonly principal: Principal | undefined;
+      readonly principal?: Principal | undefined;
       /** When it is removed unless it subscribes before. */
       readonly deadline: Millis;
     }
@@ -102,13 +102,13 @@ export class OrderedMap<K, V> extends Map<K, V> implements Table<K, V> {
   }
 }
 
-type Maps = {
+export type RegistryMaps = {
   readonly [Name in keyof RegistryTables]: RegistryTables[Name] extends Table<infer K, infer V>
     ? OrderedMap<K, V>
     : never;
 };
 
-export interface Registry extends Maps {
+export interface Registry extends RegistryMaps {
   leader: Leader | undefined;
   /** Where the newest complete snapshot of the registry begins in the log. */
   snapshot: Position | undefined;
@@ -137,8 +137,10 @@ export const TABLE_NAMES = [
 /** A table as it will be once a batch is chosen: edits stay here, the one below is only read. */
 class DraftTable<K, V> implements Table<K, V> {
   readonly #below: OrderedMap<K, V>;
-  /** Undefined: deleted. A key that was deleted and set again is at the end, as in a map. */
-  readonly #edits = new OrderedMap<K, V | undefined>();
+  /** New records, and those that replace one below. */
+  readonly #edits = new OrderedMap<K, V>();
+  /** Keys that were deleted below. One that is set again comes after all others, as in a map. */
+  readonly #dropped = new Set<K>();
   #size: number;
 
   constructor(below: OrderedMap<K, V>) {
@@ -151,7 +153,7 @@ class DraftTable<K, V> implements Table<K, V> {
   }
 
   get(key: K): V | undefined {
-    return this.#edits.has(key) ? this.#edits.get(key) : this.#below.get(key);
+    return this.#edits.get(key) ?? (this.#dropped.has(key) ? undefined : this.#below.get(key));
   }
 
   set(key: K, value: V): void {
@@ -163,13 +165,12 @@ class DraftTable<K, V> implements Table<K, V> {
     if (this.get(key) === undefined) return;
     this.#size -= 1;
     this.#edits.delete(key);
-    if (this.#below.has(key)) this.#edits.set(key, undefined);
+    if (this.#below.has(key)) this.#dropped.add(key);
   }
 
   first(): K | undefined {
-    for (const key of this.#below.keys()) if (this.get(key) !== undefined) return key;
-    for (const [key, value] of this.#edits) if (value !== undefined) return key;
-    return undefined;
+    for (const key of this.#below.keys()) if (!this.#dropped.has(key)) return key;
+    return this.#edits.first();
   }
 }
 

@@ -31,7 +31,7 @@ export function* tail(call: TailCall, seeds: readonly ReplicaId[]): Conversation
   const end = yield* findEnd(call, seeds);
   if (end.type === "unavailable") return end;
   const { decidedTo, electorate } = end;
-  const newest = newestHead(end.entries);
+  const newest = newestHead(end.entries, "stop");
   if (newest.type === "unreadable") return unreadable(newest.reason, electorate);
   if (newest.head !== undefined) return { type: "tail", leader: newest.head.leader, decidedTo };
   const first = end.entries[0]?.position ?? decidedTo;
@@ -42,7 +42,7 @@ export function* tail(call: TailCall, seeds: readonly ReplicaId[]): Conversation
     const page = { clusterId: call.clusterId, from, to, entriesMax: PAGE_ENTRIES_MAX, known: electorate };
     const answer = yield* read(page, seeds);
     if (answer.type === "unavailable") return answer;
-    const next = searchOn(search, answer);
+    const next = searchOn(search, answer, "stop");
     if (next.type === "stopped") return unreadable(next.reason, electorate);
     if (next.type === "found") return { type: "tail", leader: next.head?.leader, decidedTo };
     search = next.search;

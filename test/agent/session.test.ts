@@ -96,13 +96,20 @@ test("[G3] without a challenge there are no credentials, and the agent hears it"
   });
 });
 
-test("[G4] [G5] overdue: 5 s to authenticate, 75 s of silence", () => {
-  const session = opened();
-  expect(overdue(session, millis(1000), millis(1000 + AUTHENTICATION_TIMEOUT_MS - 1))).toBeUndefined();
-  expect(overdue(session, millis(1000), millis(1000 + AUTHENTICATION_TIMEOUT_MS))).toContain("too long");
-  const authenticated = { ...session, state: "authenticated", principal: "a", epochSeen: 0 } as unknown as Session;
-  expect(overdue(authenticated, millis(90_000), millis(90_000 + SILENCE_MS - 1))).toBeUndefined();
-  expect(overdue(authenticated, millis(90_000), millis(90_000 + SILENCE_MS))).toContain("silent");
+test("[G4] [G5] overdue: 5 s to authenticate; silence as long as the plane allows, and since when", () => {
+  const at = (session: Session, lastHeard: number, now: number) =>
+    overdue(session, { lastHeard: millis(lastHeard), silenceMs: SILENCE_MS, now: millis(now) });
+  expect(at(opened(), 1000, 1000 + AUTHENTICATION_TIMEOUT_MS - 1)).toBeUndefined();
+  expect(at(opened(), 1000, 1000 + AUTHENTICATION_TIMEOUT_MS)).toEqual({
+    reason: expect.stringContaining("too long"),
+    silentSince: undefined,
+  });
+  const authenticated = { ...opened(), state: "authenticated", principal: "a", epochSeen: 0 } as unknown as Session;
+  expect(at(authenticated, 90_000, 90_000 + SILENCE_MS - 1)).toBeUndefined();
+  expect(at(authenticated, 90_000, 90_000 + SILENCE_MS)).toEqual({
+    reason: expect.stringContaining("silent"),
+    silentSince: 90_000,
+  });
 });
 
 test("[G4] the next sweep is soon while somebody authenticates, seldom otherwise, never without sockets", () => {
@@ -115,8 +122,25 @@ test("[G4] the next sweep is soon while somebody authenticates, seldom otherwise
 test("[G6] the master's word makes a session registered", async () => {
   const session = await exchange("right");
   const word = { type: "registered", agentId: "a" as AgentId, epoch: 5 as Epoch, session: "s" as SessionId } as const;
-  expect(onPlaneMessage(session, word)).toMatchObject({ state: "registered", agentId: "a", epoch: 5 });
-  expect(onPlaneMessage(opened(), word)).toEqual(opened());
+  expect(onPlaneMessage(session, word)).toMatchObject({
+    session: { state: "registered", agentId: "a", epoch: 5, protocol: PROTOCOL_VERSION },
+    message: word,
+    closing: undefined,
+  });
+  expect(onPlaneMessage(opened(), word).session).toEqual(opened());
+});
+
+test("[G18] what ends an agent is passed on and closes the socket; an old agent is told to stay away and keeps its tasks", async () => {
+  const session = await exchange("right");
+  const reason = "removed by an operator";
+  const shutdown = { type: "shutdown", agentId: "a" as AgentId, epoch: 5 as Epoch, reason } as const;
+  expect(onPlaneMessage(session, shutdown)).toEqual({ session, message: shutdown, closing: reason });
+  const refused = { type: "refused", reason } as const;
+  expect(onPlaneMessage(session, refused)).toEqual({ session, message: refused, closing: reason });
+  for (const protocol of [1, undefined]) {
+    const old = { ...session, protocol };
+    expect(onPlaneMessage(old, shutdown)).toEqual({ session: old, message: refused, closing: reason });
+  }
 });
 
 test("[G8] a newer agent is told that the plane must be upgraded", () => {

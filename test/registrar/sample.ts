@@ -115,16 +115,23 @@ export class TestRegistrar {
     this.input({ type: "elect-answered", ballot: this.ballot, answer });
     const all = [...this.effects.filter(({ type }) => type !== "read")];
     while (this.effects.some(({ type }) => type === "read")) {
-      this.read(entries, pageMax);
+      this.read(entries, pageMax, begin);
       all.push(...this.effects.filter(({ type }) => type !== "read"));
     }
     this.effects = all;
     return all;
   }
 
+  /** Answers the reads that look for the newest entry that says where to begin, up to the first read of the replay. */
+  located(entries: readonly Entry[], begin = 1): this {
+    while (this.registrar.phase.state === "locating") this.read(entries, 100, begin);
+    return this;
+  }
+
   /** Answers a read with a page of `entries`, the first of which is at 1. */
-  read(entries: readonly Entry[], pageMax = 100): readonly RegistrarEffect[] {
-    const { from, to, entriesMax } = this.call("read");
+  read(entries: readonly Entry[], pageMax = 100, begin = 1): readonly RegistrarEffect[] {
+    const { from: asked, to, entriesMax } = this.call("read");
+    const from = Math.max(asked, begin);
     const positioned = entries.map((entry, index): PositionedEntry => ({ position: position(index + 1), entry }));
     const wanted = positioned.filter((entry) => entry.position >= from && entry.position <= (to ?? Infinity));
     const page = wanted.slice(0, Math.min(pageMax, entriesMax));
@@ -134,7 +141,7 @@ export class TestRegistrar {
       answer: {
         type: "entries",
         entries: page,
-        begin: FIRST_POSITION,
+        begin: position(begin),
         decidedTo: position(from + page.length),
         end: position(entries.length),
       },

@@ -11,6 +11,7 @@ export const BROKEN_RULES = {
   restore: "a storage that goes back in time begins another life",
   membership: "a vote goes by one membership, known to both sides",
   checksum: "a damaged record is not served",
+  snapshot: "a snapshot counts only with all its chunks",
 } as const;
 export type BrokenRule = keyof typeof BROKEN_RULES;
 

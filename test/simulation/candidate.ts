@@ -8,7 +8,7 @@ import type { AppendCall, MembershipChange, ReadAnswer } from "#log/calls.ts";
 import { confirm } from "#log/confirm.ts";
 import type { Conversation } from "#log/conversation.ts";
 import { elect } from "#log/elect.ts";
-import type { Electorate, Entry, ReplicaId } from "#log/entry.ts";
+import type { Electorate, Entry, PositionedEntry, ReplicaId } from "#log/entry.ts";
 import { FIRST_POSITION, position } from "#log/entry.ts";
 import { prepare } from "#log/prepare.ts";
 import { read } from "#log/read.ts";
@@ -39,6 +39,7 @@ export interface Surroundings {
   readonly diesNow: () => boolean;
   readonly onElection: () => void;
   readonly onCommitted: (id: number) => void;
+  readonly onLeading: (candidate: Candidate) => void;
   /** A membership entry is on its way to the replicas. */
   readonly onProposal: () => void;
 }
@@ -53,6 +54,8 @@ export class Candidate implements Caller {
   isAlive = true;
   /** A newer instance has the disk: this one does not know, and its tables are not its own any more. */
   isSuperseded = false;
+  /** When its last election began. */
+  stoodAt = 0;
   /** It should not stand before this time: others who failed with it would only fence each other. */
   retryAt = 0;
   #attempts = 0;
@@ -138,6 +141,7 @@ export class Candidate implements Caller {
         return;
       case "elect": {
         const { call } = effect;
+        this.stoodAt = this.#around.schedule.now;
         onElection();
         this.#ask(elect(call, seeds), (answer) => {
           if (answer.type === "elected") checker.elected(call.ballot, answer.next);
@@ -167,7 +171,8 @@ export class Candidate implements Caller {
         const { ballot, call } = effect;
         this.#ask(read(call, seeds), (answer) => {
           this.#onRead(call.from, answer);
-          return { type: "read-answered", ballot, answer };
+          const taken = this.#around.broken === "snapshot" ? countingEveryChunk(answer) : answer;
+          return { type: "read-answered", ballot, answer: taken };
         });
         return;
       }
@@ -186,6 +191,7 @@ export class Candidate implements Caller {
         else if (this.disk.epoch !== effect.epoch) {
           checker.violated(`${this.id} keeps epoch ${effect.epoch}, its tables are of another`);
         }
+        this.#around.onLeading(this);
         return;
       case "appended":
         onCommitted(effect.id);
@@ -250,4 +256,14 @@ export class Candidate implements Caller {
     if (answer.type !== "entries") return;
     this.#around.checker.toldFrom("a read", Math.max(from, answer.begin), answer.entries);
   }
+}
+
+/** What [R22] forbids: to whoever reads it, a snapshot ends with its first chunk. */
+function countingEveryChunk(answer: ReadAnswer): ReadAnswer {
+  if (answer.type !== "entries") return answer;
+  const entries = answer.entries.map(({ position: at, entry }): PositionedEntry => {
+    if (entry.type !== "append" || !entry.data.includes('"type":"snapshot"')) return { position: at, entry };
+    return { position: at, entry: { type: "append", data: entry.data.replace('"last":false', '"last":true') } };
+  });
+  return { ...answer, entries };
 }

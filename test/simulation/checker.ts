@@ -48,7 +48,7 @@ interface Candidature {
   lastWrite: { readonly message: WriteMessage; isChosen: boolean } | undefined;
 }
 
-const CONSEQUENCES = /^(?:invariant (?:1|2|3|13|15|16):|one value a ballot|assertion: )/;
+const CONSEQUENCES = /^(?:invariant (?:1|2|3|13|15|16):|one value a ballot|assertion: |registry: )/;
 const VOTES = new Set<ReplicaAnswer["type"]>(["promised", "accepted", "confirmed", "refused"]);
 
 export class Checker {

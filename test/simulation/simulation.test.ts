@@ -23,7 +23,7 @@ const explain = (seed: number) => `replay: npm run simulate -- --replay ${seed}`
 
 describe("the simulation", () => {
   test(
-    `[L2] [L6] [L8] [L16] [L23] [R4] ${SEEDS} seeds: one value a position, nothing acknowledged is lost, and it converges`,
+    `[L2] [L6] [L8] [L16] [L23] [R4] [R22] [R23] ${SEEDS} seeds: one value a position, nothing acknowledged is lost, and it converges`,
     { timeout: 300_000 },
     () => {
       const results: SimulationResult[] = [];
@@ -43,6 +43,7 @@ describe("the simulation", () => {
       expect(sum(({ acknowledged }) => acknowledged)).toBeGreaterThan(100 * SEEDS);
       expect(sum(({ changes }) => changes)).toBeGreaterThan(SEEDS / 2);
       expect(sum(({ truncated }) => truncated)).toBeGreaterThan(10 * SEEDS);
+      expect(sum(({ snapshots }) => snapshots)).toBeGreaterThan(SEEDS / 2);
     },
   );
 

@@ -10,6 +10,7 @@ import { ROUND_DEADLINE_MS } from "#log/conversation.ts";
 import { type ClusterId, type Entry, type Membership, position, quorumOf, type ReplicaId, seatOf } from "#log/entry.ts";
 import { read } from "#log/read.ts";
 import { statusOf } from "#log/replica.ts";
+import type { SnapshotOptions } from "#registrar/snapshot.ts";
 import type { BrokenRule } from "./broken-rules.ts";
 import { Candidate, type Disk, type Surroundings } from "./candidate.ts";
 import { Checker } from "./checker.ts";
@@ -32,7 +33,7 @@ const READ_TICKS_MAX = 3_000;
 /** Replicas that exist besides those of the bootstrap. */
 const SPARE_REPLICAS = 3;
 /** One seed in so many has Registrars instead of plain coordinators. */
-const REGISTRAR_SHARE = 8;
+const REGISTRAR_SHARE = 4;
 const CLUSTER = "simulated" as ClusterId;
 
 export interface SimulationOptions {
@@ -49,6 +50,8 @@ export interface SimulationResult {
   readonly elections: number;
   readonly changes: number;
   readonly truncated: number;
+  /** Snapshots of the registry that were completed. */
+  readonly snapshots: number;
   readonly simulatedMs: number;
   readonly violations: readonly string[];
 }
@@ -68,8 +71,11 @@ export class Simulation {
   readonly #operator: Caller = { cutTo: new Set(), cutFrom: new Set(), pausedUntil: 0 };
   readonly #broken: BrokenRule | undefined;
   readonly #hasRegistrars: boolean;
+  /** So often, and in so many chunks, that everything happens to them. */
+  readonly #snapshots: SnapshotOptions;
   readonly #around: Surroundings;
-  readonly #committed = new Set<number>();
+  /** When each operation was acknowledged. */
+  readonly #committed = new Map<number, number>();
   #isFaulty = true;
   /** Replicas that are not healed. */
   #deserted = new Set<ReplicaHost>();
@@ -85,6 +91,12 @@ export class Simulation {
     this.#broken = broken;
     this.#hasRegistrars = seed % REGISTRAR_SHARE === 0;
     this.#checker = new Checker(() => this.#schedule.now, broken);
+    const drawn = seededRandom(seed);
+    this.#snapshots = {
+      lettersMin: integerBetween(drawn, 0, 3_000),
+      chunkLettersMax: integerBetween(drawn, 1, 1_000),
+      historyLettersMin: pick(drawn, [0, 5_000, 20_000, Infinity]),
+    };
     const size = pick(this.#random, [3, 3, 5]);
     const names = Array.from({ length: size + SPARE_REPLICAS }, (_, index) => `replica-${index + 1}` as ReplicaId);
     this.#seeds = names.slice(0, size);
@@ -109,7 +121,9 @@ export class Simulation {
       diesNow: () => this.#isFaulty && this.#random.next() < this.#deathShare,
       onElection: () => void (this.#elections += 1),
       onProposal: () => void (this.#proposedAt = this.#schedule.now),
-      onCommitted: (id) => void this.#committed.add(id),
+      onCommitted: (id) => void this.#committed.set(id, this.#schedule.now),
+      // One that is overtaken while it reads does not know yet: it must have what was acknowledged before it stood.
+      onLeading: (candidate) => this.#checkRegistryOf(candidate, candidate.stoodAt),
     };
   }
 
@@ -131,6 +145,7 @@ export class Simulation {
       elections: this.#elections,
       changes: this.#checker.memberships.size - 1,
       truncated: this.#checker.truncatedTo - 1,
+      snapshots: [...this.#checker.chosen.values()].filter(isLastChunk).length,
       simulatedMs: this.#schedule.now,
       violations: this.#checker.violations,
     };
@@ -417,7 +432,7 @@ export class Simulation {
       known: disk.known,
     };
     const writer = this.#hasRegistrars
-      ? new RegistrarWriter(options, disk.epoch, this.#random)
+      ? new RegistrarWriter(options, { epoch: disk.epoch, snapshots: this.#snapshots }, this.#random)
       : new PlainWriter(options);
     return new Candidate(id, disk, writer, this.#around);
   }
@@ -519,17 +534,25 @@ export class Simulation {
   #checkRegistry(): void {
     const leaders = this.#candidates.filter(({ isLeading }) => isLeading);
     const newest = Math.max(...leaders.map(({ writer }) => ballotOf(writer)?.counter ?? 0));
-    for (const { writer, id } of leaders) {
+    for (const leader of leaders) {
       // One that was overtaken may not know yet; it cannot be confirmed any more.
-      if (writer.registrar === undefined || ballotOf(writer)?.counter !== newest) continue;
-      for (const operation of this.#committed) {
-        if (!writer.registrar.registry.admitted.has(agentIdOf(operation))) {
-          this.#checker.violated(`${id} leads, and acknowledged ${agentIdOf(operation)} is not in its registry`);
-        }
-      }
+      if (ballotOf(leader.writer)?.counter === newest) this.#checkRegistryOf(leader);
+    }
+  }
+
+  #checkRegistryOf({ writer, id }: Candidate, before = Infinity): void {
+    if (writer.registrar === undefined) return;
+    const { admitted } = writer.registrar.registry;
+    for (const [operation, at] of this.#committed) {
+      if (at >= before || admitted.has(agentIdOf(operation))) continue;
+      this.#checker.violated(`registry: ${id} leads, and acknowledged ${agentIdOf(operation)} is not in its registry`);
+      return;
     }
   }
 }
+
+const isLastChunk = (entry: Entry): boolean =>
+  entry.type === "append" && entry.data.includes('"type":"snapshot"') && entry.data.includes('"last":true');
 
 /** What the nonce forbids: the new instance takes the old one's ballot and place, and goes on. */
 function goOnUnderOldBallot(old: Writer, fresh: Writer): void {

@@ -24,6 +24,8 @@ import {
   step,
 } from "#registrar/registrar.ts";
 
+import type { SnapshotOptions } from "#registrar/snapshot.ts";
+
 export type WriterEffect = CoordinatorEffect | RegistrarEffect;
 export type WriterInput = CoordinatorInput | Extract<RegistrarInput, { type: "read-answered" }>;
 
@@ -71,9 +73,14 @@ export class RegistrarWriter implements Writer {
   readonly registrar: Registrar;
   readonly #random: Random;
 
-  constructor(options: CoordinatorOptions, cachedEpoch: Epoch | undefined, random: Random) {
+  constructor(
+    options: CoordinatorOptions,
+    { epoch, snapshots }: { readonly epoch: Epoch | undefined; readonly snapshots: SnapshotOptions },
+    random: Random,
+  ) {
     this.#random = random;
-    this.registrar = createRegistrar({ ...options, newMasterId: options.nonce as MasterId, cachedEpoch });
+    const newMasterId = options.nonce as MasterId;
+    this.registrar = createRegistrar({ ...options, newMasterId, cachedEpoch: epoch, snapshots });
   }
 
   get coordinator(): Coordinator {
@@ -120,6 +127,7 @@ function admission(id: number): AuditedOperation {
       info: { hostname: `host-${id}`, port: 5051, resources: [], attributes: [] },
       hostKey: id.toString(16).padStart(32, "0") as HostKey,
       principal: "agents" as Principal,
+      strict: true,
     },
     audit: { who: "simulation", when: millis(id), why: "registered" },
   };

@@ -99,7 +99,7 @@ export class TestSocket {
     this.#socket.close(1000, "done");
   }
 
-  async authenticate(principal: string = "agent", secret: string = SECRETS.agent.secret): Promise<void> {
+  async authenticate(principal = "agent", secret: string = SECRETS.agent.secret, epochSeen = 0): Promise<void> {
     const nonce = toBase64(crypto.getRandomValues(new Uint8Array(18)));
     this.send({
       type: "authenticate",
@@ -107,7 +107,7 @@ export class TestSocket {
       agentVersion: "0.0.0",
       mechanism: MECHANISM,
       clientFirst: clientFirst(principal, nonce),
-      epochSeen: 0 as Epoch,
+      epochSeen: epochSeen as Epoch,
     });
     const { serverFirst } = await this.next("authentication-step");
     const final = await clientFinal(webScram, { principal, secret, nonce, serverFirst });
