@@ -123,7 +123,7 @@ function claimOf(master: Master, hostKey: HostKey, { agentId, info, clusterId }:
       `the agent belongs to cluster ${clusterId}, this plane is cluster ${master.clusterId}: check the plane's address`,
     );
   }
-  const ofHost = master.agentByHost.get(hostKey);
+  const ofHost = idOfHost(master, hostKey);
   if (agentId === undefined) return ofHost === undefined ? { type: "new" } : { type: "id", agentId: ofHost };
   const badId = idProblem(agentId);
   if (badId !== undefined) return refused(`agent id: ${badId}`);
@@ -137,6 +137,16 @@ function claimOf(master: Master, hostKey: HostKey, { agentId, info, clusterId }:
     );
   }
   return { type: "id", agentId };
+}
+
+/** The id that a host goes on with: none once its id has ended, as that of an unreachable agent does when it is marked gone [M2]. */
+function idOfHost(master: Master, hostKey: HostKey): AgentId | undefined {
+  const agentId = master.agentByHost.get(hostKey);
+  if (agentId === undefined) return undefined;
+  const { admitted, unreachable } = master.registry;
+  if (admitted.has(agentId) || unreachable.has(agentId)) return agentId;
+  master.agentByHost.delete(hostKey);
+  return undefined;
 }
 
 /** A host whose earlier registration is still being committed takes that one over when its socket is gone, or waits. */

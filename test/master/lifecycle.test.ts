@@ -307,6 +307,17 @@ test("[M26] a host whose agent is gone joins as a new agent", () => {
   expect(sent(again, "registered")).toMatchObject([{ agentId: "m-S1" }]);
 });
 
+test("[M2] a host whose unreachable agent was marked gone joins as a new agent", () => {
+  const cluster = new Cluster();
+  const agent = cluster.agent();
+  unreachable(cluster, agent);
+  markAgentGone(cluster.master, agent.agentId, { by: "operator", requestId: 1 });
+  cluster.commitAll();
+  // Its agent has shut down and forgotten its id: it must not be taken for the one that is gone, again and again.
+  const again = cluster.commitAll(cluster.say(cluster.socket(), register({}), agent.host));
+  expect(sent(again, "registered")).toMatchObject([{ agentId: "m-S1" }]);
+});
+
 test("[M26] an unreachable agent that is marked gone: its tasks are gone by the operator", () => {
   const cluster = new Cluster();
   const agent = cluster.agent();
