@@ -56,6 +56,7 @@ export interface AgentObserver {
   onActed(host: Host, message: OrdersMessage): void;
   onRegistered(host: Host, registration: Registration, epochBefore: number): void;
   onStopped(host: Host, why: StopReason): void;
+  onLog(host: Host, text: string): void;
 }
 
 /** A container as the host has it: it does not depend on any agent. */
@@ -89,8 +90,6 @@ export class Host {
   isUp = true;
   /** Nothing passes to or from the plane before this time. */
   cutUntil = 0;
-  /** Set on a copy of another host's disk. */
-  cloneOf: Host | undefined;
   #boots = 0;
   #containers = 0;
   #boot: "same-boot" | "other-boot" = "same-boot";
@@ -365,7 +364,7 @@ export class Agent {
       case "traffic":
         return this.#onTraffic(effect.message);
       case "log":
-        return;
+        return this.#options.observer.onLog(this.host, effect.text);
       case "stopped":
         return this.#onStopped(effect.why);
       default:

@@ -29,6 +29,8 @@ interface Booked {
 
 export class ClusterChecker {
   readonly violations: string[] = [];
+  /** Ids of which a copy was rightly taken for the original: two hosts speak for them. */
+  readonly ambiguous = new Set<AgentId>();
   readonly #now: () => number;
   readonly #truth: Truth;
   /** How often each task was started, anywhere. */
@@ -243,6 +245,7 @@ export class ClusterChecker {
     const agentId = host.state.registration?.agentId;
     const log = this.#log;
     if (agentId !== undefined) {
+      if (this.ambiguous.has(agentId)) return;
       const where = log.where(agentId);
       if (where === "gone" || where === "unknown") return;
     }
@@ -268,6 +271,9 @@ export class ClusterChecker {
     this.counts.told += 1;
     const task = framework.tasks.get(status.task_id.value);
     if (task?.end === undefined || task.end.state === status.state) return;
+    if (this.ambiguous.has(task.agentId)) return;
+    // The question may have been on its way while the end was told and acknowledged: the agent has forgotten the task since.
+    if (status.reason === "REASON_RECONCILIATION" && isTerminal(status.state)) return;
     this.violated(
       `task ${status.task_id.value} of ${framework.options.name} was told as ${task.end.state}, and now as ${status.state} (${status.message})`,
     );

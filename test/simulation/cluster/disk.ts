@@ -26,6 +26,8 @@ export class Disk {
 export interface StorageOptions {
   readonly disk: Disk;
   readonly isolate: Isolate;
+  /** False when another instance has the object: the storage is no longer this one's, and the first touch of it ends it. */
+  readonly isOwner: () => boolean;
   /** The alarm was set. */
   readonly onAlarm: () => void;
   /** Just before a transaction is written, and just after: the instance may die there. */
@@ -33,21 +35,25 @@ export interface StorageOptions {
 }
 
 /** `DurableObjectStorage`, as far as the objects use it. */
-export function storageOf({ disk, isolate, onAlarm, onTransaction }: StorageOptions) {
+export function storageOf({ disk, isolate, isOwner, onAlarm, onTransaction }: StorageOptions) {
+  const touches = (): boolean => {
+    if (isolate.isAlive && !isOwner()) isolate.die();
+    return isolate.isAlive;
+  };
   const whileAlive = (write: () => void): void => {
-    if (isolate.isAlive) write();
+    if (touches()) write();
   };
   return {
     sql: {
       exec(query: string, ...bindings: SQLInputValue[]) {
-        if (!isolate.isAlive && !query.startsWith("SELECT")) return rowsOf([]);
+        if (!touches() && !query.startsWith("SELECT")) return rowsOf([]);
         return rowsOf(disk.execute(query, bindings));
       },
     },
     transactionSync<T>(run: () => T): T {
-      onTransaction(isolate);
-      whileAlive(() => disk.execute("BEGIN", []));
+      if (touches()) onTransaction(isolate);
       const wasAlive = isolate.isAlive;
+      if (wasAlive) disk.execute("BEGIN", []);
       try {
         const result = run();
         if (wasAlive) disk.execute("COMMIT", []);
@@ -64,7 +70,7 @@ export function storageOf({ disk, isolate, onAlarm, onTransaction }: StorageOpti
       put: (name: string, value: unknown) => whileAlive(() => void disk.values.set(name, structuredClone(value))),
       delete: (name: string) => whileAlive(() => void disk.values.delete(name)),
     },
-    getAlarm: async () => (disk.alarmAt === undefined ? null : disk.alarmAt + isolate.clock.skewMs),
+    getAlarm: async () => (!touches() || disk.alarmAt === undefined ? null : disk.alarmAt + isolate.clock.skewMs),
     setAlarm: async (at: number) =>
       whileAlive(() => {
         disk.alarmAt = at - isolate.clock.skewMs;

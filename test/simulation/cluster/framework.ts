@@ -242,7 +242,7 @@ export class Framework {
     this.options.observer.onTold(this, status);
     const task = this.tasks.get(status.task_id.value);
     if (task !== undefined) {
-      task.told = status.state;
+      if (task.end === undefined) task.told = status.state;
       task.isAnswered = true;
       if (status.uuid !== undefined && isTerminal(status.state)) task.end ??= status;
     }

@@ -100,6 +100,7 @@ abstract class ObjectHost<T extends { alarm(): Promise<void> }> {
       storage: storageOf({
         disk: this.disk,
         isolate,
+        isOwner: () => this.isolate === isolate,
         onAlarm: () => this.#armAlarm(),
         onTransaction: (dying) => this.plane.mayDie(dying),
       }),
