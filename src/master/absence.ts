@@ -9,6 +9,7 @@ import {
   askRegistry,
   gatewayRecord,
   setConnection,
+  setWaiting,
   socketKey,
   type AgentRecord,
   type Connection,
@@ -21,8 +22,6 @@ export const SWEEP_MS = 30_000;
 /** More than this share of a gateway's sockets, and more than {@link MASS_LOSS_MIN}, is no single agent's fault. */
 export const MASS_LOSS_SHARE = 0.2;
 export const MASS_LOSS_MIN = 2;
-/** Silence of a gateway with agents after which it is asked, ms; it reports once a minute. */
-export const GATEWAY_SILENCE_MS = 180_000;
 /** Time that a gateway has to answer before its agents count as disconnected, ms. */
 export const GATEWAY_ANSWER_MS = 60_000;
 /** A deadline that is found this late, ms, was not looked at in time: the plane itself was away. */
@@ -54,9 +53,8 @@ const SOCKET_CLOSED: Loss = { type: "socket", silentSince: undefined };
 /** A socket is gone. Its agent keeps its tasks; its offers do not stand, and its deadline runs. */
 export function onSocketClosed(master: Master, from: Connection, now: Millis, loss: Loss = SOCKET_CLOSED): void {
   master.partialReports.delete(socketKey(from));
-  for (const pending of master.registrationByHost.values()) {
-    if (pending.from !== undefined && socketKey(pending.from) === socketKey(from)) pending.from = undefined;
-  }
+  const pending = master.registrationBySocket.get(socketKey(from));
+  if (pending !== undefined) setWaiting(master, pending, undefined);
   const agent = registeredAt(master, from);
   if (agent === undefined) return;
   setConnection(master, agent, undefined, now);
@@ -198,7 +196,7 @@ function giveUp(master: Master, agent: AgentRecord, now: Millis): boolean {
 /** [M24] An agent that dies together with its gateway is found all the same: the deadline is ours. */
 function askSilentGateways(master: Master, now: Millis): void {
   for (const [name, gateway] of master.gateways) {
-    const due = gatewayDue(gateway);
+    const due = gatewayDue(master, gateway);
     if (due === undefined || due > now) continue;
     if (!gateway.asked) {
       gateway.asked = true;
@@ -211,9 +209,13 @@ function askSilentGateways(master: Master, now: Millis): void {
   }
 }
 
-function gatewayDue({ heardAt, asked, sockets }: GatewayRecord): Millis | undefined {
+/**
+ * After as long as an agent may take to register again: each look wakes this master, and all of its rows with it. What a gateway can
+ * say by itself, it says at once.
+ */
+function gatewayDue({ settings }: Master, { heardAt, asked, sockets }: GatewayRecord): Millis | undefined {
   if (sockets === 0) return undefined;
-  return millis(heardAt + GATEWAY_SILENCE_MS + (asked ? GATEWAY_ANSWER_MS : 0));
+  return millis(heardAt + settings.reregisterTimeoutMs + (asked ? GATEWAY_ANSWER_MS : 0));
 }
 
 /** When {@link endAbsences} next has something to do. */
@@ -231,7 +233,7 @@ export function nextAbsence(master: Master): Millis | undefined {
     if (!master.settings.strict) due.push(nextPermit(master.removalPermits, removalRateLimit));
   }
   for (const gateway of master.gateways.values()) {
-    const next = gatewayDue(gateway);
+    const next = gatewayDue(master, gateway);
     if (next !== undefined) due.push(next);
   }
   return due.length === 0 ? undefined : millis(Math.min(...due));

@@ -7,7 +7,7 @@ import { onGone, onRemoved, onUnreachable } from "./departure.ts";
 import { removeFramework } from "./frameworks.ts";
 import { onRegistrationOutcome } from "./registration.ts";
 import { clip, reply } from "./sockets.ts";
-import type { CallAnswer, Ids, Master } from "./state.ts";
+import { endWaiting, type CallAnswer, type Ids, type Master, type PendingRegistration } from "./state.ts";
 
 const answer = (master: Master, requestId: number, given: CallAnswer): void =>
   void master.effects.push({ type: "answer", requestId, answer: given });
@@ -62,6 +62,11 @@ function settles(master: Master, agentId: AgentId, outcome: Outcome): boolean {
   return false;
 }
 
+function notRegistered(master: Master, pending: PendingRegistration, reason: string): void {
+  const from = endWaiting(master, pending);
+  if (from !== undefined) reply(master, from, { type: "unavailable", reason: clip(reason) });
+}
+
 function goneAnswer(outcome: Outcome): CallAnswer {
   if (outcome.type === "committed" || outcome.reason === "agent-gone") return { status: 200, text: "" };
   return outcome.reason === "agent-unknown"
@@ -81,8 +86,7 @@ export function onNotCommitted(master: Master, operationIds: readonly number[], 
     const unknown: CallAnswer = { status: 503, text: `whether it was done is not known: ${clip(reason)}` };
     switch (pending.type) {
       case "registration":
-        master.registrationByHost.delete(pending.hostKey);
-        if (pending.from !== undefined) reply(master, pending.from, { type: "unavailable", reason: clip(reason) });
+        notRegistered(master, pending, reason);
         break;
       case "agent-gone":
         master.transitions.delete(pending.agentId);

@@ -16,7 +16,9 @@ import { launchKey, reconcileReport } from "./report.ts";
 import { clip, closeStranger, reply } from "./sockets.ts";
 import {
   askRegistry,
+  endWaiting,
   setConnection,
+  setWaiting,
   socketKey,
   type AgentRecord,
   type Connection,
@@ -27,6 +29,9 @@ import {
 
 /** Most tasks that one agent may report, so that a hostile one cannot fill the master. */
 export const REPORTED_TASKS_MAX = 10_000;
+
+/** Letters of all task reports of one registration as JSON, when it takes several frames. */
+export const REPORT_LETTERS_MAX = 16 * 1024 * 1024;
 
 export type Register = Extract<AgentMessage, { type: "register" }>;
 
@@ -154,7 +159,7 @@ function joinsPending(master: Master, { from, hostKey }: AgentSender, tasks: rea
   const pending = master.registrationByHost.get(hostKey);
   if (pending === undefined) return false;
   if (pending.from === undefined) {
-    pending.from = from;
+    setWaiting(master, pending, from);
     pending.tasks = tasks;
   } else if (socketKey(pending.from) !== socketKey(from)) {
     reply(master, from, { type: "unavailable", reason: "an earlier registration of this host is being committed" });
@@ -238,11 +243,15 @@ type WholeReport =
 
 /** Puts the frames of one registration together. A report with a hole would look as if tasks were gone [M4]. */
 function wholeReport(master: Master, from: Connection, message: Register): WholeReport {
-  const before = message.part === 1 ? { parts: 0, tasks: [] } : master.partialReports.get(socketKey(from));
+  const before = message.part === 1 ? { parts: 0, letters: 0, tasks: [] } : master.partialReports.get(socketKey(from));
   master.partialReports.delete(socketKey(from));
   if (before === undefined || message.part !== before.parts + 1) {
     return { type: "refused", reason: "a part of the registration was lost" };
   }
+  const isOnly = message.part === 1 && !message.more;
+  const letters = isOnly ? 0 : before.letters + JSON.stringify(message.tasks).length;
+  if (letters > REPORT_LETTERS_MAX)
+    return { type: "refused", reason: `a registration may have at most ${REPORT_LETTERS_MAX} letters` };
   const tasks = [...before.tasks, ...message.tasks];
   if (tasks.length > REPORTED_TASKS_MAX)
     return { type: "refused", reason: `an agent may report at most ${REPORTED_TASKS_MAX} tasks` };
@@ -251,7 +260,7 @@ function wholeReport(master: Master, from: Connection, message: Register): Whole
     .find((text) => text !== undefined);
   if (problem !== undefined) return { type: "refused", reason: clip(`a reported task's resources: ${problem}`) };
   if (!message.more) return { type: "whole", tasks };
-  master.partialReports.set(socketKey(from), { parts: message.part, tasks });
+  master.partialReports.set(socketKey(from), { parts: message.part, letters, tasks });
   return { type: "more-to-come" };
 }
 
@@ -261,8 +270,9 @@ function commit(
   operation: RegistryOperation,
   why: string,
 ): void {
-  const pending: PendingRegistration = { type: "registration", ...registration };
+  const pending: PendingRegistration = { type: "registration", ...registration, from: undefined };
   master.registrationByHost.set(pending.hostKey, pending);
+  setWaiting(master, pending, registration.from);
   askRegistry(master, pending, operation, { who: pending.principal, why });
 }
 
@@ -274,8 +284,8 @@ export function onRegistrationOutcome(
   ids: Ids,
   now: Millis,
 ): void {
-  master.registrationByHost.delete(pending.hostKey);
-  const { from, agentId } = pending;
+  const from = endWaiting(master, pending);
+  const { agentId } = pending;
   if (outcome.type === "refused") {
     if (from !== undefined) refuse(master, from, agentId, outcome.reason);
     return;

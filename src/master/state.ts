@@ -174,6 +174,12 @@ export interface PendingRegistration {
   readonly wasUnreachable: boolean;
 }
 
+export interface PartialReport {
+  readonly parts: number;
+  readonly letters: number;
+  readonly tasks: readonly TaskReport[];
+}
+
 /** What waits for the registry. */
 export type PendingOperation =
   | PendingRegistration
@@ -228,6 +234,8 @@ export interface Master {
   readonly filters: Map<FrameworkId, Filter[]>;
   readonly operations: Map<number, PendingOperation>;
   readonly registrationByHost: Map<HostKey, PendingRegistration>;
+  /** Of those whose socket is still there, by {@link socketKey}. */
+  readonly registrationBySocket: Map<string, PendingRegistration>;
   readonly transitions: Map<AgentId, Transition>;
   /** Agents that are not connected: recovered and disconnected ones. */
   readonly absent: Set<AgentId>;
@@ -244,7 +252,7 @@ export interface Master {
   readonly removalPermits: Permits;
   nextGc: Millis;
   /** Task reports of registrations that come in several frames, by socket. */
-  readonly partialReports: Map<string, { readonly parts: number; readonly tasks: readonly TaskReport[] }>;
+  readonly partialReports: Map<string, PartialReport>;
   /** The tasks in the books, by agent. */
   readonly tasksByAgent: Map<AgentId, Set<TaskRecord>>;
   readonly counters: Counters;
@@ -311,6 +319,7 @@ export function newMaster(start: {
     filters: new Map(),
     operations: new Map(),
     registrationByHost: new Map(),
+    registrationBySocket: new Map(),
     transitions: new Map(),
     absent: new Set(),
     ordered: new Set(),
@@ -421,6 +430,21 @@ export function give(master: Master, agent: AgentRecord, order: Order, now: Mill
     to: agent.connection,
     message: { type: "orders", epoch: master.epoch, session: agent.session, orders: [numbered] },
   });
+}
+
+/** Binds a pending registration to the socket that waits for its outcome, or to none. */
+export function setWaiting(master: Master, pending: PendingRegistration, from: Connection | undefined): void {
+  if (pending.from !== undefined) master.registrationBySocket.delete(socketKey(pending.from));
+  pending.from = from;
+  if (from !== undefined) master.registrationBySocket.set(socketKey(from), pending);
+}
+
+/** Takes a registration off the list: its outcome is there. */
+export function endWaiting(master: Master, pending: PendingRegistration): Connection | undefined {
+  const { from } = pending;
+  setWaiting(master, pending, undefined);
+  master.registrationByHost.delete(pending.hostKey);
+  return from;
 }
 
 /** Asks the registry for a change. What follows from its outcome is in {@link PendingOperation}. */

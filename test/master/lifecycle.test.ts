@@ -3,13 +3,7 @@ import { expect, test } from "vitest";
 import { millis } from "#base/time.ts";
 import type { AgentId } from "#protocol/ids.ts";
 import type { TaskState } from "#protocol/task.ts";
-import {
-  GATEWAY_ANSWER_MS,
-  GATEWAY_SILENCE_MS,
-  onGatewayHeard,
-  onGatewayLive,
-  onSocketClosed,
-} from "../../src/master/absence.ts";
+import { GATEWAY_ANSWER_MS, onGatewayHeard, onGatewayLive, onSocketClosed } from "../../src/master/absence.ts";
 import { nextDeadline } from "../../src/master/deadlines.ts";
 import { adoptRegistry } from "../../src/master/registration.ts";
 import { onNotCommitted } from "../../src/master/outcomes.ts";
@@ -252,8 +246,8 @@ test("[M23] a socket that was silent has used its time already", () => {
 test("[M24] an agent that dies together with its gateway is found", () => {
   const cluster = new Cluster();
   cluster.agent();
-  expect(nextDeadline(cluster.master)).toBe(cluster.now + GATEWAY_SILENCE_MS);
-  expect(cluster.pass(GATEWAY_SILENCE_MS)).toEqual([{ type: "ask-gateway", gateway: "gateway-1" }]);
+  expect(nextDeadline(cluster.master)).toBe(cluster.now + reregisterTimeoutMs);
+  expect(cluster.pass(reregisterTimeoutMs)).toEqual([{ type: "ask-gateway", gateway: "gateway-1" }]);
   cluster.pass(GATEWAY_ANSWER_MS);
   expect(operations(cluster.pass(reregisterTimeoutMs))).toEqual(["mark-agent-unreachable"]);
 });
@@ -261,7 +255,7 @@ test("[M24] an agent that dies together with its gateway is found", () => {
 test("[M24] a gateway that answers keeps its agents", () => {
   const cluster = new Cluster();
   const agent = cluster.agent();
-  cluster.pass(GATEWAY_SILENCE_MS);
+  cluster.pass(reregisterTimeoutMs);
   onGatewayHeard(cluster.master, "gateway-1", cluster.now);
   cluster.pass(GATEWAY_ANSWER_MS);
   expect(cluster.master.agents.get(agent.agentId)?.connection).toBeDefined();
