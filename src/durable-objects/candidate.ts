@@ -356,7 +356,7 @@ export class Candidate {
     this.#registrar ??= createRegistrar({
       candidate: name as CandidateId,
       nonce: this.#nonce,
-      newMasterId: crypto.randomUUID() as MasterId,
+      newMasterId: () => crypto.randomUUID() as MasterId,
       clusterId,
       storedBallot: tables.meta("ballot"),
       known: tables.meta("electorate"),
