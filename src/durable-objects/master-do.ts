@@ -125,6 +125,11 @@ export class MasterDO extends DurableObject<Env> {
   #wasAway = false;
   #settling = false;
   readonly #announcing = new Set<string>();
+  /**
+   * Asked for while an announcement was under way: that one may have looked at the gateway's sockets before what made the next one
+   * necessary, and would leave a socket open that the books do not have, for ever.
+   */
+  readonly #announceAgain = new Set<string>();
   /** Who waits for the registry's decision, by request. */
   readonly #asked = new Map<number, (answer: CallAnswer) => void>();
   #nextRequest = 1;
@@ -255,7 +260,10 @@ export class MasterDO extends DurableObject<Env> {
 
   /** Tells a gateway the epoch and what the books have of it, until it has answered; then forgets sockets that are gone. */
   async #announce(gateway: string): Promise<void> {
-    if (this.#announcing.has(gateway)) return;
+    if (this.#announcing.has(gateway)) {
+      this.#announceAgain.add(gateway);
+      return;
+    }
     this.#announcing.add(gateway);
     try {
       for (let attempt = 0; this.#candidate.leading && this.#master !== undefined; attempt++) {
@@ -287,6 +295,7 @@ export class MasterDO extends DurableObject<Env> {
       }
     } finally {
       this.#announcing.delete(gateway);
+      if (this.#announceAgain.delete(gateway)) this.ctx.waitUntil(this.#announce(gateway));
     }
   }
 
