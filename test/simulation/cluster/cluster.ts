@@ -145,6 +145,7 @@ export class ClusterSimulation {
       environment: this.#drawEnvironment(),
       observer: {
         onDeliver: (_host, isolate, items) => {
+          this.#say(`${isolate.name} delivers ${JSON.stringify(items).slice(0, 600)}`);
           this.#checker.onDeliver(isolate, items, this.#plane.links);
           return this.#twice(items);
         },
