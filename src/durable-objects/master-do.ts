@@ -473,7 +473,10 @@ export class MasterDO extends DurableObject<Env> {
     const master = this.#master;
     if (leadership.type === "not-leading" || master === undefined) return this.#notLeading(leadership);
     onGatewayHeard(master, gateway, now());
-    return { ...leadership, tellLive: (master.gateways.get(gateway)?.sockets ?? 0) > sockets };
+    const booked = master.gateways.get(gateway)?.sockets ?? 0;
+    // What the books gave up while the gateway was silent is open all the same: those agents would stay lost, though they are there.
+    if (booked < sockets) this.ctx.waitUntil(this.#announce(gateway));
+    return { ...leadership, tellLive: booked > sockets };
   }
 
   #notLeading(leadership: Leadership): NotLeading {
