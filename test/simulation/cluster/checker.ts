@@ -1,7 +1,6 @@
 // Watches every message of a cluster and says which promise it breaks. It goes by the log as it is chosen, by what runs on the hosts, and
 // by what was said before; it knows none of the cores. Numbers in brackets are those of the analysis of Mesos (registrar §13, tasks §25).
 import type { NumberedOrder, PlaneMessage } from "#protocol/agent.ts";
-import type { DeliveryItem } from "#protocol/gateway.ts";
 import type { AgentId, FrameworkId, SessionId } from "#protocol/ids.ts";
 import type { AppendCall } from "#log/calls.ts";
 import type { SchedulerEvent } from "#protocol/scheduler.ts";
@@ -18,7 +17,8 @@ const VIOLATIONS_MAX = 12;
 /** Longest time that a leader which was deposed may still speak, ms: the age of a confirmation, and what the last one took. */
 const STALE_MS_MAX = 5_000 + 100;
 
-const NEWS = new Set(["TASK_UNREACHABLE", "TASK_GONE_BY_OPERATOR"]);
+const RUNS: ReadonlySet<string> = new Set(["TASK_STAGING", "TASK_STARTING", "TASK_RUNNING", "TASK_KILLING"]);
+const NEWS: ReadonlySet<string> = new Set(["TASK_UNREACHABLE", "TASK_GONE_BY_OPERATOR"]);
 
 interface Booked {
   readonly session: SessionId;
@@ -41,17 +41,14 @@ export class ClusterChecker {
   readonly #confirmedAt = new Map<Isolate, number>();
   /** Ballots under which an append has failed. */
   readonly #failed = new Map<Isolate, Set<string>>();
-  readonly #masters = new Map<Isolate, Master>();
   /** What the books said of each agent last, and before each session began. */
   readonly #books = new Map<string, Booked>();
   readonly #sessionBefore = new Map<SessionId, Booked>();
-  readonly #isTrusting: boolean;
   counts = { registered: 0, started: 0, news: 0, ended: 0, shutdowns: 0, told: 0 };
 
-  constructor(now: () => number, truth: Truth, { isTrusting }: { readonly isTrusting: boolean }) {
+  constructor(now: () => number, truth: Truth) {
     this.#now = now;
     this.#truth = truth;
-    this.#isTrusting = isTrusting;
   }
 
   violated(rule: string): void {
@@ -81,8 +78,7 @@ export class ClusterChecker {
   // ---- masters
 
   /** The books, just before they are stored: [25.1] [25.2]. */
-  onBooks(isolate: Isolate, master: Master): void {
-    this.#masters.set(isolate, master);
+  #onBooks(isolate: Isolate, master: Master): void {
     for (const agentId of master.marked.agents) {
       const agent = master.agents.get(agentId);
       if (agent?.session === undefined) continue;
@@ -125,22 +121,24 @@ export class ClusterChecker {
     if (leader.candidate !== isolate.name)
       this.violated(`invariant 27: ${isolate.name} speaks for epoch ${epoch} of ${leader.candidate}`);
     for (const [newer, { seenAt }] of log.leaders) {
-      if (newer > epoch && this.#now() - seenAt > STALE_MS_MAX && !this.#isTrusting)
+      if (newer > epoch && this.#now() - seenAt > STALE_MS_MAX)
         return this.violated(
           `invariant 32: ${isolate.name} of epoch ${epoch} says ${what} ${Math.round(this.#now() - seenAt)} ms after epoch ${newer} began`,
         );
     }
   }
 
-  onDeliver(isolate: Isolate, items: readonly DeliveryItem[], links: ReadonlyMap<string, Link>): void {
-    for (const item of items) {
-      if (item.type === "close") continue;
-      const { message } = item;
+  /** What a turn of a master has decided to say, before any of it leaves. */
+  onTurn(isolate: Isolate, master: Master, links: ReadonlyMap<string, Link>): void {
+    this.#onBooks(isolate, master);
+    for (const effect of master.effects) {
+      if (effect.type === "event") this.#onEvent(isolate, master, effect.event);
+      if (effect.type !== "send") continue;
+      const { message, to } = effect;
       if (message.type === "registered") {
         this.#onRegistered(isolate, message);
-        this.#onSecondSocket(message.session, item.socketId, links);
-      }
-      else if (message.type === "shutdown") this.#onShutdown(isolate, message);
+        this.#onSecondSocket(message.session, to.socketId, links);
+      } else if (message.type === "shutdown") this.#onShutdown(isolate, message);
       else if (message.type === "orders") this.#onOrders(isolate, message);
       else if (message.type === "refused") this.violated(`an agent is refused: ${message.reason}`);
     }
@@ -188,11 +186,9 @@ export class ClusterChecker {
     this.#speaks(isolate, epoch, "orders");
   }
 
-  /** An event as it leaves the master: [30], [32]. */
-  onEvent(isolate: Isolate, event: SchedulerEvent): void {
+  /** [30], [32] */
+  #onEvent(isolate: Isolate, master: Master, event: SchedulerEvent): void {
     if (event.type === "HEARTBEAT" || event.type === "ERROR") return;
-    const master = this.#masters.get(isolate);
-    if (master === undefined) return;
     this.#speaks(isolate, master.epoch, event.type);
     if (event.type === "FAILURE") this.#isNews(master, event.failure.agent_id.value, "FAILURE");
     if (event.type === "UPDATE") {
@@ -272,8 +268,9 @@ export class ClusterChecker {
     const task = framework.tasks.get(status.task_id.value);
     if (task?.end === undefined || task.end.state === status.state) return;
     if (this.ambiguous.has(task.agentId)) return;
-    // The question may have been on its way while the end was told and acknowledged: the agent has forgotten the task since.
-    if (status.reason === "REASON_RECONCILIATION" && isTerminal(status.state)) return;
+    // The question, or the kill, may have been on its way while the end was told and acknowledged: the agent has forgotten the task since.
+    if (status.reason === "REASON_RECONCILIATION" && !RUNS.has(status.state)) return;
+    if (status.source === "SOURCE_AGENT") return;
     this.violated(
       `task ${status.task_id.value} of ${framework.options.name} was told as ${task.end.state}, and now as ${status.state} (${status.message})`,
     );

@@ -109,7 +109,7 @@ export class ClusterSimulation {
     const now = (): number => schedule.now - BEGIN_MS;
     this.#logChecker = new LogChecker(now, undefined);
     this.#truth = new Truth(this.#logChecker.chosen, (rule) => this.#checker.violated(rule));
-    this.#checker = new ClusterChecker(now, this.#truth, { isTrusting: false });
+    this.#checker = new ClusterChecker(now, this.#truth);
     this.#world = {
       schedule,
       random,
@@ -146,7 +146,6 @@ export class ClusterSimulation {
       observer: {
         onDeliver: (_host, isolate, items) => {
           this.#say(`${isolate.name} delivers ${JSON.stringify(items).slice(0, 600)}`);
-          this.#checker.onDeliver(isolate, items, this.#plane.links);
           return this.#twice(items);
         },
         onBatch: (isolate, batch) => this.#breakage.onBatch(this.#masters.get(isolate), batch),
@@ -167,11 +166,10 @@ export class ClusterSimulation {
       onLoad: (isolate, master) => void this.#masters.set(isolate, master),
       onSave: (isolate, master) => {
         this.#masters.set(isolate, master);
-        if (isolate.isAlive) this.#checker.onBooks(isolate, master);
+        if (isolate.isAlive) this.#checker.onTurn(isolate, master, this.#plane.links);
       },
     });
     EventStream.onLeaving = (isolate, _stream, event) => {
-      this.#checker.onEvent(isolate, event);
       this.#say(`${isolate.name} tells ${JSON.stringify(event).slice(0, 300)}`);
       this.#plane.mayDie(isolate);
     };
