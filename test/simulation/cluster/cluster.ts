@@ -57,6 +57,8 @@ export interface ClusterResult {
   readonly counts: ClusterChecker["counts"];
 }
 
+type Machine = Pick<Host["options"], "hostname" | "hostKey" | "cpus">;
+
 /** A replica that knows when it last heard the ballot that it has promised, as the shell of the shipped one does. */
 class TimedReplica extends ReplicaHost {
   now: () => number = () => 0;
@@ -155,7 +157,10 @@ export class ClusterSimulation {
         onException: (where, error) => this.#onException(where, error),
       },
     });
-    for (let i = 1; i <= integerBetween(random, 2, 5); i++) this.#hosts.push(this.#host(`host-${i}`, this.#hostKey()));
+    for (let i = 1; i <= integerBetween(random, 2, 5); i++) {
+      const cpus = integerBetween(random, 2, 4);
+      this.#hosts.push(this.#host({ hostname: `host-${i}`, hostKey: this.#hostKey(), cpus }));
+    }
     for (let i = 1; i <= integerBetween(random, 1, 3); i++) this.#frameworks.push(this.#framework(`framework-${i}`));
   }
 
@@ -265,7 +270,7 @@ export class ClusterSimulation {
     return key as HostKey;
   }
 
-  #host(hostname: string, hostKey: HostKey, onRegistered: () => void = () => {}): Host {
+  #host({ hostname, hostKey, cpus }: Machine, onRegistered: () => void = () => {}): Host {
     const random = this.#random;
     const longest = pick(random, [5_000, 60_000, 3_600_000]);
     const host = new Host({
@@ -275,7 +280,7 @@ export class ClusterSimulation {
       broken: this.#broken,
       hostKey,
       hostname,
-      cpus: integerBetween(random, 2, 4),
+      cpus,
       taskMs: () => integerBetween(random, 100, longest),
       observer: {
         onStarted: (on, task) => {
@@ -507,7 +512,7 @@ export class ClusterSimulation {
     const random = this.#random;
     const { registration } = host.state;
     if (registration === undefined || this.#clones.length > 1) return;
-    const copy = this.#host(host.options.hostname, host.options.hostKey, () => {
+    const copy = this.#host(host.options, () => {
       this.#say(`a copy of ${host.options.hostname} took its place`);
       this.#checker.ambiguous.add(registration.agentId);
     });
