@@ -47,6 +47,8 @@ import type { Plane } from "./plane.ts";
 import type { Link } from "./socket.ts";
 
 export const SYSTEM = { cpus_total: 8, load_1min: 1, load_5min: 1, load_15min: 1, mem_total_bytes: 1e10, mem_free_bytes: 1e9 };
+/** What of the plane's words may come back. */
+const HEARD_MAX = 40;
 const TERMINATED: ExitStatus = { type: "signaled", signal: 15 };
 
 /** Looks on at agents and hosts. */
@@ -56,6 +58,7 @@ export interface AgentObserver {
   onActed(host: Host, message: OrdersMessage): void;
   onRegistered(host: Host, registration: Registration, epochBefore: number): void;
   onStopped(host: Host, why: StopReason): void;
+  onRegistering(host: Host): void;
   onLog(host: Host, text: string): void;
 }
 
@@ -87,6 +90,8 @@ export class Host {
   state: AgentState = NEW_AGENT;
   readonly containers = new Map<ContainerId, Container>();
   agent: Agent | undefined;
+  /** The last that a plane said to it. */
+  readonly heard: PlaneMessage[] = [];
   isUp = true;
   /** Nothing passes to or from the plane before this time. */
   cutUntil = 0;
@@ -399,7 +404,16 @@ export class Agent {
   }
 
   #hear(message: PlaneMessage): void {
+    if (message.type === "registered" || message.type === "orders") {
+      this.host.heard.push(message);
+      if (this.host.heard.length > HEARD_MAX) this.host.heard.shift();
+    }
     this.#step({ type: "message", message });
+  }
+
+  /** Something that was said long ago arrives on the socket that there is now. */
+  hearAgain(message: PlaneMessage): void {
+    this.#link?.toAgent(JSON.stringify(message));
   }
 
   #send(message: AgentMessage): void {
@@ -415,6 +429,7 @@ export class Agent {
     this.#inTurn((done) => {
       if (this.#sockets === socket && this.#session.state === "registering") {
         for (const message of this.#registerMessages()) this.#send(message);
+        this.#options.observer.onRegistering(this.host);
       }
       done();
     });

@@ -266,7 +266,13 @@ export class ClusterChecker {
   onTold(framework: Framework, status: TaskStatus): void {
     this.counts.told += 1;
     const task = framework.tasks.get(status.task_id.value);
-    if (task?.end === undefined || task.end.state === status.state) return;
+    if (task === undefined) return;
+    const { endByMaster } = task;
+    if (endByMaster !== undefined && RUNS.has(status.state) && !this.ambiguous.has(task.agentId))
+      this.violated(
+        `task ${task.taskId} of ${framework.options.name} was told as ${endByMaster.state} (${endByMaster.message}), and now as ${status.state}`,
+      );
+    if (task.end === undefined || task.end.state === status.state) return;
     if (this.ambiguous.has(task.agentId)) return;
     // The question, or the kill, may have been on its way while the end was told and acknowledged: the agent has forgotten the task since.
     if (status.reason === "REASON_RECONCILIATION" && !RUNS.has(status.state)) return;

@@ -8,6 +8,7 @@ import type { ClusterId, ReplicaId } from "#log/entry.ts";
 import type { ReplicaAnswer, ReplicaMessage } from "#log/messages.ts";
 import { compareBallots } from "#log/ballot.ts";
 import type { AgentId, FrameworkId, HostKey } from "#protocol/ids.ts";
+import type { PlaneMessage } from "#protocol/agent.ts";
 import { isTerminal, type TaskState } from "#protocol/task.ts";
 import type { Master } from "../../../src/master/state.ts";
 import { taskKey } from "../../../agent-node/checkpoint/state.ts";
@@ -98,6 +99,7 @@ export class ClusterSimulation {
   #isStirred = false;
   #isFaulty = true;
   #duplicateShare = 0;
+  #ghostShare = 0;
 
   constructor(seed: number, { broken, trace, isCalm = false }: ClusterOptions = {}) {
     installGlobals({ WebSocketPair: SocketPair, IdentityTransformStream: EventStream });
@@ -116,7 +118,7 @@ export class ClusterSimulation {
       schedule,
       random,
       stir: () => (this.#isStirred = true),
-      note: (isolate, text) => this.#say(`${isolate.name}: ${text}`),
+      note: (isolate, text) => this.#say(() => `${isolate.name}: ${text}`),
     };
     this.#operator = new Isolate("operator", this.#world);
     const seeds = ["replica-1", "replica-2", "replica-3"] as ReplicaId[];
@@ -147,7 +149,7 @@ export class ClusterSimulation {
       environment: this.#drawEnvironment(),
       observer: {
         onDeliver: (_host, isolate, items) => {
-          this.#say(`${isolate.name} delivers ${JSON.stringify(items).slice(0, 600)}`);
+          this.#say(() => `${isolate.name} delivers ${JSON.stringify(items).slice(0, 600)}`);
           return this.#twice(items);
         },
         onBatch: (isolate, batch) => this.#breakage.onBatch(this.#masters.get(isolate), batch),
@@ -175,7 +177,7 @@ export class ClusterSimulation {
       },
     });
     EventStream.onLeaving = (isolate, _stream, event) => {
-      this.#say(`${isolate.name} tells ${JSON.stringify(event).slice(0, 300)}`);
+      this.#say(() => `${isolate.name} tells ${JSON.stringify(event).slice(0, 300)}`);
       this.#plane.mayDie(isolate);
     };
     const onRejection = (error: unknown): void => this.#onException("a promise", error);
@@ -204,13 +206,13 @@ export class ClusterSimulation {
     };
   }
 
-  #say(line: string): void {
-    this.#trace?.(`${Math.round(this.#schedule.now - BEGIN_MS)} ${line}`);
+  #say(line: () => string): void {
+    this.#trace?.(`${Math.round(this.#schedule.now - BEGIN_MS)} ${line()}`);
   }
 
   #onException(where: string, error: unknown): void {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    this.#say(`exception in ${where}: ${text}`);
+    this.#say(() => `exception in ${where}: ${text}`);
     this.#checker.violated(`exception in ${where}: ${text.split("\n").slice(0, 3).join(" ")}`);
   }
 
@@ -284,21 +286,26 @@ export class ClusterSimulation {
       taskMs: () => integerBetween(random, 100, longest),
       observer: {
         onStarted: (on, task) => {
-          this.#say(`${on.options.hostname} starts ${task.task.task_id.value}`);
+          this.#say(() => `${on.options.hostname} starts ${task.task.task_id.value}`);
           this.#checker.onStarted(on, task);
         },
         onActed: (on, message) => this.#checker.onActed(on, message),
         onEnding: (on, task, why) => {
-          this.#say(`${on.options.hostname} ends ${task.task.task_id.value}: ${why}`);
+          this.#say(() => `${on.options.hostname} ends ${task.task.task_id.value}: ${why}`);
           this.#checker.onEnding(on, task, why, (id) => this.#frameworkOf(id));
         },
         onRegistered: (on, registration, epochBefore) => {
-          this.#say(`${on.options.hostname} is registered: ${JSON.stringify(registration)}`);
+          this.#say(() => `${on.options.hostname} is registered: ${JSON.stringify(registration)}`);
           this.#checker.onAgentRegistered(on, registration, epochBefore);
           onRegistered();
+          this.#schedule.after(integerBetween(random, 0, 2_000), () =>
+            this.#haunt(on, (message) => message.type === "orders" && message.session !== registration.session),
+          );
         },
-        onLog: (on, text) => this.#say(`${on.options.hostname}: ${text}`),
-        onStopped: (on, why) => this.#say(`${on.options.hostname} stops: ${JSON.stringify(why)}`),
+        onRegistering: (on) =>
+          this.#haunt(on, (message) => message.type === "registered" && message.epoch < on.state.epochSeen),
+        onLog: (on, text) => this.#say(() => `${on.options.hostname}: ${text}`),
+        onStopped: (on, why) => this.#say(() => `${on.options.hostname} stops: ${JSON.stringify(why)}`),
       },
     });
     return host;
@@ -322,11 +329,23 @@ export class ClusterSimulation {
       tasksMax: integerBetween(random, 1, 6),
       observer: {
         onTold: (framework, status) => {
-          this.#say(`${name} hears ${status.task_id.value} ${status.state} ${status.reason ?? ""} ${status.message ?? ""}`);
+          this.#say(() => `${name} hears ${status.task_id.value} ${status.state} ${status.reason ?? ""} ${status.message ?? ""}`);
           this.#checker.onTold(framework, status);
         },
       },
     });
+  }
+
+  /**
+   * What an older master, or an older session, once said to this host is said again. No transport of ours does that either: it is the agent's
+   * own fence that must hold.
+   */
+  #haunt(host: Host, which: (message: PlaneMessage) => boolean): void {
+    if (this.#random.next() >= this.#ghostShare) return;
+    const ghosts = host.heard.filter(which);
+    if (ghosts.length === 0) return;
+    this.#faults.count("ghost");
+    host.agent?.hearAgain(pick(this.#random, ghosts));
   }
 
   /** Orders that arrive twice: no transport of ours does that, and no agent may mind. */
@@ -354,6 +373,7 @@ export class ClusterSimulation {
       alarmLate: share(0.3),
     };
     this.#duplicateShare = share(0.2);
+    this.#ghostShare = share(0.5);
     this.#network.weather = { ...CALM, loss: share(0.1), late: share(0.1), duplicate: share(0.1), error: share(0.02) };
   }
 
@@ -385,7 +405,7 @@ export class ClusterSimulation {
     const framework = pick(random, this.#frameworks);
     const count = (kind: ClusterFault): void => {
       this.#faults.count(kind);
-      this.#say(`FAULT ${kind}`);
+      this.#say(() => `FAULT ${kind}`);
     };
     switch (integerBetween(random, 0, 24)) {
       case 0:
@@ -411,6 +431,8 @@ export class ClusterSimulation {
       case 8:
       case 9:
         count("gateway-crash");
+        // Now and then together with an agent's host, so that nobody is left who could tell of its end.
+        if (random.next() < 0.3) this.#loseHost(host, count);
         return gateway.crash(() => random.next() < 0.7);
       case 10:
         count("deploy");
@@ -426,11 +448,7 @@ export class ClusterSimulation {
         count("agent-socket-lost");
         return host.agent?.dropSocket();
       case 14:
-        if (!host.isUp) return;
-        count("host-loss");
-        host.lose();
-        if (random.next() < 0.7) this.#schedule.after(integerBetween(random, 2_000, 200_000), () => this.#reboot(host));
-        return;
+        return this.#loseHost(host, count);
       case 15:
         if (host.agent === undefined) return;
         count("host-cut-off");
@@ -498,6 +516,14 @@ export class ClusterSimulation {
     for (const gateway of this.#plane.gateways.values()) gateway.crash(() => true);
   }
 
+  #loseHost(host: Host, count: (kind: ClusterFault) => void): void {
+    if (!host.isUp) return;
+    count("host-loss");
+    host.lose();
+    const random = this.#random;
+    if (random.next() < 0.7) this.#schedule.after(integerBetween(random, 2_000, 200_000), () => this.#reboot(host));
+  }
+
   #reboot(host: Host): void {
     if (host.isUp) return;
     this.#faults.count("host-reboot");
@@ -513,7 +539,7 @@ export class ClusterSimulation {
     const { registration } = host.state;
     if (registration === undefined || this.#clones.length > 1) return;
     const copy = this.#host(host.options, () => {
-      this.#say(`a copy of ${host.options.hostname} took its place`);
+      this.#say(() => `a copy of ${host.options.hostname} took its place`);
       this.#checker.ambiguous.add(registration.agentId);
     });
     copy.state = host.state;
@@ -553,9 +579,10 @@ export class ClusterSimulation {
   // ---- healing
 
   #heal(): void {
-    this.#say("HEAL");
+    this.#say(() => "HEAL");
     this.#isFaulty = false;
     this.#duplicateShare = 0;
+    this.#ghostShare = 0;
     this.#plane.weather = CALM_CALLS;
     this.#network.weather = CALM;
     for (const replica of this.#replicas.values()) if (!replica.isUp) replica.restart();

@@ -26,6 +26,7 @@ export const CLUSTER_FAULTS = [
   "teardown",
   "marked-gone",
   "unregister",
+  "ghost",
   "replica-crash",
 ] as const;
 export type ClusterFault = (typeof CLUSTER_FAULTS)[number];

@@ -24,6 +24,10 @@ export interface KnownTask {
   /** A last update of the agent: it never changes. */
   end: TaskStatus | undefined;
   isKillAsked: boolean;
+  /** Its ACCEPT is not on its way any more: whether it was executed may still not be known. */
+  isPlaced: boolean;
+  /** The master's own word that it has ended, and cannot come back. */
+  endByMaster: TaskStatus | undefined;
   readonly acceptedAt: number;
   /** Told since the last explicit question. */
   isAnswered: boolean;
@@ -227,14 +231,19 @@ export class Framework {
         told: undefined,
         end: undefined,
         isKillAsked: false,
+        isPlaced: false,
+        endByMaster: undefined,
         acceptedAt: this.options.world.schedule.now,
         isAnswered: false,
       });
     }
     const operations = [{ type: "LAUNCH", id: undefined, launch: { task_infos: tasks } }] as const;
-    this.#call({
-      type: "ACCEPT",
-      accept: { offer_ids: [{ value: offerId }], operations: [...operations], filters: { refuse_seconds: 1 } },
+    const accept = { offer_ids: [{ value: offerId }], operations: [...operations], filters: { refuse_seconds: 1 } };
+    this.#call({ type: "ACCEPT", accept }, () => {
+      for (const { task_id } of tasks) {
+        const known = this.tasks.get(task_id.value);
+        if (known !== undefined) known.isPlaced = true;
+      }
     });
   }
 
@@ -245,6 +254,8 @@ export class Framework {
       if (task.end === undefined) task.told = status.state;
       task.isAnswered = true;
       if (status.uuid !== undefined && isTerminal(status.state)) task.end ??= status;
+      // LOST may be the word for an agent that is unreachable, and comes back.
+      else if (isTerminal(status.state) && status.state !== "TASK_LOST") task.endByMaster ??= status;
     }
     const { uuid, agent_id } = status;
     if (uuid === undefined || agent_id === undefined) return;
@@ -268,7 +279,7 @@ export class Framework {
 
   /** Explicitly, all tasks of which it does not know the end. */
   reconcile(): void {
-    const open = [...this.tasks.values()].filter((task) => this.isOpen(task));
+    const open = [...this.tasks.values()].filter((task) => task.isPlaced && this.isOpen(task));
     if (open.length === 0) return;
     const tasks = open.map(({ taskId, agentId }) => ({ task_id: { value: taskId }, agent_id: { value: agentId } }));
     this.#call({ type: "RECONCILE", reconcile: { tasks } });
@@ -282,15 +293,15 @@ export class Framework {
 
   #teardown(): void {
     this.#call({ type: "TEARDOWN" }, (answer) => {
-      if (answer.status !== 202) return;
+      if (isNotLeading(answer) || answer.status !== 202) return;
       this.disconnect();
       this.#begone();
     });
   }
 
-  #call(call: Partial<Call> & { readonly type: CallRequest["call"]["type"] }, onAnswer: (answer: CallAnswer) => void = () => {}): void {
+  #call(call: Partial<Call> & { readonly type: CallRequest["call"]["type"] }, onOver: (answer: CallAnswer | NotLeading) => void = () => {}): void {
     const { id } = this;
-    if (id === undefined || this.#streamId === undefined) return;
+    if (id === undefined || this.#streamId === undefined) return onOver({ type: "not-leading", reason: "not subscribed" });
     const request = {
       call: { ...call, framework_id: { value: id } } as CallRequest["call"],
       principal: PRINCIPAL,
@@ -298,8 +309,8 @@ export class Framework {
     };
     const asked = this.#worker.enter(() => this.#finder.write((master) => master.call(request)));
     void asked.then((answer) => {
+      onOver(answer);
       if (isNotLeading(answer)) return;
-      onAnswer(answer);
       // The published rule: a stream that the master does not know is to be opened again.
       if (answer.status === 403 || (answer.status === 400 && /stream id|cannot be found/.test(answer.text))) {
         if (request.streamId === this.#streamId) this.disconnect();
