@@ -32,7 +32,7 @@ import { Truth } from "./truth.ts";
 
 const CLUSTER = "simulated" as ClusterId;
 /** Time with faults, ms. */
-const FAULTY_MS = { from: 120_000, to: 360_000 } as const;
+const FAULTY_MS = { from: 60_000, to: 240_000 } as const;
 /** Time in which a healed cluster must agree, ms: the plane gives whoever was away ten minutes. */
 const CONVERGE_MS_MAX = 1_500_000;
 const CONVERGE_STEP_MS = 5_000;

@@ -102,7 +102,9 @@ export class Framework {
     if (this.#stream === undefined) return this.#subscribe();
     if (this.isTearingDown) return this.#teardown();
     const open = [...this.tasks.values()].filter(({ end, told }) => end === undefined && (told === undefined || !isTerminal(told)));
-    if (!this.isCalm && open.length > 0 && random.next() < 0.1) this.kill(pick(random, open).taskId);
+    // One that is still being launched is not asked for: the answer would be of before.
+    const placed = open.filter(({ isPlaced }) => isPlaced);
+    if (!this.isCalm && placed.length > 0 && random.next() < 0.1) this.kill(pick(random, placed).taskId);
     if (random.next() < (this.isCalm ? 0.5 : 0.15)) this.reconcile();
   }
 
