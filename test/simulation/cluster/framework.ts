@@ -101,7 +101,7 @@ export class Framework {
     if (this.#stream !== undefined && world.schedule.now - this.#heardAt > 50_000) this.disconnect();
     if (this.#stream === undefined) return this.#subscribe();
     if (this.isTearingDown) return this.#teardown();
-    const open = [...this.tasks.values()].filter(({ end, told }) => end === undefined && (told === undefined || !isTerminal(told)));
+    const open = [...this.tasks.values()].filter((task) => this.#isLive(task));
     // One that is still being launched is not asked for: the answer would be of before.
     const placed = open.filter(({ isPlaced }) => isPlaced);
     if (!this.isCalm && placed.length > 0 && random.next() < 0.1) this.kill(pick(random, placed).taskId);
@@ -205,7 +205,7 @@ export class Framework {
 
   #onOffer(offer: Offer): void {
     const { random, world, tasksMax } = this.options;
-    const open = [...this.tasks.values()].filter(({ end, told }) => end === undefined && (told === undefined || !isTerminal(told)));
+    const open = [...this.tasks.values()].filter((task) => this.#isLive(task));
     const waitMs = this.isCalm ? 1 : integerBetween(random, 1, pick(random, [50, 50, 3_000, 20_000]));
     const agentId = offer.agent_id.value;
     const cpus = offer.resources.find(({ name }) => name === "cpus")?.scalar?.value ?? 0;
@@ -288,14 +288,19 @@ export class Framework {
   }
 
   /** Whether its end is not known for good. LOST is no end for a framework that is not partition-aware: the task may come back. */
-  isOpen({ end, told }: KnownTask): boolean {
-    if (end !== undefined) return false;
+  isOpen({ end, told, frameworkId }: KnownTask): boolean {
+    if (end !== undefined || frameworkId !== this.id) return false;
     return told === undefined || !isTerminal(told) || told === "TASK_LOST";
   }
 
+  #isLive(task: KnownTask): boolean {
+    return this.isOpen(task) && task.told !== "TASK_LOST";
+  }
+
   #teardown(): void {
+    const { id } = this;
     this.#call({ type: "TEARDOWN" }, (answer) => {
-      if (isNotLeading(answer) || answer.status !== 202) return;
+      if (isNotLeading(answer) || answer.status !== 202 || this.id !== id) return;
       this.disconnect();
       this.#begone();
     });
