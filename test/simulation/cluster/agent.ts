@@ -93,6 +93,8 @@ export class Host {
   /** The last that a plane said to it. */
   readonly heard: PlaneMessage[] = [];
   isUp = true;
+  /** Its disk is a copy of another host's. */
+  isCopy = false;
   /** Nothing passes to or from the plane before this time. */
   cutUntil = 0;
   #boots = 0;

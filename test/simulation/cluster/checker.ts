@@ -137,7 +137,7 @@ export class ClusterChecker {
       const { message, to } = effect;
       if (message.type === "registered") {
         this.#onRegistered(isolate, message);
-        this.#onSecondSocket(message.session, to.socketId, links);
+        this.#onSecondSocket(message, to.socketId, links);
       } else if (message.type === "shutdown") this.#onShutdown(isolate, message);
       else if (message.type === "orders") this.#onOrders(isolate, message);
       else if (message.type === "refused") this.violated(`an agent is refused: ${message.reason}`);
@@ -161,10 +161,15 @@ export class ClusterChecker {
   }
 
   /** Beside a live socket of the same agent only who knows its newest session is taken: no copy of its disk. */
-  #onSecondSocket(session: SessionId, socketId: string, links: ReadonlyMap<string, Link>): void {
+  #onSecondSocket(
+    { session, agentId }: Extract<PlaneMessage, { type: "registered" }>,
+    socketId: string,
+    links: ReadonlyMap<string, Link>,
+  ): void {
     const before = this.#sessionBefore.get(session);
     const other = before?.socketId === undefined ? undefined : links.get(before.socketId);
     const own = links.get(socketId);
+    if (own?.host.isCopy === true) this.ambiguous.add(agentId);
     if (before === undefined || other === undefined || own === undefined || other === own || !other.isOpen) return;
     const known = own.host.state.registration?.session;
     if (known === before.session || (!before.isConfirmed && known === before.sessionBefore)) return;

@@ -272,7 +272,7 @@ export class ClusterSimulation {
     return key as HostKey;
   }
 
-  #host({ hostname, hostKey, cpus }: Machine, onRegistered: () => void = () => {}): Host {
+  #host({ hostname, hostKey, cpus }: Machine): Host {
     const random = this.#random;
     const longest = pick(random, [5_000, 60_000, 3_600_000]);
     const host = new Host({
@@ -297,7 +297,6 @@ export class ClusterSimulation {
         onRegistered: (on, registration, epochBefore) => {
           this.#say(() => `${on.options.hostname} is registered: ${JSON.stringify(registration)}`);
           this.#checker.onAgentRegistered(on, registration, epochBefore);
-          onRegistered();
           this.#schedule.after(integerBetween(random, 0, 2_000), () =>
             this.#haunt(on, (message) => message.type === "orders" && message.session !== registration.session),
           );
@@ -538,11 +537,9 @@ export class ClusterSimulation {
     const random = this.#random;
     const { registration } = host.state;
     if (registration === undefined || this.#clones.length > 1) return;
-    const copy = this.#host(host.options, () => {
-      this.#say(() => `a copy of ${host.options.hostname} took its place`);
-      this.#checker.ambiguous.add(registration.agentId);
-    });
+    const copy = this.#host(host.options);
     copy.state = host.state;
+    copy.isCopy = true;
     copy.isUp = false;
     this.#clones.push(copy);
     const begin = (attempt: number): void => {
