@@ -221,6 +221,13 @@ function readmit(
     reply(master, sender.from, { type: "unavailable", reason });
     return;
   }
+  if (agent.connection === undefined && agent.confirmed && agent.session !== undefined && !current) {
+    // Somebody knows a newer session: this is a copy, or was said before that session and arrives late. Its report would end what
+    // has been launched since. Should nobody else come, the agent is given up, and whoever is left comes back from there.
+    const reason = `agent ${agentId} has a newer session: whoever knows it is waited for`;
+    reply(master, sender.from, { type: "unavailable", reason });
+    return;
+  }
   spare(master, agent);
   const registration: Registration = {
     type: "registration",
