@@ -46,7 +46,14 @@ import type { World } from "./isolate.ts";
 import type { Plane } from "./plane.ts";
 import type { Link } from "./socket.ts";
 
-export const SYSTEM = { cpus_total: 8, load_1min: 1, load_5min: 1, load_15min: 1, mem_total_bytes: 1e10, mem_free_bytes: 1e9 };
+export const SYSTEM = {
+  cpus_total: 8,
+  load_1min: 1,
+  load_5min: 1,
+  load_15min: 1,
+  mem_total_bytes: 1e10,
+  mem_free_bytes: 1e9,
+};
 /** What of the plane's words may come back. */
 const HEARD_MAX = 40;
 const TERMINATED: ExitStatus = { type: "signaled", signal: 15 };
@@ -191,7 +198,9 @@ export class Host {
     const boots = this.#boots;
     if (container.state === "told") {
       container.state = "claimed";
-      world.schedule.after(1, () => this.agent?.onContainer(containerId, { type: "ended", outcome: { type: "cancelled" } }));
+      world.schedule.after(1, () =>
+        this.agent?.onContainer(containerId, { type: "ended", outcome: { type: "cancelled" } }),
+      );
       return;
     }
     if (container.state !== "running") return;
@@ -218,10 +227,12 @@ export class Host {
     }
     if (container.state === "ended") {
       const { status } = container;
-      if (status === undefined) return { type: "ended", outcome: { type: "vanished", message: "The host was restarted" } };
+      if (status === undefined)
+        return { type: "ended", outcome: { type: "vanished", message: "The host was restarted" } };
       return { type: "ended", outcome: { type: "ended", status, memoryLimitMb: undefined } };
     }
-    if (boot === "other-boot") return { type: "ended", outcome: { type: "vanished", message: "The host was restarted" } };
+    if (boot === "other-boot")
+      return { type: "ended", outcome: { type: "vanished", message: "The host was restarted" } };
     return { type: "started" };
   }
 }
@@ -489,7 +500,12 @@ export class Agent {
       const orders = message.orders.map((one, i) => ({ ...one, sequence: known.sequence + 1 + i }));
       message = { ...message, epoch: registration.epoch, session: registration.session, orders };
     }
-    if (broken === "sequence") known = { ...known, sequence: Math.min(known.sequence, ...message.orders.map(({ sequence }) => sequence - 1)), tasks: new Map() };
+    if (broken === "sequence")
+      known = {
+        ...known,
+        sequence: Math.min(known.sequence, ...message.orders.map(({ sequence }) => sequence - 1)),
+        tasks: new Map(),
+      };
     const plan = planOrders(known, message, {
       containerId: () => this.host.newContainerId(),
       stamp: () => this.#stamp(),
@@ -522,10 +538,7 @@ export class Agent {
         return;
       }
       case "report-unknown":
-        return this.#update(
-          action.frameworkId,
-          unknownTaskStatus(action.taskId, action.partitionAware, this.#stamp()),
-        );
+        return this.#update(action.frameworkId, unknownTaskStatus(action.taskId, action.partitionAware, this.#stamp()));
       case "complain":
         return;
       default:
@@ -554,7 +567,9 @@ export class Agent {
   }
 
   #endTasksAndForget({ epoch }: Removal): void {
-    const left = [...this.#state.tasks.values()].filter((task) => !this.#hasEnded(task) && !this.#ended.has(task.containerId));
+    const left = [...this.#state.tasks.values()].filter(
+      (task) => !this.#hasEnded(task) && !this.#ended.has(task.containerId),
+    );
     for (const task of left) this.#end(task, removalGraceMs(task), "removal");
     const look = (): void => {
       if (!this.isAlive) return;

@@ -89,9 +89,17 @@ function brokenTurn(broken: ClusterRule | undefined, master: Master, now: number
       const message = { type: "registered", agentId, epoch, session, clusterId } as const;
       master.effects.push({ type: "send", to: from, message });
     }
-    if (broken === "shutdown-unasked" && (operation.type === "readmit-agent" || operation.type === "mark-agent-reachable")) {
+    if (
+      broken === "shutdown-unasked" &&
+      (operation.type === "readmit-agent" || operation.type === "mark-agent-reachable")
+    ) {
       const { epoch } = master;
-      const message = { type: "shutdown", agentId: operation.agentId, epoch, reason: "it is not in the books" } as const;
+      const message = {
+        type: "shutdown",
+        agentId: operation.agentId,
+        epoch,
+        reason: "it is not in the books",
+      } as const;
       master.effects.push({ type: "send", to: from, message });
     }
   }

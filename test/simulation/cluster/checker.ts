@@ -6,7 +6,12 @@ import type { AppendCall } from "#log/calls.ts";
 import type { SchedulerEvent } from "#protocol/scheduler.ts";
 import { isTerminal, type TaskStatus } from "#protocol/task.ts";
 import type { Master } from "../../../src/master/state.ts";
-import { type TaskKey, taskKey, type CheckpointedTask, type Registration } from "../../../agent-node/checkpoint/state.ts";
+import {
+  type TaskKey,
+  taskKey,
+  type CheckpointedTask,
+  type Registration,
+} from "../../../agent-node/checkpoint/state.ts";
 import type { Host } from "./agent.ts";
 import type { Framework } from "./framework.ts";
 import type { Isolate } from "./isolate.ts";
@@ -78,7 +83,7 @@ export class ClusterChecker {
   // ---- masters
 
   /** The books, just before they are stored: [25.1] [25.2]. */
-  #onBooks(isolate: Isolate, master: Master): void {
+  #onBooks(master: Master): void {
     for (const agentId of master.marked.agents) {
       const agent = master.agents.get(agentId);
       if (agent?.session === undefined) continue;
@@ -89,12 +94,16 @@ export class ClusterChecker {
       this.#books.set(key, { session, sessionBefore, isConfirmed: agent.confirmed, socketId: connection?.socketId });
     }
     const used = new Map<AgentId, number>();
-    const take = (agentId: AgentId, resources: readonly { readonly name: string; readonly scalar?: { readonly value: number } | undefined }[]): void => {
+    const take = (
+      agentId: AgentId,
+      resources: readonly { readonly name: string; readonly scalar?: { readonly value: number } | undefined }[],
+    ): void => {
       const cpus = resources.find(({ name }) => name === "cpus")?.scalar?.value ?? 0;
       used.set(agentId, (used.get(agentId) ?? 0) + cpus);
     };
     for (const framework of master.frameworks.values())
-      for (const task of framework.tasks.values()) if (!isTerminal(task.latest)) take(task.agentId, task.info.resources);
+      for (const task of framework.tasks.values())
+        if (!isTerminal(task.latest)) take(task.agentId, task.info.resources);
     const offered = new Set<AgentId>();
     for (const offer of master.offers.values()) {
       offered.add(offer.agentId);
@@ -117,7 +126,8 @@ export class ClusterChecker {
   #speaks(isolate: Isolate, epoch: number, what: string): void {
     const log = this.#log;
     const leader = log.leaders.get(epoch);
-    if (leader === undefined) return this.violated(`invariant 27: ${isolate.name} speaks for epoch ${epoch}, which the log does not have`);
+    if (leader === undefined)
+      return this.violated(`invariant 27: ${isolate.name} speaks for epoch ${epoch}, which the log does not have`);
     if (leader.candidate !== isolate.name)
       this.violated(`invariant 27: ${isolate.name} speaks for epoch ${epoch} of ${leader.candidate}`);
     for (const [newer, { seenAt }] of log.leaders) {
@@ -130,7 +140,7 @@ export class ClusterChecker {
 
   /** What a turn of a master has decided to say, before any of it leaves. */
   onTurn(isolate: Isolate, master: Master, links: ReadonlyMap<string, Link>): void {
-    this.#onBooks(isolate, master);
+    this.#onBooks(master);
     for (const effect of master.effects) {
       if (effect.type === "event") this.#onEvent(isolate, master, effect.event);
       if (effect.type !== "send") continue;
@@ -225,15 +235,19 @@ export class ClusterChecker {
     this.#starts.set(key, starts);
     if (starts > 1) this.violated(`task ${key} is started ${starts} times, now on ${host.options.hostname}`);
     const known = host.state.tasks.get(key);
-    if (known === undefined) this.violated(`task ${key} is started, and the journal of ${host.options.hostname} does not have it`);
+    if (known === undefined)
+      this.violated(`task ${key} is started, and the journal of ${host.options.hostname} does not have it`);
   }
 
   /** [25.21] */
   onActed(host: Host, { epoch, session }: { readonly epoch: number; readonly session: string }): void {
     const { registration, epochSeen } = host.state;
     if (registration?.session !== session || registration.epoch !== epoch)
-      this.violated(`${host.options.hostname} acts upon orders of session ${session}, its own is ${registration?.session}`);
-    if (epoch < epochSeen) this.violated(`${host.options.hostname} acts upon orders of epoch ${epoch}, it has obeyed ${epochSeen}`);
+      this.violated(
+        `${host.options.hostname} acts upon orders of session ${session}, its own is ${registration?.session}`,
+      );
+    if (epoch < epochSeen)
+      this.violated(`${host.options.hostname} acts upon orders of epoch ${epoch}, it has obeyed ${epochSeen}`);
   }
 
   onEnding(
@@ -256,7 +270,9 @@ export class ClusterChecker {
       const of = frameworkOf(framework.id);
       if (of === undefined || of.tasks.get(task.task_id.value)?.isKillAsked === true) return;
     }
-    this.violated(`task ${key} on ${host.options.hostname} is ended by ${why}, which neither its framework nor the registry has asked for`);
+    this.violated(
+      `task ${key} on ${host.options.hostname} is ended by ${why}, which neither its framework nor the registry has asked for`,
+    );
   }
 
   /** An agent never goes back to an older epoch. */

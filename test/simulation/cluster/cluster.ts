@@ -65,7 +65,10 @@ class TimedReplica extends ReplicaHost {
   now: () => number = () => 0;
   #heardAt = 0;
 
-  override deliver(message: ReplicaMessage, how: { readonly crashBeforeStore?: boolean } = {}): ReplicaAnswer | undefined {
+  override deliver(
+    message: ReplicaMessage,
+    how: { readonly crashBeforeStore?: boolean } = {},
+  ): ReplicaAnswer | undefined {
     const answer = super.deliver(message, how);
     if (answer === undefined) return undefined;
     if ("ballot" in message && compareBallots(message.ballot, this.state.promised) === 0) this.#heardAt = this.now();
@@ -328,7 +331,10 @@ export class ClusterSimulation {
       tasksMax: integerBetween(random, 1, 6),
       observer: {
         onTold: (framework, status) => {
-          this.#say(() => `${name} hears ${status.task_id.value} ${status.state} ${status.reason ?? ""} ${status.message ?? ""}`);
+          this.#say(
+            () =>
+              `${name} hears ${status.task_id.value} ${status.state} ${status.reason ?? ""} ${status.message ?? ""}`,
+          );
           this.#checker.onTold(framework, status);
         },
       },
@@ -625,8 +631,10 @@ export class ClusterSimulation {
         continue;
       }
       const booked = registration === undefined ? undefined : books.agents.get(registration.agentId);
-      if (registration === undefined || host.agent?.isRegistered !== true) missing.push(`${hostname} is not registered`);
-      else if (registration.epoch !== leader.epoch) missing.push(`${hostname} is registered under ${registration.epoch}`);
+      if (registration === undefined || host.agent?.isRegistered !== true)
+        missing.push(`${hostname} is not registered`);
+      else if (registration.epoch !== leader.epoch)
+        missing.push(`${hostname} is registered under ${registration.epoch}`);
       else if (booked?.connection === undefined || booked.session !== registration.session)
         missing.push(`${hostname} is registered, the books do not have its session`);
     }
@@ -665,7 +673,12 @@ export class ClusterSimulation {
   #problemOf(task: KnownTask): string | undefined {
     const host = this.#hostOf(task.agentId);
     const { told } = task;
-    const isAlive: readonly (TaskState | undefined)[] = ["TASK_STAGING", "TASK_STARTING", "TASK_RUNNING", "TASK_KILLING"];
+    const isAlive: readonly (TaskState | undefined)[] = [
+      "TASK_STAGING",
+      "TASK_STARTING",
+      "TASK_RUNNING",
+      "TASK_KILLING",
+    ];
     if (host?.runsTask(taskKey(task.frameworkId, task.taskId)) === true)
       return isAlive.includes(told) ? undefined : "and it runs";
     if (told !== undefined && isTerminal(told)) return undefined;

@@ -80,4 +80,7 @@ export function storageOf({ disk, isolate, isOwner, onAlarm, onTransaction }: St
   };
 }
 
-const rowsOf = (rows: readonly unknown[]) => ({ toArray: () => rows, [Symbol.iterator]: () => rows[Symbol.iterator]() });
+const rowsOf = (rows: readonly unknown[]) => ({
+  toArray: () => rows,
+  [Symbol.iterator]: () => rows[Symbol.iterator](),
+});

@@ -306,9 +306,13 @@ export class Framework {
     });
   }
 
-  #call(call: Partial<Call> & { readonly type: CallRequest["call"]["type"] }, onOver: (answer: CallAnswer | NotLeading) => void = () => {}): void {
+  #call(
+    call: Partial<Call> & { readonly type: CallRequest["call"]["type"] },
+    onOver: (answer: CallAnswer | NotLeading) => void = () => {},
+  ): void {
     const { id } = this;
-    if (id === undefined || this.#streamId === undefined) return onOver({ type: "not-leading", reason: "not subscribed" });
+    if (id === undefined || this.#streamId === undefined)
+      return onOver({ type: "not-leading", reason: "not subscribed" });
     const request = {
       call: { ...call, framework_id: { value: id } } as CallRequest["call"],
       principal: PRINCIPAL,

@@ -98,7 +98,11 @@ class PlainResponse {
 
   constructor(
     body: unknown,
-    init: { readonly status?: number; readonly headers?: Readonly<Record<string, string>>; readonly webSocket?: unknown } = {},
+    init: {
+      readonly status?: number;
+      readonly headers?: Readonly<Record<string, string>>;
+      readonly webSocket?: unknown;
+    } = {},
   ) {
     this.body = body;
     this.status = init.status ?? 200;
@@ -115,7 +119,10 @@ export type ObjectResponse = PlainResponse;
 let isInstalled = false;
 
 /** Replaces what the shells take from their platform. Outside of an isolate all of it is as it was. */
-export function installGlobals(made: { readonly WebSocketPair: unknown; readonly IdentityTransformStream: unknown }): void {
+export function installGlobals(made: {
+  readonly WebSocketPair: unknown;
+  readonly IdentityTransformStream: unknown;
+}): void {
   if (isInstalled) return;
   isInstalled = true;
   const real = {

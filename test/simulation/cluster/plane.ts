@@ -92,7 +92,8 @@ abstract class ObjectHost<T extends { alarm(): Promise<void> }> {
 
   /** The instance that takes the next event: it is started for it. */
   current(): { readonly object: T; readonly isolate: Isolate } {
-    if (this.#object !== undefined && this.isolate?.isAlive === true) return { object: this.#object, isolate: this.isolate };
+    if (this.#object !== undefined && this.isolate?.isAlive === true)
+      return { object: this.#object, isolate: this.isolate };
     const { world } = this.plane.options;
     const isolate = new Isolate(this.name, world, this.clock);
     const context = {
@@ -169,14 +170,16 @@ abstract class ObjectHost<T extends { alarm(): Promise<void> }> {
       this.#armAlarm();
     };
     isolate.onDeath.add(again);
-    isolate.enter(() => object.alarm()).then(
-      () => void isolate.onDeath.delete(again),
-      (error: unknown) => {
-        isolate.onDeath.delete(again);
-        this.plane.failed(isolate, error);
-        again();
-      },
-    );
+    isolate
+      .enter(() => object.alarm())
+      .then(
+        () => void isolate.onDeath.delete(again),
+        (error: unknown) => {
+          isolate.onDeath.delete(again);
+          this.plane.failed(isolate, error);
+          again();
+        },
+      );
   }
 
   /** After {@link stop}: what the disk says of the alarm is kept by the platform. */
@@ -211,9 +214,7 @@ export class GatewayHost extends ObjectHost<GatewayObject> {
         if (isolate.isAlive) this.sockets.add(socket);
       },
       getWebSockets: (tag?: string) =>
-        isolate.isAlive
-          ? [...this.sockets].filter((socket) => tag === undefined || socket.tags.includes(tag))
-          : [],
+        isolate.isAlive ? [...this.sockets].filter((socket) => tag === undefined || socket.tags.includes(tag)) : [],
       setWebSocketAutoResponse: () => undefined,
       getWebSocketAutoResponseTimestamp: ({ pingedAt }: ServerSocket) =>
         pingedAt === undefined ? null : { getTime: () => pingedAt },
@@ -436,45 +437,47 @@ export class Plane {
     }
     world.schedule.after(this.#delayMs(), () => {
       const { object, isolate } = host.current();
-      isolate.enter(() => object.fetch({ url: `http://plane/agent/socket/${hostKey}` })).then(
-        (response) => {
-          const socket = response.webSocket as ServerSocket;
-          if (!isolate.isAlive) return onOpen(undefined);
-          const socketId = socket.tags[0] as SocketId;
-          socket.serializeAttachment({
-            ...openSession({ socketId, hostKey, openedAt: isolate.now as never }),
-            protocol: PROTOCOL_VERSION,
-            state: "authenticated",
-            principal: "agents" as Principal,
-            epochSeen,
-          });
-          const link = new Link(
-            world,
-            socket,
-            {
-              now: () => Math.floor(world.schedule.now + host.clock.skewMs),
-              onText: (from, text) => {
-                const live = host.current();
-                live.isolate
-                  .enter(() => live.object.webSocketMessage(from, text))
-                  .catch((error: unknown) => this.failed(live.isolate, error));
+      isolate
+        .enter(() => object.fetch({ url: `http://plane/agent/socket/${hostKey}` }))
+        .then(
+          (response) => {
+            const socket = response.webSocket as ServerSocket;
+            if (!isolate.isAlive) return onOpen(undefined);
+            const socketId = socket.tags[0] as SocketId;
+            socket.serializeAttachment({
+              ...openSession({ socketId, hostKey, openedAt: isolate.now as never }),
+              protocol: PROTOCOL_VERSION,
+              state: "authenticated",
+              principal: "agents" as Principal,
+              epochSeen,
+            });
+            const link = new Link(
+              world,
+              socket,
+              {
+                now: () => Math.floor(world.schedule.now + host.clock.skewMs),
+                onText: (from, text) => {
+                  const live = host.current();
+                  live.isolate
+                    .enter(() => live.object.webSocketMessage(from, text))
+                    .catch((error: unknown) => this.failed(live.isolate, error));
+                },
+                onClosed: (from) => {
+                  const live = host.current();
+                  live.isolate.enter(() => live.object.webSocketClose(from));
+                  host.sockets.delete(from);
+                },
               },
-              onClosed: (from) => {
-                const live = host.current();
-                live.isolate.enter(() => live.object.webSocketClose(from));
-                host.sockets.delete(from);
-              },
-            },
-            agent,
-          );
-          this.links.set(socketId, link);
-          onOpen(link);
-        },
-        (error: unknown) => {
-          this.failed(isolate, error);
-          onOpen(undefined);
-        },
-      );
+              agent,
+            );
+            this.links.set(socketId, link);
+            onOpen(link);
+          },
+          (error: unknown) => {
+            this.failed(isolate, error);
+            onOpen(undefined);
+          },
+        );
     });
   }
 }

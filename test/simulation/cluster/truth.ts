@@ -38,11 +38,17 @@ export class Truth {
 
   /** Takes what has been chosen since. */
   follow(now: number): this {
-    for (let entry = this.#chosen.get(this.next); entry !== undefined && !this.#isStopped; entry = this.#chosen.get(this.next)) {
+    for (
+      let entry = this.#chosen.get(this.next);
+      entry !== undefined && !this.#isStopped;
+      entry = this.#chosen.get(this.next)
+    ) {
       const applied = applyEntry(this.#replay, { position: position(this.next), entry });
       if (applied.type === "stopped") {
         // [23] Every entry builds on the one before it.
-        this.#violated(`invariant 23: the entry at ${this.next} does not follow from those before it: ${applied.reason}`);
+        this.#violated(
+          `invariant 23: the entry at ${this.next} does not follow from those before it: ${applied.reason}`,
+        );
         this.#isStopped = true;
         return this;
       }
@@ -75,8 +81,7 @@ export class Truth {
           if (known === undefined) {
             this.agents.set(operation.agentId, { hostKey: operation.hostKey, admittedAt: [at], departedAt: [] });
           } else {
-            if (known.hostKey !== operation.hostKey)
-              this.#violated(`agent ${operation.agentId} belongs to two hosts`);
+            if (known.hostKey !== operation.hostKey) this.#violated(`agent ${operation.agentId} belongs to two hosts`);
             known.admittedAt.push(at);
           }
           break;
