@@ -399,7 +399,14 @@ export class ClusterSimulation {
   #disturb(everyMs: number): void {
     if (!this.#isFaulty) return;
     this.#strike();
+    if (this.#random.next() < 0.2) this.#burst();
     this.#schedule.after(integerBetween(this.#random, 1, 2 * everyMs), () => this.#disturb(everyMs));
+  }
+
+  /** A storm seldom comes alone: for a moment calls are lost, just when everybody registers again. */
+  #burst(): void {
+    this.#faults.count("burst");
+    this.#plane.burstUntil = this.#schedule.now + integerBetween(this.#random, 200, 4_000);
   }
 
   #strike(): void {
@@ -529,6 +536,16 @@ export class ClusterSimulation {
     if (random.next() < 0.7) this.#schedule.after(integerBetween(random, 2_000, 200_000), () => this.#reboot(host));
   }
 
+  /** The last that goes wrong: a host and its gateway at once, and whoever comes back finds the gateway new. */
+  #loseTogether(): void {
+    const host = pick(this.#random, this.#hosts);
+    if (!host.isUp) return;
+    this.#faults.count("host-loss");
+    this.#faults.count("gateway-crash");
+    host.lose();
+    for (const gateway of this.#plane.gateways.values()) gateway.crash(() => true);
+  }
+
   #reboot(host: Host): void {
     if (host.isUp) return;
     this.#faults.count("host-reboot");
@@ -583,6 +600,8 @@ export class ClusterSimulation {
 
   #heal(): void {
     this.#say(() => "HEAL");
+    this.#plane.burstUntil = 0;
+    if (!this.#isCalm && this.#random.next() < 0.2) this.#loseTogether();
     this.#isFaulty = false;
     this.#duplicateShare = 0;
     this.#ghostShare = 0;

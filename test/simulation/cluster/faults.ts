@@ -10,6 +10,7 @@ export const CLUSTER_FAULTS = [
   "gateway-hibernation",
   "gateway-crash",
   "call-lost",
+  "burst",
   "answer-lost",
   "late-call",
   "overloaded",

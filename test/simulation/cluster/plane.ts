@@ -41,6 +41,8 @@ export interface CallWeather {
 }
 export const CALM_CALLS: CallWeather = { lost: 0, answerLost: 0, late: 0, overloaded: 0, death: 0, alarmLate: 0 };
 
+/** Share of the calls that is lost in a burst. */
+const BURST_LOST = 0.4;
 const DELAY_MS_MAX = 12;
 const LATE_CALL_MS_MAX = 9_000;
 
@@ -235,6 +237,8 @@ export class Plane {
   readonly gateways: ReadonlyMap<string, GatewayHost>;
   readonly environment: object;
   weather: CallWeather = CALM_CALLS;
+  /** Until then a good part of the calls is lost: what comes in several parts is then torn. */
+  burstUntil = 0;
   calls = 0;
   /** Every socket that was ever opened, by its id. */
   readonly links = new Map<string, Link>();
@@ -329,7 +333,8 @@ export class Plane {
         void schedule.after(integerBetween(random, 1, 200), () => settle(() => reject(new CallError(text, more))));
       const { weather } = this;
       const callerHost = caller === undefined ? undefined : this.masters.get(caller.name);
-      if (random.next() < weather.lost || (callerHost?.cutUntil ?? 0) > schedule.now) {
+      const lost = schedule.now < this.burstUntil ? BURST_LOST : weather.lost;
+      if (random.next() < lost || (callerHost?.cutUntil ?? 0) > schedule.now) {
         faults.count("call-lost");
         return fail("the call was lost");
       }
