@@ -1,6 +1,7 @@
 // Watches every message of a cluster and says which promise it breaks. It goes by the log as it is chosen, by what runs on the hosts, and
 // by what was said before; it knows none of the cores. Numbers in brackets are those of the analysis of Mesos (registrar §13, tasks §25).
 import type { NumberedOrder, PlaneMessage } from "#protocol/agent.ts";
+import type { GatewayBatch } from "#protocol/gateway.ts";
 import type { AgentId, FrameworkId, SessionId } from "#protocol/ids.ts";
 import type { AppendCall } from "#log/calls.ts";
 import type { SchedulerEvent } from "#protocol/scheduler.ts";
@@ -151,6 +152,17 @@ export class ClusterChecker {
       } else if (message.type === "shutdown") this.#onShutdown(isolate, message);
       else if (message.type === "orders") this.#onOrders(isolate, message);
       else if (message.type === "refused") this.violated(`an agent is refused: ${message.reason}`);
+    }
+  }
+
+  /** Whoever has heard a gateway's whole live set has nobody connected there who is not in it. */
+  onTaken({ agents }: Master, { gateway, live, items }: GatewayBatch): void {
+    if (live === undefined) return;
+    // Of one that is being closed something may still be in the batch; its closing is told with the next.
+    const alive = new Set([...live, ...items.map(({ socketId }) => socketId)]);
+    for (const { agentId, connection } of agents.values()) {
+      if (connection?.gateway === gateway && !alive.has(connection.socketId))
+        this.violated(`${agentId} is connected to ${gateway} by a socket that is not in its live set`);
     }
   }
 

@@ -156,6 +156,10 @@ export class ClusterSimulation {
           return this.#twice(items);
         },
         onBatch: (isolate, batch) => this.#breakage.onBatch(this.#masters.get(isolate), batch),
+        onTaken: (isolate, batch) => {
+          const books = this.#masters.get(isolate);
+          if (books !== undefined && isolate.isAlive) this.#checker.onTaken(books, batch);
+        },
         onAppend: (isolate, call) => this.#checker.onAppend(isolate, call),
         onAppendFailed: (isolate, call) => this.#checker.onAppendFailed(isolate, call),
         onConfirmed: (isolate, askedAt) => this.#checker.onConfirmed(isolate, askedAt),

@@ -50,6 +50,8 @@ const LATE_CALL_MS_MAX = 9_000;
 export interface PlaneObserver {
   onDeliver(master: MasterHost, isolate: Isolate, items: readonly DeliveryItem[]): readonly DeliveryItem[];
   onBatch(isolate: Isolate, batch: GatewayBatch): GatewayBatch;
+  /** The master has taken what the gateway said, whatever became of it at the edge. */
+  onTaken(isolate: Isolate, batch: GatewayBatch): void;
   onAppend(isolate: Isolate, call: AppendCall): void;
   onAppendFailed(isolate: Isolate, call: AppendCall): void;
   onConfirmed(isolate: Isolate, askedAt: number): void;
@@ -286,7 +288,11 @@ export class Plane {
       hearOf: (leader: KnownLeader) => this.#call(host, (object) => object.hearOf(leader)),
       checkIn: (checkIn) => this.#call(host, (object) => object.checkIn(checkIn)),
       fromGateway: (batch) =>
-        this.#call(host, (object, isolate) => object.fromGateway(observer.onBatch(isolate, batch))),
+        this.#call(host, async (object, isolate) => {
+          const answer = await object.fromGateway(observer.onBatch(isolate, batch));
+          if (answer.type === "taken") observer.onTaken(isolate, batch);
+          return answer;
+        }),
       call: (request) => this.#call(host, (object) => object.call(request)),
       markAgentGone: (agentId, by: Principal | "operator") =>
         this.#call(host, (object) => object.markAgentGone(agentId, by)),
