@@ -152,10 +152,13 @@ export class ClusterSimulation {
       environment: this.#drawEnvironment(),
       observer: {
         onDeliver: (_host, isolate, items) => {
-          this.#say(() => `${isolate.name} delivers ${JSON.stringify(items).slice(0, 600)}`);
+          this.#say(() => `${isolate.name} delivers ${JSON.stringify(items)}`);
           return this.#twice(items);
         },
-        onBatch: (isolate, batch) => this.#breakage.onBatch(this.#masters.get(isolate), batch),
+        onBatch: (isolate, batch) => {
+          this.#say(() => `${isolate.name} is given ${JSON.stringify(batch)}`);
+          return this.#breakage.onBatch(this.#masters.get(isolate), batch);
+        },
         onTaken: (isolate, batch) => {
           const books = this.#masters.get(isolate);
           if (books !== undefined && isolate.isAlive) this.#checker.onTaken(books, batch);
@@ -184,7 +187,7 @@ export class ClusterSimulation {
       },
     });
     EventStream.onLeaving = (isolate, _stream, event) => {
-      this.#say(() => `${isolate.name} tells ${JSON.stringify(event).slice(0, 300)}`);
+      this.#say(() => `${isolate.name} tells ${JSON.stringify(event)}`);
       this.#plane.mayDie(isolate);
     };
     const onRejection = (error: unknown): void => this.#onException("a promise", error);

@@ -242,6 +242,8 @@ export class Plane {
   /** Until then a good part of the calls is lost: what comes in several parts is then torn. */
   burstUntil = 0;
   calls = 0;
+  /** The last batch of each gateway. */
+  readonly #given = new Map<string, GatewayBatch>();
   /** Every socket that was ever opened, by its id. */
   readonly links = new Map<string, Link>();
 
@@ -289,8 +291,10 @@ export class Plane {
       checkIn: (checkIn) => this.#call(host, (object) => object.checkIn(checkIn)),
       fromGateway: (batch) =>
         this.#call(host, async (object, isolate) => {
+          this.#given.set(batch.gateway, batch);
           const answer = await object.fromGateway(observer.onBatch(isolate, batch));
-          if (answer.type === "taken") observer.onTaken(isolate, batch);
+          // One of the gateway's next life may have waited for the same quorum.
+          if (answer.type === "taken" && this.#given.get(batch.gateway) === batch) observer.onTaken(isolate, batch);
           return answer;
         }),
       call: (request) => this.#call(host, (object) => object.call(request)),
