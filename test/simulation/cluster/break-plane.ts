@@ -31,12 +31,12 @@ export function breakPlane(broken: ClusterRule | undefined): Breakage {
       const { lead } = Candidate.prototype;
       const patch = (methods: Partial<Tables>): void => void Object.assign(MasterTables.prototype, methods);
       patch({
-        load(this: Tables, master) {
+        load(master) {
           load.call(this, master);
           const isolate = inside();
           if (hooks.isHere(isolate)) hooks.onLoad(isolate, master);
         },
-        save(this: Tables, master) {
+        save(master) {
           const isolate = inside();
           if (hooks.isHere(isolate)) {
             brokenTurn(broken, master, isolate.now);
@@ -47,15 +47,16 @@ export function breakPlane(broken: ClusterRule | undefined): Breakage {
       });
       if (broken === "stale-cache")
         patch({
-          beginEpoch(this: Tables, epoch) {
+          beginEpoch(epoch) {
             this.setMeta("epoch", epoch);
           },
         });
       if (broken === "stale-leader")
-        Candidate.prototype.lead = function (this: LeadingCandidate, since?: number): Promise<Leadership> {
-          const phase = this.registrar?.phase;
+        Candidate.prototype.lead = function (this: unknown, since): Promise<Leadership> {
+          const { leading, registrar } = this as LeadingCandidate;
+          const phase = registrar?.phase;
           const name = inside()?.name;
-          if (!this.leading || phase?.state !== "leading" || name === undefined) return lead.call(this, since);
+          if (!leading || phase?.state !== "leading" || name === undefined) return lead.call(this, since);
           return Promise.resolve({ type: "leading", candidate: name, epoch: phase.epoch });
         };
       return () => {
@@ -69,7 +70,6 @@ export function breakPlane(broken: ClusterRule | undefined): Breakage {
 interface LeadingCandidate {
   readonly leading: boolean;
   readonly registrar: { readonly phase: { readonly state: string; readonly epoch: Epoch } } | undefined;
-  lead(since?: number): Promise<Leadership>;
 }
 
 /** A turn of the master as it should not be: called before its rows are written and its effects are done. */

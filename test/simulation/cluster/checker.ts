@@ -108,8 +108,8 @@ export class ClusterChecker {
     const offered = new Set<AgentId>();
     for (const offer of master.offers.values()) {
       offered.add(offer.agentId);
-      const cpus = offer.resources.scalars?.get("cpus");
-      used.set(offer.agentId, (used.get(offer.agentId) ?? 0) + Number(cpus ?? 0) / 1000);
+      const thousandths = offer.resources.scalars.get("cpus") ?? 0;
+      used.set(offer.agentId, (used.get(offer.agentId) ?? 0) + thousandths / 1000);
     }
     for (const agentId of offered) {
       const agent = master.agents.get(agentId);

@@ -340,7 +340,7 @@ export class Plane {
         how();
       };
       const fail = (text: string, more: object = {}): void =>
-        void schedule.after(integerBetween(random, 1, 200), () => settle(() => reject(new CallError(text, more))));
+        schedule.after(integerBetween(random, 1, 200), () => settle(() => reject(new CallError(text, more))));
       const { weather } = this;
       const callerHost = caller === undefined ? undefined : this.masters.get(caller.name);
       const lost = schedule.now < this.burstUntil ? BURST_LOST : weather.lost;
