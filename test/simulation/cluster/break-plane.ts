@@ -2,7 +2,7 @@
 // same place, and the batches of the gateways, is where rules of the plane are switched off, one at a time.
 import type { GatewayBatch } from "#protocol/gateway.ts";
 import { millis } from "#base/time.ts";
-import type { Epoch, SessionId } from "#protocol/ids.ts";
+import type { AgentId, Epoch, SessionId } from "#protocol/ids.ts";
 import type { Leadership } from "#protocol/leadership.ts";
 import { onUnreachable } from "../../../src/master/departure.ts";
 import { type Master, socketKey } from "../../../src/master/state.ts";
@@ -13,7 +13,8 @@ import { Candidate, MasterTables, type Tables } from "./shells.ts";
 export interface Hooks {
   readonly isHere: (isolate: Isolate | undefined) => isolate is Isolate;
   readonly onLoad: (isolate: Isolate, master: Master) => void;
-  readonly onSave: (isolate: Isolate, master: Master) => void;
+  /** A turn is stored; its effects are still to be done. `marked`: agents whose rows were written. */
+  readonly onSaved: (isolate: Isolate, master: Master, marked: readonly AgentId[]) => void;
 }
 
 export interface Breakage {
@@ -38,11 +39,12 @@ export function breakPlane(broken: ClusterRule | undefined): Breakage {
         },
         save(master) {
           const isolate = inside();
-          if (hooks.isHere(isolate)) {
-            brokenTurn(broken, master, isolate.now);
-            hooks.onSave(isolate, master);
-          }
+          if (!hooks.isHere(isolate)) return save.call(this, master);
+          brokenTurn(broken, master, isolate.now);
+          const marked = [...master.marked.agents];
           save.call(this, master);
+          // Should it have died over it, nothing of this turn ever was.
+          if (isolate.isAlive) hooks.onSaved(isolate, master, marked);
         },
       });
       if (broken === "stale-cache")

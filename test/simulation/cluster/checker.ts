@@ -83,9 +83,9 @@ export class ClusterChecker {
 
   // ---- masters
 
-  /** The books, just before they are stored: [25.1] [25.2]. */
-  #onBooks(master: Master): void {
-    for (const agentId of master.marked.agents) {
+  /** The books as they are stored: [25.1] [25.2]. */
+  #onBooks(master: Master, marked: readonly AgentId[]): void {
+    for (const agentId of marked) {
       const agent = master.agents.get(agentId);
       if (agent?.session === undefined) continue;
       const { session, sessionBefore, connection } = agent;
@@ -140,8 +140,8 @@ export class ClusterChecker {
   }
 
   /** What a turn of a master has decided to say, before any of it leaves. */
-  onTurn(isolate: Isolate, master: Master, links: ReadonlyMap<string, Link>): void {
-    this.#onBooks(master);
+  onTurn(isolate: Isolate, master: Master, marked: readonly AgentId[], links: ReadonlyMap<string, Link>): void {
+    this.#onBooks(master, marked);
     for (const effect of master.effects) {
       if (effect.type === "event") this.#onEvent(isolate, master, effect.event);
       if (effect.type !== "send") continue;

@@ -181,10 +181,7 @@ export class ClusterSimulation {
     const restore = this.#breakage.install({
       isHere,
       onLoad: (isolate, master) => void this.#masters.set(isolate, master),
-      onSave: (isolate, master) => {
-        this.#masters.set(isolate, master);
-        if (isolate.isAlive) this.#checker.onTurn(isolate, master, this.#plane.links);
-      },
+      onSaved: (isolate, master, marked) => this.#checker.onTurn(isolate, master, marked, this.#plane.links),
     });
     EventStream.onLeaving = (isolate, _stream, event) => {
       this.#say(() => `${isolate.name} tells ${JSON.stringify(event)}`);

@@ -313,7 +313,8 @@ export class Plane {
     const { observer } = this.options;
     const stub = {
       deliver: (items: readonly DeliveryItem[]) => {
-        const seen = master === undefined || isolate === undefined ? items : observer.onDeliver(master, isolate, items);
+        const seen =
+          master === undefined || isolate?.isAlive !== true ? items : observer.onDeliver(master, isolate, items);
         return this.#call(host, (object) => object.deliver(seen));
       },
       announce: (announcement: Parameters<GatewayObject["announce"]>[0]) =>
