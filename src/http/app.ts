@@ -9,6 +9,7 @@ import type { HttpEnv, Plane } from "./http-env.ts";
 import { logRoutes } from "./log.ts";
 import type { Env } from "../durable-objects/env.ts";
 import { operatorRoutes } from "./operator.ts";
+import { registryRoutes } from "./registry.ts";
 import { onScheduler } from "./scheduler.ts";
 
 const initSchema = v.object({
@@ -47,6 +48,7 @@ export function app(planeOf: (env: Env, exports: unknown) => Plane): Hono<HttpEn
     return context.text(`${answer.reason}\n`, answer.type === "unavailable" ? 503 : 409);
   });
   routes.route("/", logRoutes());
+  routes.route("/", registryRoutes());
   routes.route("/", operatorRoutes());
   routes.route("/", agentRoutes());
   routes.notFound((context) => context.text("404: no such endpoint\n", 404));

@@ -5,12 +5,13 @@ import type { Env } from "../durable-objects/env.ts";
 import type { GatewayDO } from "../durable-objects/gateway-do.ts";
 import type { MasterDO } from "../durable-objects/master-do.ts";
 import type { RegistrarCalls } from "../log/calls.ts";
+import type { RegistryCalls } from "../registrar/calls.ts";
 
 export interface Plane {
   /** A fresh stub for each call: one that threw is broken for good. */
   master(): DurableObjectStub<MasterDO>;
   /** The log itself, also while no master leads. */
-  registrar(): Pick<RegistrarCalls, "status" | "verify">;
+  registrar(): Pick<RegistrarCalls, "status" | "verify"> & Pick<RegistryCalls, "registry" | "history">;
   gateway(name: string): DurableObjectStub<GatewayDO>;
   gatewayNameOf(hostKey: HostKey): string;
   authenticate(

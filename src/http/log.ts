@@ -32,7 +32,7 @@ const verifySchema = v.strictObject({
 });
 
 /** Names that the master knows: those of the configuration may all have been replaced. Without a master, none. */
-async function knowledge(context: Context<HttpEnv>): Promise<StatusCall> {
+export async function knowledge(context: Context<HttpEnv>): Promise<StatusCall> {
   try {
     return structuredClone(await context.get("plane").master().logKnowledge());
   } catch {
