@@ -431,7 +431,7 @@ export class MasterDO extends DurableObject<Env> {
       case "tasks":
         return tasksView(master, view);
       case "registry":
-        return registryView(master, this.#candidate.registrar?.registry.admitted.values() ?? []);
+        return registryView(master, this.#candidate.registrar?.registry);
       case "leader":
         return leaderAddress(master);
     }

@@ -1,7 +1,8 @@
 // What the operators' GET endpoints show, in Mesos' shapes (endpoints.md §3 and §4): the word there is "slave".
-import { millis, toSeconds } from "#base/time.ts";
+import { type Millis, millis, toSeconds } from "#base/time.ts";
 import type { FrameworkId, TaskId } from "#protocol/ids.ts";
 import { MESOFLARE_VERSION, VERSION_INFO } from "#protocol/version.ts";
+import { emptyRegistry, type Registry } from "#registrar/registry.ts";
 import { attributesObject } from "#resources/text.ts";
 import { add, resourcesObject, toResources, type ResourceSet } from "#resources/resources.ts";
 import { isMultiRole, offeredOn, offeredTo, resourcesOf, roleOf, usedBy, usedOn } from "./offers.ts";
@@ -197,15 +198,24 @@ export function stateView(master: Master): Json {
   };
 }
 
-/** `0.19`'s field names under the registry endpoint: protobuf JSON of Mesos' own registry. The host key stays inside. */
+/**
+ * `0.19`'s field names under the registry endpoint: protobuf JSON of Mesos' own registry, with the two lists that 1.1 and 1.5 added. The
+ * host key stays inside.
+ */
 export function registryView(
   master: Master,
-  agents: Iterable<{ readonly agentId: string; readonly info: AgentRecord["info"] }>,
+  registry: Pick<Registry, "admitted" | "unreachable" | "gone"> = emptyRegistry(),
 ): Json {
+  const marked = (list: ReadonlyMap<string, { readonly agentId: string; readonly at: Millis }>): Json => ({
+    slaves: [...list.values()].map(({ agentId, at }) => ({
+      id: { value: agentId },
+      timestamp: { nanoseconds: at * 1_000_000 },
+    })),
+  });
   return {
     master: { info: master.info },
     slaves: {
-      slaves: [...agents].map(({ agentId, info }) => ({
+      slaves: [...registry.admitted.values()].map(({ agentId, info }) => ({
         info: {
           checkpoint: true,
           hostname: info.hostname,
@@ -216,6 +226,8 @@ export function registryView(
         },
       })),
     },
+    unreachable: marked(registry.unreachable),
+    gone: marked(registry.gone),
   };
 }
 
