@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import { launch } from "./launch.ts";
 import { log } from "./log.ts";
 import { ready } from "./ready.ts";
+import { registry } from "./registry.ts";
 import { formatJson, formatText, type Report } from "./report.ts";
 
 const TASKS_DEFAULT = 200;
@@ -11,6 +12,7 @@ const BENCHES: Readonly<Record<string, (flags: { readonly tasks: number }) => Pr
   launch,
   log,
   ready,
+  registry,
 };
 
 const { values, positionals } = parseArgs({
