@@ -4,6 +4,7 @@ import { failover } from "./failover.ts";
 import { launch } from "./launch.ts";
 import { log } from "./log.ts";
 import { ready } from "./ready.ts";
+import { registry } from "./registry.ts";
 import { storm } from "./storm.ts";
 import { formatJson, formatText, type Report } from "./report.ts";
 
@@ -16,6 +17,7 @@ const BENCHES: Readonly<
   launch,
   log,
   ready,
+  registry,
   storm,
 };
 

@@ -7,6 +7,7 @@ import { settingsOf } from "./durable-objects/settings.ts";
 import { authenticate } from "./durable-objects/principals.ts";
 import { app } from "./http/app.ts";
 import type { RegistrarCalls } from "./log/calls.ts";
+import type { RegistryCalls } from "./registrar/calls.ts";
 
 export { GatewayDO } from "./durable-objects/gateway-do.ts";
 export { MasterDO } from "./durable-objects/master-do.ts";
@@ -30,7 +31,7 @@ export default app((env, exports) => ({
   addressed: undefined,
   candidates: settingsOf(env).candidates,
   candidate: (name) => masterStub(env, name),
-  registrar: () => (exports as { readonly RegistrarWorker: RegistrarCalls }).RegistrarWorker,
+  registrar: () => (exports as { readonly RegistrarWorker: RegistrarCalls & RegistryCalls }).RegistrarWorker,
   gateway: (name) => gatewayStub(env, name),
   gatewayNameOf: (hostKey) => gatewayOf(hostKey, settingsOf(env).gateways),
   authenticate: (principal, secret) => authenticate(env, principal, secret),

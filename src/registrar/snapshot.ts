@@ -91,8 +91,11 @@ export function nextChunk(
   }
   writer.chunk += 1;
   const last = writer.table === writer.tables.length;
-  const stretches = chunk === 0 ? writer.stretches : undefined;
-  const entry: SnapshotEntry = { type: "snapshot", leader, snapshot, begin, chunk, last, stretches, tables: {} };
+  const first =
+    chunk === 0
+      ? { stretches: writer.stretches, records: writer.tables.reduce((sum, { records }) => sum + records.length, 0) }
+      : {};
+  const entry: SnapshotEntry = { type: "snapshot", leader, snapshot, begin, chunk, last, ...first, tables: {} };
   const around = JSON.stringify({ v: ENTRY_VERSION, ...entry, tables: undefined });
   return { text: `${around.slice(0, -1)},"tables":{${tables.join(",")}}}`, entry };
 }
