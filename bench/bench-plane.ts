@@ -69,7 +69,8 @@ export class BenchPlane {
   /** kill -9 of workerd and of the process that holds it: every socket and every object is gone at once. */
   async killHard(): Promise<void> {
     this.#noteRss();
-    for (const identity of [this.#process?.workerd, this.#process?.host]) {
+    // The host first: it starts another workerd when its own dies, and that one would keep the port.
+    for (const identity of [this.#process?.host, this.#process?.workerd]) {
       if (identity === undefined) continue;
       // Either ends by itself when the other is gone.
       if (!(await end(identity, "SIGKILL", KILL_MS_MAX))) throw new Error(`process ${identity.pid} does not end`);
