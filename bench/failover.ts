@@ -15,7 +15,7 @@ const SIZES = [
 const TASKS_EACH = 10;
 const GATEWAYS = 10;
 /** Agents that are installed in a second before the failover: what is measured comes after. */
-const INSTALLED_PER_S = 1_000;
+const INSTALLED_PER_S = 400;
 const MS_MAX = 300_000;
 /** Descriptors beside the sockets. */
 const DESCRIPTORS_SPARE = 500;
