@@ -41,6 +41,8 @@ const CONFIRMATION_MS_MAX = 5_000;
 const STORE_WINDOW_MS = 86_400_000;
 /** Confirmations that one caller waits for: one that was under way, one of its own, and one to spare. */
 const CONFIRMATIONS_MAX = 3;
+/** Elections that follow each other at once, each above the ballot that refused the one before. */
+const ELECTIONS_MAX = 3;
 /** How long what the log said about another leader is taken for true, ms. */
 const TAIL_MS_MAX = 1_000;
 /** After another candidate's ballot was promised, it has this long to write its leader entry before we stand again, ms. */
@@ -92,6 +94,8 @@ export class Candidate {
   #standings = 0;
   #reason = "this candidate has not stood for election yet";
   #retryAt = 0;
+  /** The last ballot was given up because a higher one had been promised. */
+  #isFenced = false;
   #lastUnavailable: Unavailable | undefined;
   #waiters: ((leadership: Leadership) => void)[] = [];
   /** Calls to the log that have not been answered: while there is one, an answer to the waiters will come. */
@@ -161,7 +165,15 @@ export class Candidate {
     const registrar = await this.#open();
     if (registrar === undefined) return this.#notLeading();
     if (this.leading && (await this.lead(Date.now())).type === "leading") return this.#leadership();
-    return this.#turnAndWait(registrar, { type: "stand", forced: true });
+    return this.#elect(registrar);
+  }
+
+  /** Whoever has not stood for long learns from the first refusal how high ballots are by now. */
+  async #elect(registrar: Registrar): Promise<Leadership> {
+    for (let attempt = 1; ; attempt++) {
+      const leadership = await this.#turnAndWait(registrar, { type: "stand", forced: true });
+      if (leadership.type === "leading" || !this.#isFenced || attempt === ELECTIONS_MAX) return leadership;
+    }
   }
 
   /**
@@ -207,7 +219,7 @@ export class Candidate {
     else if (verdict.type === "wait") this.#reason = verdict.reason;
     else {
       this.#standings++;
-      await this.#turnAndWait(registrar, { type: "stand", forced: true });
+      await this.#elect(registrar);
     }
     return verdict.type;
   }
@@ -356,7 +368,7 @@ export class Candidate {
     this.#registrar ??= createRegistrar({
       candidate: name as CandidateId,
       nonce: this.#nonce,
-      newMasterId: crypto.randomUUID() as MasterId,
+      newMasterId: () => crypto.randomUUID() as MasterId,
       clusterId,
       storedBallot: tables.meta("ballot"),
       known: tables.meta("electorate"),
@@ -509,6 +521,7 @@ export class Candidate {
         this.#epoch = undefined;
         this.#reason = effect.reason;
         this.#retryAt = effect.retryAt;
+        this.#isFenced = effect.fenced;
         if (effect.fenced && this.#options.candidates.length > 1)
           this.#retryAt = Math.max(this.#retryAt, Date.now() + YIELD_MS);
         for (const id of effect.ids) {
