@@ -1,7 +1,7 @@
 // The Worker: tells the routes where the objects are, and exports the objects.
 import { gatewayOf } from "./agent/gateway-of.ts";
 import type { Env } from "./durable-objects/env.ts";
-import { LeaderFinder } from "./durable-objects/leader-finder.ts";
+import { LeaderFinder } from "./master/leader-finder.ts";
 import { gatewayStub, type Master, masterStub } from "./durable-objects/peers.ts";
 import { settingsOf } from "./durable-objects/settings.ts";
 import { authenticate } from "./durable-objects/principals.ts";

@@ -56,7 +56,7 @@ import {
 import { nextSweep } from "../agent/sweep.ts";
 import type { Env } from "./env.ts";
 import type { KnownLeader } from "#protocol/leadership.ts";
-import { LeaderFinder } from "./leader-finder.ts";
+import { LeaderFinder } from "../master/leader-finder.ts";
 import { note } from "./note.ts";
 import { type Master, masterStub } from "./peers.ts";
 import { challengeFor, principalsOf, webScram } from "./principals.ts";

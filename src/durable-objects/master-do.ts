@@ -45,6 +45,7 @@ import {
   tasksView,
   type TasksQuery,
 } from "../master/views.ts";
+import { isOverloaded } from "../master/leader-finder.ts";
 import type { SignOfLife } from "../master/standing.ts";
 import type { RegistryCalls } from "../registrar/calls.ts";
 import type { Registrar, RegistrarEffect } from "../registrar/registrar.ts";
@@ -54,7 +55,7 @@ import type { Env } from "./env.ts";
 import { GatewayOutbox } from "./gateway-outbox.ts";
 import { MasterTables } from "./master-tables.ts";
 import { note } from "./note.ts";
-import { gatewayStub, isOverloaded, masterHint, masterStub } from "./peers.ts";
+import { gatewayStub, masterHint, masterStub } from "./peers.ts";
 import { settingsOf, type Settings } from "./settings.ts";
 import { Streams } from "./streams.ts";
 import { HEARTBEAT_INTERVAL_SECONDS } from "#protocol/scheduler.ts";

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { Epoch } from "#protocol/ids.ts";
 import type { KnownLeader, Leadership, NotLeading } from "#protocol/leadership.ts";
-import { LeaderFinder } from "../../src/durable-objects/leader-finder.ts";
+import { LeaderFinder } from "../../src/master/leader-finder.ts";
 import { turnAfter } from "../../src/master/search.ts";
 
 type Answer = string | NotLeading;

@@ -1,9 +1,8 @@
 // The leader, for a Worker or a gateway: remembers who led last, calls it, follows what candidates answer, and has another one
-// stand when it cannot be reached (src/master/search.ts). It holds nothing that could not be found again.
+// stand when it cannot be reached (search.ts). It holds nothing that could not be found again.
 import type { Epoch } from "#protocol/ids.ts";
 import { isNotLeading, type KnownLeader, type Leadership, type NotLeading } from "#protocol/leadership.ts";
-import { findInstead, firstGuess, HOPS_MAX, isNews, type StandAnswer } from "../master/search.ts";
-import { isOverloaded } from "./peers.ts";
+import { findInstead, firstGuess, HOPS_MAX, isNews, type StandAnswer } from "./search.ts";
 
 /** What this needs of a candidate, besides what its callers ask of it. */
 interface Candidate {
@@ -85,9 +84,20 @@ export class LeaderFinder<Stub extends Candidate> {
 
   async #askToStand(candidate: string, insteadOf: Epoch): Promise<StandAnswer> {
     try {
-      return structuredClone(await this.#options.stub(candidate).stand(insteadOf));
+      return copyOf(await this.#options.stub(candidate).stand(insteadOf));
     } catch (error) {
       return { type: "unreachable", reason: `${candidate} did not answer: ${String(error)}` };
     }
   }
 }
+
+/** What came in an answer of another object must not be held. */
+function copyOf(answer: Leadership): Leadership {
+  if (answer.type === "leading") return { type: "leading", candidate: answer.candidate, epoch: answer.epoch };
+  const { reason, leader, looking } = answer;
+  return { type: "not-leading", reason, leader: leader === undefined ? undefined : { ...leader }, looking };
+}
+
+/** An object that has more to do than it can take refuses a call before it begins: it lives, and the call was not executed. */
+export const isOverloaded = (error: unknown): boolean =>
+  typeof error === "object" && error !== null && "overloaded" in error && error.overloaded === true;
