@@ -1,4 +1,5 @@
 // The Worker: tells the routes where the objects are, and exports the objects.
+import { millis } from "#base/time.ts";
 import { gatewayOf } from "./agent/gateway-of.ts";
 import type { Env } from "./durable-objects/env.ts";
 import { LeaderFinder } from "./master/leader-finder.ts";
@@ -20,7 +21,10 @@ function leaderOf(env: Env): LeaderFinder<Master> {
   let finder = finders.get(env);
   if (finder === undefined) {
     const { candidates } = settingsOf(env);
-    finders.set(env, (finder = new LeaderFinder({ candidates, stub: (name) => masterStub(env, name) })));
+    finders.set(
+      env,
+      (finder = new LeaderFinder({ candidates, stub: (name) => masterStub(env, name), now: () => millis(Date.now()) })),
+    );
   }
   return finder;
 }

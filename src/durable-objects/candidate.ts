@@ -282,9 +282,10 @@ export class Candidate {
     }
   }
 
-  /** The log was just made: no reason to wait any longer. */
+  /** No reason to wait any longer: the log was just made, or another would stand. */
   standSoon(): void {
-    this.#retryAt = 0;
+    // Whoever refused us may be about to write its leader entry.
+    if (!this.#isFenced) this.#retryAt = 0;
     this.#tailRetryAt = 0;
   }
 

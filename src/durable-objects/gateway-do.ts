@@ -95,6 +95,7 @@ export class GatewayDO extends DurableObject<Env> {
     this.#leader = new LeaderFinder({
       candidates,
       stub: (name) => masterStub(env, name),
+      now,
       remembered: kv.get<KnownLeader>(LEADER),
       onLearned: (leader) => kv.put(LEADER, leader),
     });

@@ -5,15 +5,7 @@ import { backoffMs } from "#base/backoff.ts";
 import { millis, type Millis } from "#base/time.ts";
 import { present } from "#base/assert.ts";
 import type { AgentId, Epoch, MasterId, Principal, StreamId } from "#protocol/ids.ts";
-import type {
-  BatchAnswer,
-  CheckIn,
-  CheckInAnswer,
-  DeliveryItem,
-  GatewayBatch,
-  GatewayItem,
-  Located,
-} from "#protocol/gateway.ts";
+import type { BatchAnswer, CheckIn, CheckInAnswer, GatewayBatch, GatewayItem, Located } from "#protocol/gateway.ts";
 import {
   EPOCH_HEADER,
   LEADER_HEADER,
@@ -113,7 +105,7 @@ export class MasterDO extends DurableObject<Env> {
   readonly #streams = new Streams((streamId, reason) => this.#onStreamGone(streamId, reason));
   readonly #outbox = new GatewayOutbox(
     (gateway, items) => gatewayStub(this.env, gateway).deliver(items),
-    (gateway, items, error) => this.#onUndelivered(gateway, items, error),
+    (gateway, socketIds, reason) => this.#onUndelivered(gateway, socketIds, reason),
   );
   readonly #candidate: Candidate;
   #master: Master | undefined;
@@ -198,7 +190,7 @@ export class MasterDO extends DurableObject<Env> {
       .wait(LEADER_ANSWER_MS)
       .then((): SignOfLife => ({ type: "silent", reason: `no answer within ${LEADER_ANSWER_MS / 1000} s` }));
     const answered = masterStub(this.env, candidate)
-      .leadership()
+      .defend()
       .then(
         (leadership): SignOfLife =>
           leadership.type === "leading"
@@ -308,11 +300,11 @@ export class MasterDO extends DurableObject<Env> {
   }
 
   /** What a gateway did not take: its agents register again, and their reports tell what is missing. */
-  #onUndelivered(gateway: string, items: readonly DeliveryItem[], error: unknown): void {
-    this.#note("a gateway did not take a batch", { gateway, items: items.length, error: String(error) });
+  #onUndelivered(gateway: string, socketIds: readonly string[], reason: string): void {
+    this.#note("a gateway did not take what was sent", { gateway, sockets: socketIds.length, reason });
     const master = this.#master;
     if (master === undefined) return;
-    for (const { socketId } of items) onSocketClosed(master, { gateway, socketId });
+    for (const socketId of socketIds) onSocketClosed(master, { gateway, socketId });
     this.#settle(master);
     // The sockets may be open all the same: the gateway closes those that the books no longer have.
     this.ctx.waitUntil(this.#announce(gateway));
@@ -392,6 +384,12 @@ export class MasterDO extends DurableObject<Env> {
   /** A Worker or gateway cannot reach the leader of this epoch: may this candidate take its place? Idempotent. */
   async stand(insteadOf: Epoch): Promise<Leadership> {
     return this.#candidate.stand(insteadOf);
+  }
+
+  /** Another candidate was asked to take our place: whatever pause there was before standing again, now is the time. */
+  async defend(): Promise<Leadership> {
+    this.#candidate.standSoon();
+    return this.#candidate.lead();
   }
 
   /** An operator's word: this candidate elects even though another one leads. Answers when it leads, or cannot. */

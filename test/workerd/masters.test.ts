@@ -7,6 +7,7 @@ import {
   runInDurableObject,
 } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { present } from "#base/assert.ts";
 import type { GatewayBatch } from "#protocol/gateway.ts";
 import type { Epoch } from "#protocol/ids.ts";
 import type { Leadership } from "#protocol/leadership.ts";
@@ -22,8 +23,19 @@ const master = (number: number) => bindings.MASTER.get(bindings.MASTER.idFromNam
 const standInstead = (number: number, epoch: number): Promise<Leadership> => master(number).stand(epoch as Epoch);
 
 const nameOf = (object: MasterDO): string => (object as unknown as { ctx: DurableObjectState }).ctx.id.name ?? "";
-const CALLS = ["fetch", "view", "call", "fromGateway", "checkIn", "stand", "leadership", "status", "hearOf"] as const;
-const hearOf = Reflect.get(MasterDO.prototype, "hearOf") as MasterDO["hearOf"];
+const CALLS = [
+  "fetch",
+  "view",
+  "call",
+  "fromGateway",
+  "checkIn",
+  "stand",
+  "leadership",
+  "defend",
+  "status",
+  "hearOf",
+] as const;
+const hearOf: MasterDO["hearOf"] = Reflect.get(MasterDO.prototype, "hearOf");
 
 /** From now on every call to this candidate throws, as one to an object in a colo that is gone does; it knows nothing of that. */
 function cutOff(candidate: string): void {
@@ -32,7 +44,7 @@ function cutOff(candidate: string): void {
     vi.spyOn(MasterDO.prototype, name).mockImplementation(async function (this: MasterDO, ...args: unknown[]) {
       if (nameOf(this) === candidate) throw new Error(`${candidate} is cut off`);
       return original.apply(this, args) as never;
-    } as never);
+    });
   }
 }
 
@@ -151,10 +163,10 @@ describe("asked to stand", () => {
   test("[M43] one slow colo deposes nobody: we cannot reach the leader, its replicas hear it", async () => {
     const epoch = await epochNow();
     cutOff("master-1");
-    let done = false;
+    const done = new AbortController();
     const others = (async () => {
       // Who can reach it makes it confirm, as a busy plane does.
-      while (!done) {
+      while (!done.signal.aborted) {
         await runInDurableObject(master(1), (object: MasterDO) =>
           hearOf.call(object, { candidate: "nobody", epoch: 1_000_000 as Epoch }),
         );
@@ -165,7 +177,7 @@ describe("asked to stand", () => {
       type: "not-leading",
       leader: { candidate: "master-1", epoch },
     });
-    done = true;
+    done.abort();
     await others;
     vi.restoreAllMocks();
     expect(await masters()).toMatchObject({ leader: "master-1", epoch });
@@ -279,7 +291,7 @@ describe("a gateway", () => {
   /** The batches that any master gets from now on. */
   function batches(): GatewayBatch[] {
     const all: GatewayBatch[] = [];
-    const original = Reflect.get(MasterDO.prototype, "fromGateway") as MasterDO["fromGateway"];
+    const original: MasterDO["fromGateway"] = Reflect.get(MasterDO.prototype, "fromGateway");
     vi.spyOn(MasterDO.prototype, "fromGateway").mockImplementation(function (this: MasterDO, batch) {
       all.push(structuredClone(batch));
       return original.call(this, batch);
@@ -352,6 +364,24 @@ describe("a gateway", () => {
     expect(await runDurableObjectAlarm(gateway())).toBe(true);
     expect(all).toMatchObject([{ items: [], live: [] }]);
     expect(await runInDurableObject(gateway(), (_, ctx) => ctx.storage.getAlarm())).toBeNull();
+  });
+
+  test("[G11] gives an overloaded master the same batch again, and closes nothing", async () => {
+    const { socket, agentId, session, epoch } = await registered();
+    const all = batches();
+    const patched: MasterDO["fromGateway"] = Reflect.get(MasterDO.prototype, "fromGateway");
+    const mocked = vi.mocked(patched);
+    const real = mocked.getMockImplementation();
+    let refusals = 2;
+    mocked.mockImplementation(async function (this: MasterDO, batch) {
+      if (refusals-- > 0) throw Object.assign(new Error("too many requests"), { overloaded: true });
+      return present(real, "the real one").call(this, batch);
+    });
+    socket.send(register({ agentId: agentId as never, lastSession: session as never }));
+    expect((await socket.next("registered")).epoch).toBe(epoch);
+    expect(all).toHaveLength(1);
+    expect(await epochNow()).toBe(epoch);
+    socket.close();
   });
 
   test("[G5] closes a silent socket and says since when it was", async () => {
