@@ -157,14 +157,14 @@ export class Candidate {
 
   /** Somebody has heard of a higher epoch than ours: a quorum decides at once whether we still lead [M47]. */
   async hear(epoch: Epoch): Promise<Leadership> {
-    return this.#epoch !== undefined && epoch > this.#epoch ? this.lead(Date.now()) : this.lead();
+    return this.#epoch !== undefined && epoch > this.#epoch ? this.lead(Date.now() - 1) : this.lead();
   }
 
   /** Elects whoever leads: an operator wants it so. */
   async elect(): Promise<Leadership> {
     const registrar = await this.#open();
     if (registrar === undefined) return this.#notLeading();
-    if (this.leading && (await this.lead(Date.now())).type === "leading") return this.#leadership();
+    if (this.leading && (await this.lead(Date.now() - 1)).type === "leading") return this.#leadership();
     return this.#elect(registrar);
   }
 

@@ -70,7 +70,9 @@ export type View =
   | ({ readonly type: "tasks" } & TasksQuery)
   | { readonly type: "registry" }
   | { readonly type: "leader" };
-export type ViewAnswer = { readonly type: "view"; readonly json: string } | NotLeading;
+export type ViewAnswer = { readonly status: 200; readonly json: string } | NotLeading;
+/** `status` and `text` are what a Worker of the release before looks at. */
+type CallRefusal = NotLeading & { readonly status: 503; readonly text: string };
 
 /** How a candidate stands, for operators. */
 export interface CandidateStatus {
@@ -500,10 +502,13 @@ export class MasterDO extends DurableObject<Env> {
     onAgentMessage(master, { from, hostKey, principal }, message, ids, now());
   }
 
-  async call(request: CallRequest): Promise<CallAnswer | NotLeading> {
+  async call(request: CallRequest): Promise<CallAnswer | CallRefusal> {
     const leadership = await this.#candidate.lead();
     const master = this.#master;
-    if (leadership.type === "not-leading" || master === undefined) return this.#notLeading(leadership);
+    if (leadership.type === "not-leading" || master === undefined) {
+      const refusal = this.#notLeading(leadership);
+      return { ...refusal, status: 503, text: refusal.reason };
+    }
     const answer = onCall(master, request, now());
     this.#settle(master);
     return answer;
@@ -548,7 +553,7 @@ export class MasterDO extends DurableObject<Env> {
     const master = this.#master;
     if (leadership.type === "not-leading" || master === undefined) return this.#notLeading(leadership);
     this.#showAddress(master, reachedAt);
-    return { type: "view", json: JSON.stringify(this.#viewOf(master, view)) };
+    return { status: 200, json: JSON.stringify(this.#viewOf(master, view)) };
   }
 
   #viewOf(master: Master, view: View): unknown {
