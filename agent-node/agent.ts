@@ -7,7 +7,7 @@ import type { Server } from "node:http";
 import { present, unreachable } from "#base/assert.ts";
 import { millis } from "#base/time.ts";
 import type { AgentInfo, SystemStatistics } from "#protocol/agent.ts";
-import type { ContainerId, Epoch, FrameworkId } from "#protocol/ids.ts";
+import type { ContainerId, FrameworkId } from "#protocol/ids.ts";
 import { isTerminal, type TaskStatus } from "#protocol/task.ts";
 import { fromResources, scalar } from "#resources/resources.ts";
 import { Checkpoint } from "./checkpoint/checkpoint.ts";
@@ -19,6 +19,7 @@ import {
   type JournalRecord,
   latestState,
   type Registration,
+  type Removal,
   type TaskKey,
   taskKey,
 } from "./checkpoint/state.ts";
@@ -35,6 +36,7 @@ import { takeLock } from "./lock.ts";
 import type { Log } from "./log.ts";
 import { type Action, graceMs, type OrdersMessage, planOrders } from "./orders.ts";
 import { registerMessages } from "./register-messages.ts";
+import { exitAfterRemoval, mayBeAdmitted, removalGraceMs, UNREGISTER_TIMEOUT_MS } from "./removal.ts";
 import { sweepSandboxes, SWEEP_INTERVAL_MS } from "./sandbox-sweep.ts";
 import { changedNoticeably, STATISTICS_INTERVAL_MS, systemStatistics } from "./statistics.ts";
 import { StatusUpdateManager } from "./status-updates/manager.ts";
@@ -56,6 +58,8 @@ const FAREWELL_MS = 5_000;
 /** Time without an acknowledgement after which nobody seems to be there who gives one, ms: then the agent waits no longer. */
 const FAREWELL_QUIET_MS = 1_000;
 const FAREWELL_POLL_MS = 50;
+/** How often an agent that is being removed looks whether all of its tasks have ended, ms. */
+const ENDING_POLL_MS = 50;
 
 export class Agent {
   readonly #config: Config;
@@ -79,6 +83,12 @@ export class Agent {
   #lastStatistics: SystemStatistics | undefined;
   #resolveEnd: (code: ExitCode) => void = () => {};
   #stopping = false;
+  /** Somebody asked this agent to leave the cluster for good. */
+  #unregistering = false;
+  /** The plane ended this agent's id: nothing is reported any more. */
+  #removed = false;
+  /** Containers of which the end was heard, though it may not be in the checkpoint yet. */
+  readonly #ended = new Set<ContainerId>();
   /** Resolves with the exit code when the agent has stopped. */
   readonly ended: Promise<ExitCode>;
 
@@ -123,7 +133,10 @@ export class Agent {
       hostKey: readOrMakeHostKey(paths),
       credential: config.credential,
       log,
-      epochSeen: () => this.#checkpoint.state.registration?.epoch ?? (0 as Epoch),
+      known: () => {
+        const { epochSeen, registration } = this.#checkpoint.state;
+        return { epochSeen, agentId: registration?.agentId, clusterId: registration?.clusterId };
+      },
       registerMessages: async () => {
         await this.#turn;
         this.#lastStatistics = systemStatistics();
@@ -140,9 +153,11 @@ export class Agent {
     if (port !== 0) this.#server = await listen(port, (path, range) => answer(this.#routes, path, range));
     const { state, tornBytes } = this.#checkpoint;
     if (tornBytes > 0) this.#log.warn({ bytes: tornBytes }, "the last write before a crash was cut off");
+    this.#removed = state.removal !== undefined;
     this.#recover();
     rememberBoot(this.#paths);
     this.#log.info({ plane, workDir, agentId: state.registration?.agentId, tasks: state.tasks.size }, "agent started");
+    if (state.removal !== undefined) return void this.#endTasksAndForget(state.removal);
     this.#every(STATISTICS_INTERVAL_MS, () => this.#sendStatistics());
     this.#every(SWEEP_INTERVAL_MS, () => this.#sweep());
     this.#connection.start();
@@ -169,8 +184,48 @@ export class Agent {
 
   /** Ends all tasks, waits some seconds for their last updates to be acknowledged, and stops. The agent keeps its id. */
   async killAllAndStop(): Promise<void> {
+    if (this.#removed) return; // that is what it does already
+    this.#log.info("asked to end all tasks and stop");
+    await this.#killAll();
+    if (this.#removed) return;
+    const left = this.#checkpoint.state.tasks.size;
+    if (left > 0)
+      this.#log.warn({ tasks: left }, "not all last updates were acknowledged: they are sent at the next start");
+    await this.stop();
+  }
+
+  /** Ends all tasks as {@link killAllAndStop} does, and then this agent's id; says so when the plane does not answer. */
+  async unregisterAndStop(): Promise<void> {
+    if (this.#unregistering || this.#removed) return;
+    this.#unregistering = true;
+    this.#log.info("asked to end all tasks and leave the cluster");
+    await this.#killAll();
+    if (!mayBeAdmitted(this.#checkpoint.state, this.#connection.state)) {
+      this.#log.info("this agent was never registered: there is nothing to unregister");
+      return this.stop();
+    }
+    const startedAt = performance.now();
+    let askedIn: string | undefined;
+    while (!this.#stopping && this.#connection.state !== "stopped") {
+      // Once in each session: an older one may have ended before anybody heard it.
+      const session = this.#connection.registration?.session;
+      if (session !== undefined && session !== askedIn) this.#connection.send({ type: "unregister", session });
+      askedIn = session ?? askedIn;
+      if (performance.now() - startedAt < UNREGISTER_TIMEOUT_MS) {
+        await pause(FAREWELL_POLL_MS);
+        continue;
+      }
+      const { registration } = this.#checkpoint.state;
+      this.#log.error(
+        { agentId: registration?.agentId },
+        `the plane ${this.#config.plane} did not answer in ${UNREGISTER_TIMEOUT_MS / 1000} s: this agent is still registered. Its tasks have ended; start it again to try again`,
+      );
+      return this.stop(EXIT_CODE.stillRegistered);
+    }
+  }
+
+  async #killAll(): Promise<void> {
     const tasks = [...this.#checkpoint.state.tasks.values()].filter((task) => !this.#hasEnded(task));
-    this.#log.info({ tasks: tasks.length }, "asked to end all tasks and stop");
     const kills = tasks.map(({ framework, task }) => ({
       frameworkId: framework.id,
       taskId: task.task_id.value,
@@ -181,10 +236,6 @@ export class Agent {
       this.#containerizer.kill(containerId, present(kills[i], "one kill a task").graceMs),
     );
     await this.#farewell(Math.max(0, ...kills.map((kill) => kill.graceMs)) + FAREWELL_MS);
-    const left = this.#checkpoint.state.tasks.size;
-    if (left > 0)
-      this.#log.warn({ tasks: left }, "not all last updates were acknowledged: they are sent at the next start");
-    await this.stop();
   }
 
   /** Waits until everything is acknowledged, or nobody acknowledges any more, `msMax` at most. */
@@ -192,7 +243,7 @@ export class Agent {
     const startedAt = performance.now();
     let seen = this.#checkpoint.state;
     let quietSince = startedAt;
-    while (!this.#stopping && performance.now() - startedAt < msMax) {
+    while (!this.#stopping && !this.#removed && performance.now() - startedAt < msMax) {
       const { state } = this.#checkpoint;
       if (state.tasks.size === 0) return;
       // Every record is another state: an update, an acknowledgement, a registration.
@@ -208,6 +259,35 @@ export class Agent {
     const { state } = this.#checkpoint;
     const ended = [...state.tasks.values()].every((task) => this.#hasEnded(task));
     return ended && this.#connection.registration !== undefined && this.#updates.allSent(state);
+  }
+
+  // --- removal ---
+
+  /** The plane's last word: see removal.ts for the order, and what each step is there for. */
+  async #onRemoved(removal: Removal): Promise<void> {
+    this.#log.warn({ ...removal }, "the plane removed this agent: its tasks end");
+    this.#removed = true;
+    try {
+      await this.#checkpoint.append([{ type: "shutting-down", ...removal }]);
+    } catch (error) {
+      // Tasks that may run elsewhere by now do not wait for a disk. After a crash the plane says it again.
+      this.#log.error({ error: errorText(error) }, "the removal cannot be checkpointed yet");
+    }
+    // In a turn of its own: `stop`, at the end, waits for this one.
+    void this.#endTasksAndForget(removal);
+  }
+
+  async #endTasksAndForget({ epoch }: Removal): Promise<void> {
+    const tasks = [...this.#checkpoint.state.tasks.values()];
+    const left = tasks.filter((task) => !this.#hasEnded(task));
+    for (const task of left) this.#containerizer.kill(task.containerId, removalGraceMs(task));
+    while (!this.#stopping && left.some(({ containerId }) => !this.#ended.has(containerId)))
+      await pause(ENDING_POLL_MS);
+    if (this.#stopping) return; // by a signal: the next agent goes on
+    await this.#commit([{ type: "shut-down", epochSeen: epoch }]);
+    for (const { containerId } of tasks) this.#containerizer.remove(containerId);
+    this.#log.info({ tasks: tasks.length }, "this agent is forgotten; the next start registers as a new one");
+    await this.stop(exitAfterRemoval({ unregistering: this.#unregistering }));
   }
 
   // --- the plane ---
@@ -315,6 +395,7 @@ export class Agent {
   #forget(view: TaskView): void {
     const { containerId } = view.task;
     if (!this.#keys.delete(containerId)) return; // acknowledged twice in one message
+    this.#ended.delete(containerId);
     this.#containerizer.remove(containerId);
     this.#completed.push(view);
     if (this.#completed.length > COMPLETED_MAX) this.#completed.shift();
@@ -344,6 +425,8 @@ export class Agent {
       case "refused":
         this.#log.error(`the plane ${plane} refuses this agent: ${why.reason}`);
         return void this.stop(EXIT_CODE.refusedByPlane);
+      case "removed":
+        return this.#inTurn(() => this.#onRemoved({ epoch: why.epoch, reason: why.reason }));
       default:
         return unreachable(why);
     }
@@ -376,6 +459,8 @@ export class Agent {
     const key = this.#keys.get(event.containerId);
     const task = key === undefined ? undefined : this.#checkpoint.state.tasks.get(key);
     if (key === undefined || task === undefined) return;
+    if (event.type === "ended") this.#ended.add(event.containerId);
+    if (this.#removed) return; // nobody is told any more: the id that would speak has ended
     if (event.type === "ended")
       return void this.#update(task.framework.id, endStatus(task, event.outcome, this.#stamp()));
     // A task that was taken over may have said so before.
@@ -437,7 +522,7 @@ export class Agent {
       try {
         return await this.#checkpoint.append(records);
       } catch (error) {
-        if (this.#stopping) return;
+        if (this.#stopping || (this.#removed && records.every(({ type }) => type !== "shut-down"))) return;
         this.#log.error(
           { error: errorText(error) },
           "the checkpoint cannot be written: free space on the disk of the work directory",

@@ -13,13 +13,16 @@ Every flag can also be given in the environment: --work-dir as MESOFLARE_WORK_DI
 Signals:
   SIGTERM, SIGINT  stop; tasks run on and are taken over at the next start
   SIGUSR1          end all tasks, report them, then stop; the agent keeps its id
+  SIGUSR2          leave the cluster for good: the same, then unregister; the next start registers as a new agent
 
 Exit codes:
   0  stopped by a signal
   1  something unexpected, see the log
   2  wrong usage or configuration, or another agent on the work directory or port
   3  the plane refused the credential
-  4  the plane refused this agent
+  4  the plane refused this agent, e.g. because it belongs to another cluster; tasks run on
+  5  the plane removed this agent: its tasks were ended; the next start registers as a new one
+  6  SIGUSR2 could not unregister the agent, because the plane did not answer: the id is still registered
 `;
 
 function makeCommand(): Command {
@@ -101,5 +104,6 @@ async function runAgent(options: unknown): Promise<ExitCode> {
       void agent.stop();
     });
   process.on("SIGUSR1", () => void agent.killAllAndStop());
+  process.on("SIGUSR2", () => void agent.unregisterAndStop());
   return agent.ended;
 }

@@ -5,6 +5,10 @@ export const EXIT_CODE = {
   configuration: 2,
   credentialRefused: 3,
   refusedByPlane: 4,
+  /** The plane ended this agent's id; the next start registers as a new agent. */
+  removed: 5,
+  /** It was asked to unregister, and no answer says that the registry no longer has its id. */
+  stillRegistered: 6,
 } as const;
 export type ExitCode = (typeof EXIT_CODE)[keyof typeof EXIT_CODE];
 

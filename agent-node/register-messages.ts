@@ -20,6 +20,7 @@ export function registerMessages(state: AgentState, info: AgentInfo, system: Sys
     type: "register",
     agentId: state.registration?.agentId,
     lastSession: state.registration?.session,
+    clusterId: state.registration?.clusterId,
     info,
     tasks,
     part: i + 1,

@@ -20,6 +20,16 @@ export interface AgentJson {
   readonly version?: string;
 }
 
+/** An agent in the plane's own list, which has those that are not there as well. */
+export interface AgentListJson {
+  readonly id: AgentId;
+  readonly hostname: string;
+  readonly state: string;
+  readonly resources?: ResourcesJson;
+  readonly used_resources?: ResourcesJson;
+  readonly version?: string;
+}
+
 export interface TaskJson {
   readonly id: TaskId;
   readonly name: string;
@@ -51,6 +61,11 @@ const TASKS_PAGE = 1000;
 
 export async function listAgents(plane: Plane): Promise<readonly AgentJson[]> {
   return (await getSlaves(plane)).slaves;
+}
+
+/** Every agent of the registry. */
+export function getAgents(plane: Plane): Promise<{ readonly agents: readonly AgentListJson[] }> {
+  return plane.get("/mesoflare/agents");
 }
 
 /** The answer of `/slaves` as it is. */

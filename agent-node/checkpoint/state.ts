@@ -3,6 +3,9 @@
 //
 // A task leaves the state when its terminal update is acknowledged. A stream can be there without a task: the answer to a
 // kill of a task that this agent never had, or to a launch that was not done.
+//
+// An agent that the plane removes passes through `removal`: while it is set, tasks are ended and nothing else happens, also
+// by an agent that was started anew in between. `shut-down` follows when they have ended, and leaves only the fence.
 import * as v from "valibot";
 import type { Brand } from "#base/brand.ts";
 import { unreachable } from "#base/assert.ts";
@@ -10,6 +13,8 @@ import { type FrameworkSummary, frameworkSummarySchema } from "#protocol/agent.t
 import {
   type AgentId,
   agentIdText,
+  type ClusterId,
+  clusterIdText,
   type ContainerId,
   type Epoch,
   epochNumber,
@@ -41,7 +46,14 @@ const killSchema = v.object({ frameworkId: frameworkIdText, taskId: taskIdText, 
 const answerSchema = v.object({ frameworkId: frameworkIdText, status: taskStatusSchema });
 
 export const journalRecordSchema = v.variant("type", [
-  v.object({ type: v.literal("registered"), agentId: agentIdText, epoch: epochNumber, session: sessionIdText }),
+  v.object({
+    type: v.literal("registered"),
+    agentId: agentIdText,
+    epoch: epochNumber,
+    session: sessionIdText,
+    /** Absent in journals of 0.1.0, and from planes of that time. */
+    clusterId: v.optional(clusterIdText),
+  }),
   v.object({
     type: v.literal("orders"),
     sequence: v.number(),
@@ -52,6 +64,10 @@ export const journalRecordSchema = v.variant("type", [
   }),
   v.object({ type: v.literal("update"), frameworkId: frameworkIdText, status: taskStatusSchema }),
   v.object({ type: v.literal("acknowledged"), frameworkId: frameworkIdText, taskId: taskIdText, uuid: v.string() }),
+  /** The plane's word that ends this agent's id: from here on tasks are only ended. */
+  v.object({ type: v.literal("shutting-down"), epoch: epochNumber, reason: v.string() }),
+  /** Every task has ended: what is left is a new agent that still knows the highest epoch it has seen. */
+  v.object({ type: v.literal("shut-down"), epochSeen: epochNumber }),
 ]);
 export type JournalRecord = v.InferOutput<typeof journalRecordSchema>;
 
@@ -65,6 +81,10 @@ export interface CheckpointedTask {
 
 export interface AgentState {
   readonly registration: Registration | undefined;
+  /** The fence: highest epoch that was ever obeyed. It outlives the registration. */
+  readonly epochSeen: Epoch;
+  /** Set from the plane's word to shut down until all tasks have ended. */
+  readonly removal: Removal | undefined;
   /** Highest order of the session that was acted upon. */
   readonly sequence: number;
   readonly tasks: ReadonlyMap<TaskKey, CheckpointedTask>;
@@ -74,15 +94,31 @@ export interface Registration {
   readonly agentId: AgentId;
   readonly epoch: Epoch;
   readonly session: SessionId;
+  /** The cluster that gave the id; undefined while only a plane of 0.1.0 was there to say. */
+  readonly clusterId: ClusterId | undefined;
+}
+export interface Removal {
+  readonly epoch: Epoch;
+  readonly reason: string;
 }
 
-export const NEW_AGENT: AgentState = { registration: undefined, sequence: 0, tasks: new Map(), streams: new Map() };
+export const NEW_AGENT: AgentState = {
+  registration: undefined,
+  epochSeen: 0 as Epoch,
+  removal: undefined,
+  sequence: 0,
+  tasks: new Map(),
+  streams: new Map(),
+};
 
 export function apply(state: AgentState, record: JournalRecord): AgentState {
   switch (record.type) {
     case "registered": {
       const { agentId, epoch, session } = record;
-      return { ...state, registration: { agentId, epoch, session }, sequence: 0 };
+      // A plane that does not say it cannot make this agent forget which cluster gave the id.
+      const known = state.registration?.agentId === agentId ? state.registration.clusterId : undefined;
+      const registration = { agentId, epoch, session, clusterId: record.clusterId ?? known };
+      return { ...state, registration, epochSeen: later(state.epochSeen, epoch), sequence: 0 };
     }
     case "orders":
       return onOrders(state, record);
@@ -108,10 +144,18 @@ export function apply(state: AgentState, record: JournalRecord): AgentState {
       else streams.set(key, verdict.stream);
       return { ...state, tasks, streams };
     }
+    case "shutting-down": {
+      const { epoch, reason } = record;
+      return { ...state, removal: { epoch, reason }, epochSeen: later(state.epochSeen, epoch) };
+    }
+    case "shut-down":
+      return { ...NEW_AGENT, epochSeen: later(state.epochSeen, record.epochSeen) };
     default:
       return unreachable(record);
   }
 }
+
+const later = (a: Epoch, b: Epoch): Epoch => (a > b ? a : b);
 
 function onOrders(state: AgentState, record: Extract<JournalRecord, { readonly type: "orders" }>): AgentState {
   const tasks = new Map(state.tasks);
@@ -134,8 +178,11 @@ function onOrders(state: AgentState, record: Extract<JournalRecord, { readonly t
 /** The shortest journal that folds to `state`: what compaction writes. */
 export function snapshot(state: AgentState): JournalRecord[] {
   const tasks = [...state.tasks.values()];
+  const { registration, epochSeen, removal } = state;
   return [
-    ...(state.registration === undefined ? [] : [{ type: "registered" as const, ...state.registration }]),
+    // First, because it clears what is before it: the fence of an earlier life, when the registration does not say it.
+    ...(epochSeen === (registration?.epoch ?? 0) ? [] : [{ type: "shut-down" as const, epochSeen }]),
+    ...(registration === undefined ? [] : [{ type: "registered" as const, ...registration }]),
     {
       type: "orders",
       sequence: state.sequence,
@@ -149,6 +196,7 @@ export function snapshot(state: AgentState): JournalRecord[] {
     ...[...state.streams].flatMap(([key, stream]) =>
       snapshotStream(key.slice(0, key.indexOf("/")) as FrameworkId, stream, state.sequence),
     ),
+    ...(removal === undefined ? [] : [{ type: "shutting-down" as const, ...removal }]),
   ];
 }
 

@@ -15,13 +15,14 @@ import {
   PONG,
 } from "#protocol/agent.ts";
 import type { Credential } from "#protocol/credentials.ts";
-import type { Epoch, HostKey } from "#protocol/ids.ts";
+import type { HostKey } from "#protocol/ids.ts";
 import { clientFinal } from "#protocol/scram.ts";
 import { errorText } from "../checkpoint/durable-file.ts";
 import type { Registration } from "../checkpoint/state.ts";
 import type { Log } from "../log.ts";
 import { nodeScramCrypto } from "./node-crypto.ts";
 import {
+  type Context,
   type Effect,
   type Input,
   nextWake,
@@ -35,12 +36,15 @@ import {
 /** Most that may wait in the socket's send buffer, bytes: a plane that does not read is a plane that is gone. */
 const BUFFERED_BYTES_MAX = 16 * FRAME_BYTES_MAX;
 
+type Known = Pick<Context, "epochSeen" | "agentId" | "clusterId">;
+
 export interface ConnectionOptions {
   readonly plane: string;
   readonly hostKey: HostKey;
   readonly credential: Credential;
   readonly log: Log;
-  readonly epochSeen: () => Epoch;
+  /** What the checkpoint says of this agent now. */
+  readonly known: () => Known;
   /**
    * What `register` says. It waits for whatever orders are still being taken: a launch that is acted upon after the report
    * was made would run although the plane, not finding it there, calls it dropped.
@@ -63,7 +67,9 @@ export function socketUrl(plane: string, hostKey: HostKey): string {
 /** What is there even of a request whose path or range is refused. */
 const askedSchema = v.object({ type: v.literal("request"), requestId: v.pipe(v.string(), v.maxLength(64)) });
 
-function inputOf(text: string): Input {
+/** What one text frame is to the session. */
+export function inputOf(text: string): Input {
+  if (text === PONG) return { type: "pong" };
   const parsed = parseFrame(planeMessageSchema, text);
   if (parsed.type === "parsed") return { type: "message", message: parsed.value };
   const asked = parseFrame(askedSchema, text);
@@ -124,7 +130,7 @@ export class Connection {
       random: this.#random,
       principal: this.#options.credential.principal,
       nonce: randomBytes(24).toString("base64"),
-      epochSeen: this.#options.epochSeen(),
+      ...this.#options.known(),
     });
     this.#session = session;
     for (const effect of effects) this.#do(effect);
@@ -183,9 +189,7 @@ export class Connection {
     socket.on("message", (data, isBinary) => {
       // `ws` gives text frames as one Buffer unless asked otherwise.
       if (isBinary || !Buffer.isBuffer(data)) return current({ type: "garbage", reason: "a binary frame" });
-      const text = data.toString();
-      if (text === PONG) return current({ type: "pong" });
-      current(inputOf(text));
+      current(inputOf(data.toString()));
     });
   }
 

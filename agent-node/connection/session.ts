@@ -2,7 +2,7 @@
 // again. The socket, the clock, randomness and the proof's arithmetic are the shell's.
 //
 //   waiting → connecting → authenticating → registering → registered      any failure: back to waiting, longer each time
-//                                                                          failed authentication, refusal: stopped
+//                                                                          failed authentication, refusal, removal: stopped
 import { unreachable } from "#base/assert.ts";
 import { backoffMs } from "#base/backoff.ts";
 import type { Random } from "#base/random.ts";
@@ -15,17 +15,26 @@ import {
   type PlaneMessage,
   SILENCE_MS,
 } from "#protocol/agent.ts";
-import type { Epoch } from "#protocol/ids.ts";
+import type { AgentId, ClusterId, Epoch } from "#protocol/ids.ts";
 import { clientFirst } from "#protocol/scram.ts";
 import { MESOFLARE_VERSION, PROTOCOL_VERSION } from "#protocol/version.ts";
-import type { Registration } from "../checkpoint/state.ts";
+import type { Registration, Removal } from "../checkpoint/state.ts";
 
 /** Pause before the next attempt: the first is short, so that a plane that was only redeployed is found again at once. */
 export const RECONNECT_BACKOFF = { firstMs: 250, maxMs: 30_000 } as const;
 /** Time for name resolution, TCP, TLS and the upgrade, ms. */
 export const CONNECT_TIMEOUT_MS = 15_000;
+/**
+ * Longest time for the authentication exchange, ms: it begins at AUTHENTICATION_TIMEOUT_MS and doubles with each attempt. A plane
+ * that ten thousand agents come back to at once needs longer than the first; giving up then makes it begin again for all of them,
+ * and none is ever done. Source: Mesos authentication_timeout_max.
+ */
+export const AUTHENTICATION_TIMEOUT_MS_MAX = 60_000;
 /** Time that a plane has to answer `register` with anything, ms. */
 export const REGISTRATION_TIMEOUT_MS = 60_000;
+
+/** Pings in the time that the plane allows for silence. Source: Mesos max_agent_ping_timeouts. */
+const PINGS_IN_SILENCE = 5;
 
 /** What becomes of the traffic of a registered agent is not decided here. */
 export type Traffic = Extract<PlaneMessage, { readonly type: "orders" | "acknowledge" | "request" }>;
@@ -33,6 +42,8 @@ export type Traffic = Extract<PlaneMessage, { readonly type: "orders" | "acknowl
 export type StopReason =
   | { readonly type: "credential-refused"; readonly reason: string }
   | { readonly type: "refused"; readonly reason: string }
+  /** The registry no longer has this agent: its tasks and its id end. */
+  | ({ readonly type: "removed" } & Removal)
   | { readonly type: "asked" };
 
 export type Session =
@@ -59,6 +70,8 @@ export type Session =
 interface Liveness {
   readonly pingAt: Millis;
   readonly heardAt: Millis;
+  /** What the plane allows, ms; its default until it has said. */
+  readonly silenceMs: number;
 }
 
 export type Input =
@@ -100,6 +113,12 @@ export interface Context {
   /** Fresh, for an authentication that begins in this step. */
   readonly nonce: string;
   readonly epochSeen: Epoch;
+  /** Whom this agent registers as; undefined for one that was never admitted. */
+  readonly agentId: AgentId | undefined;
+  /** The cluster that gave that id, as far as it is known. */
+  readonly clusterId: ClusterId | undefined;
+  /** How often to ping, ms; the wire's own interval for every real agent. */
+  readonly pingIntervalMs?: number;
 }
 
 export const NOT_STARTED: Session = { state: "waiting", attempt: 0, until: Number.POSITIVE_INFINITY as Millis };
@@ -145,9 +164,9 @@ export function nextWake(session: Session): Millis | undefined {
     case "authenticating":
       return Number.isFinite(session.until) ? session.until : undefined;
     case "registering":
-      return earliest(session.retryAt ?? session.until, session.pingAt, later(session.heardAt, SILENCE_MS));
+      return earliest(session.retryAt ?? session.until, session.pingAt, later(session.heardAt, session.silenceMs));
     case "registered":
-      return earliest(session.pingAt, later(session.heardAt, SILENCE_MS));
+      return earliest(session.pingAt, later(session.heardAt, session.silenceMs));
     case "stopped":
       return undefined;
     default:
@@ -193,7 +212,7 @@ function authenticate(attempt: number, { now, nonce, principal, epochSeen }: Con
     clientFirst: clientFirst(principal, nonce),
     epochSeen,
   };
-  const until = later(now, AUTHENTICATION_TIMEOUT_MS);
+  const until = later(now, Math.min(AUTHENTICATION_TIMEOUT_MS_MAX, AUTHENTICATION_TIMEOUT_MS * 2 ** attempt));
   return [{ state: "authenticating", attempt, until, nonce, serverFinal: undefined }, [{ type: "send", message }]];
 }
 
@@ -208,14 +227,14 @@ function onTick(session: Session, context: Context): Step {
       return now >= session.until ? giveUp(session, context, "authentication took too long") : [session, []];
     case "registering":
     case "registered": {
-      if (now - session.heardAt >= SILENCE_MS)
+      if (now - session.heardAt >= session.silenceMs)
         return giveUp(session, context, "the plane has been silent for too long");
       if (session.state === "registering" && session.retryAt !== undefined && now >= session.retryAt)
         return register(session, context);
       if (session.state === "registering" && session.retryAt === undefined && now >= session.until)
         return giveUp(session, context, "the plane did not answer the registration in time");
       if (now < session.pingAt) return [session, []];
-      return [{ ...session, pingAt: nextPing(context) }, [{ type: "ping" }]];
+      return [{ ...session, pingAt: nextPing(context, session.silenceMs) }, [{ type: "ping" }]];
     }
     case "stopped":
       return [session, []];
@@ -225,11 +244,12 @@ function onTick(session: Session, context: Context): Step {
 }
 
 /** Between 80 % and 100 % of the interval, so that agents that connected together do not ping together. */
-const nextPing = ({ now, random }: Context): Millis => later(now, PING_INTERVAL_MS * (0.8 + 0.2 * random.next()));
+const nextPing = ({ now, random, pingIntervalMs = PING_INTERVAL_MS }: Context, silenceMs: number): Millis =>
+  later(now, Math.min(pingIntervalMs, silenceMs / PINGS_IN_SILENCE) * (0.8 + 0.2 * random.next()));
 
 function register(session: { readonly attempt: number }, context: Context): Step {
   const { now } = context;
-  const liveness = { pingAt: nextPing(context), heardAt: now };
+  const liveness = { pingAt: nextPing(context, SILENCE_MS), heardAt: now, silenceMs: SILENCE_MS };
   const until = later(now, REGISTRATION_TIMEOUT_MS);
   return [
     { state: "registering", attempt: session.attempt, until, retryAt: undefined, ...liveness },
@@ -283,14 +303,16 @@ function onMessage(session: Session, message: PlaneMessage, context: Context): S
         return giveUp(session, context, message.reason);
       const attempt = session.state === "registering" ? session.attempt : 0;
       const retryAt = later(context.now, backoffMs(context.random, attempt, RECONNECT_BACKOFF));
-      const { pingAt, heardAt } = session;
+      const { pingAt, heardAt, silenceMs } = session;
       return [
-        { state: "registering", attempt: attempt + 1, until: retryAt, retryAt, pingAt, heardAt },
+        { state: "registering", attempt: attempt + 1, until: retryAt, retryAt, pingAt, heardAt, silenceMs },
         [log("warn", `the plane cannot register this agent now: ${message.reason}`)],
       ];
     }
     case "registered":
       return onRegistered(session, message, context);
+    case "shutdown":
+      return onShutdown(session, message, context);
     case "orders":
     case "acknowledge":
     case "request":
@@ -304,7 +326,13 @@ function onMessage(session: Session, message: PlaneMessage, context: Context): S
 
 function onRegistered(
   session: Session,
-  { agentId, epoch, session: id }: Extract<PlaneMessage, { readonly type: "registered" }>,
+  {
+    agentId,
+    epoch,
+    session: id,
+    clusterId,
+    silenceMs = SILENCE_MS,
+  }: Extract<PlaneMessage, { readonly type: "registered" }>,
   context: Context,
 ): Step {
   if (session.state === "registered") {
@@ -316,9 +344,33 @@ function onRegistered(
   // A leader that was deposed may still answer. Its orders would be void for everybody who has seen its successor.
   if (epoch < context.epochSeen)
     return giveUp(session, context, `the plane answers for epoch ${epoch}, and ${context.epochSeen} was there already`);
-  const registration = { agentId, epoch, session: id };
-  const { pingAt, heardAt } = session;
-  return [{ state: "registered", registration, pingAt, heardAt }, [{ type: "registered", registration }]];
+  // Another cluster refuses this agent. One that takes it in would end tasks that it knows nothing of.
+  if (clusterId !== undefined && context.clusterId !== undefined && clusterId !== context.clusterId)
+    return giveUp(session, context, `the plane is cluster ${clusterId}, and this agent is of ${context.clusterId}`);
+  const registration = { agentId, epoch, session: id, clusterId };
+  const pingAt = earliest(session.pingAt, nextPing(context, silenceMs));
+  return [
+    { state: "registered", registration, pingAt, heardAt: session.heardAt, silenceMs },
+    [{ type: "registered", registration }],
+  ];
+}
+
+/** The agent is the fence: nobody but a leader that is no older than any it has obeyed ends it, and only under its own id. */
+function onShutdown(
+  session: Session,
+  { agentId, epoch, reason }: Extract<PlaneMessage, { readonly type: "shutdown" }>,
+  context: Context,
+): Step {
+  if (session.state !== "registering" && session.state !== "registered")
+    return giveUp(session, context, "'shutdown' from a plane that has not authenticated itself");
+  const own = session.state === "registered" ? session.registration : undefined;
+  if (agentId !== (own?.agentId ?? context.agentId))
+    return giveUp(session, context, `the plane ends agent '${agentId}', which is not this one`);
+  // A registration may not be in the checkpoint yet: its epoch counts from the moment that it was taken.
+  const epochMin = Math.max(context.epochSeen, own?.epoch ?? 0);
+  if (epoch < epochMin)
+    return giveUp(session, context, `the plane ends this agent for epoch ${epoch}, and ${epochMin} was there already`);
+  return stop({ type: "removed", epoch, reason });
 }
 
 function unexpected(session: Session, { type }: PlaneMessage, context: Context): Step {

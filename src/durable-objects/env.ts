@@ -28,4 +28,15 @@ export interface Env {
   readonly AUTHENTICATE_HTTP_READONLY?: string;
   /** Secret: verifiers and roles of the principals (protocol/credentials.ts). Without it everybody is refused. */
   readonly CREDENTIALS?: string;
+  /** "strict", the default, or "write-only": whether an agent that the registry does not know is refused. */
+  readonly REGISTRY?: string;
+  readonly AGENT_REREGISTER_TIMEOUT?: string;
+  /** "50%": with more of the registry missing after a failover the master stops. Default 100%: never. */
+  readonly RECOVERY_AGENT_REMOVAL_LIMIT?: string;
+  /** "10/1mins": at most ten in each minute. Default: no limit. */
+  readonly AGENT_REMOVAL_RATE_LIMIT?: string;
+  readonly AGENT_UNREACHABLE_RATE_LIMIT?: string;
+  readonly REGISTRY_GC_INTERVAL?: string;
+  readonly REGISTRY_MAX_AGENT_AGE?: string;
+  readonly REGISTRY_MAX_AGENT_COUNT?: string;
 }

@@ -54,6 +54,7 @@ import {
   type SocketId,
 } from "../agent/session.ts";
 import { nextSweep } from "../agent/sweep.ts";
+import { ringBy } from "./alarm.ts";
 import type { Env } from "./env.ts";
 import type { KnownLeader } from "#protocol/leadership.ts";
 import { LeaderFinder } from "../master/leader-finder.ts";
@@ -366,9 +367,7 @@ export class GatewayDO extends DurableObject<Env> {
   }
 
   async #setSweep(next: Millis | undefined): Promise<void> {
-    if (next === undefined) return;
-    const set = await this.ctx.storage.getAlarm();
-    if (set === null || set > next) await this.ctx.storage.setAlarm(next);
+    if (next !== undefined) await ringBy(this.ctx.storage, next);
   }
 
   #socket(socketId: string): WebSocket | undefined {

@@ -20,15 +20,18 @@ import type { BootstrapAnswer, MembershipChange, RegistrarCalls, StatusCall } fr
 import type { ChangeOutcome } from "../log/coordinator.ts";
 import type { ClusterId } from "../log/entry.ts";
 import { onAgentMessage } from "../master/agents.ts";
-import { adoptRegistry, onNotCommitted, onOutcome } from "../master/registration.ts";
-import { onGatewayLive, onSocketClosed } from "../master/sockets.ts";
-import { onCall, type CallAnswer, type CallRequest } from "../master/calls.ts";
+import { excuseAgents, onGatewayHeard, onGatewayLive, onSocketClosed } from "../master/absence.ts";
+import { adoptRegistry } from "../master/registration.ts";
+import { onNotCommitted, onOutcome } from "../master/outcomes.ts";
+import { markAgentGone } from "../master/operator.ts";
+import { onCall, type CallRequest } from "../master/calls.ts";
 import { nextDeadline, tick } from "../master/deadlines.ts";
-import { disconnectStream, excuseAbsence, subscribe } from "../master/frameworks.ts";
+import { disconnectStream, excuseAbsence, noteDeadlines, subscribe } from "../master/frameworks.ts";
 import { masterMetrics } from "../master/metrics.ts";
 import { allocateDue, nextFilterEnd } from "../master/offers.ts";
-import { newMaster, type Ids, type Master, type MasterEffect } from "../master/state.ts";
+import { newMaster, type CallAnswer, type Ids, type Master, type MasterEffect } from "../master/state.ts";
 import {
+  agentsView,
   frameworksView,
   leaderAddress,
   registryView,
@@ -41,6 +44,7 @@ import { isOverloaded } from "../master/leader-finder.ts";
 import type { SignOfLife } from "../master/standing.ts";
 import type { RegistryCalls } from "../registrar/calls.ts";
 import type { Registrar, RegistrarEffect } from "../registrar/registrar.ts";
+import { ringBy } from "./alarm.ts";
 import { Candidate } from "./candidate.ts";
 import { ownColo } from "./colo.ts";
 import type { Env } from "./env.ts";
@@ -69,6 +73,7 @@ export type View =
   | { readonly type: "frameworks"; readonly frameworkId: string | undefined }
   | ({ readonly type: "tasks" } & TasksQuery)
   | { readonly type: "registry" }
+  | { readonly type: "agents" }
   | { readonly type: "leader" };
 export type ViewAnswer = { readonly status: 200; readonly json: string } | NotLeading;
 /** `status` and `text` are what a Worker of the release before looks at. */
@@ -115,6 +120,9 @@ export class MasterDO extends DurableObject<Env> {
   #wasAway = false;
   #settling = false;
   readonly #announcing = new Set<string>();
+  /** Who waits for the registry's decision, by request. */
+  readonly #asked = new Map<number, (answer: CallAnswer) => void>();
+  #nextRequest = 1;
   #heartbeat: ReturnType<typeof setInterval> | undefined;
   #offersTimer: { readonly at: Millis; readonly handle: ReturnType<typeof setTimeout> } | undefined;
 
@@ -134,8 +142,8 @@ export class MasterDO extends DurableObject<Env> {
       onFollowing: () => this.#forget(),
       onLeading: (registrar, effect) => this.#onLeading(registrar, effect),
       onNotLeading: (effect) => this.#onNotLeading(effect),
-      onOutcome: ({ registry }, { id, outcome }) => {
-        if (this.#master !== undefined) onOutcome(this.#master, id, outcome, registry, ids, now());
+      onOutcome: (_registrar, { id, outcome }) => {
+        if (this.#master !== undefined) onOutcome(this.#master, id, outcome, ids, now());
       },
       afterTurn: () => {
         if (this.#master !== undefined) this.#settle(this.#master);
@@ -165,11 +173,21 @@ export class MasterDO extends DurableObject<Env> {
     if (fresh || this.#master === undefined) {
       const electedAt = this.#tables.meta("epoch")?.electedAt ?? now();
       const info = masterInfo(this.env.ADVERTISE, masterId);
-      this.#master = newMaster({ masterId, epoch, info, startedAt: this.#startedAt, electedAt });
+      const { registry, options } = registrar;
+      const { clusterId } = options;
+      const settings = this.#settings.master;
+      const startedAt = this.#startedAt;
+      this.#master = newMaster({ masterId, epoch, clusterId, settings, registry, info, startedAt, electedAt });
+      if (fresh) {
+        this.#master.recoveredOf = registry.admitted.size;
+        this.#master.marked.recovery = true;
+      }
       this.#tables.load(this.#master);
     }
-    adoptRegistry(this.#master, registrar.registry);
     excuseAbsence(this.#master, now(), { wasAway });
+    excuseAgents(this.#master, now(), { wasAway });
+    adoptRegistry(this.#master, now());
+    noteDeadlines(this.#master);
     this.#note("leading", { epoch, fresh, agents: this.#master.agents.size });
     for (let i = 1; i <= this.#settings.gateways; i++) this.ctx.waitUntil(this.#announce(`gateway-${i}`));
     if (fresh) this.ctx.waitUntil(this.#tellCandidates({ candidate: this.#name, epoch }));
@@ -185,6 +203,10 @@ export class MasterDO extends DurableObject<Env> {
   #forget(): void {
     this.#streams.closeAll();
     this.#master = undefined;
+    for (const resolve of this.#asked.values()) {
+      resolve({ status: 503, text: "another candidate leads now; whether it was done, its registry tells" });
+    }
+    this.#asked.clear();
   }
 
   async #callLeader(candidate: string): Promise<SignOfLife> {
@@ -213,6 +235,13 @@ export class MasterDO extends DurableObject<Env> {
     onNotCommitted(this.#master, operations, reason);
   }
 
+  /** The registry stays as it is. Whoever leads next, also this candidate, begins a new epoch and waits for the agents again. */
+  #stopLeading(reason: string): void {
+    this.#note("stopped leading", { reason });
+    this.#tables.endEpoch();
+    void this.ctx.storage.sync().then(() => this.ctx.abort(reason));
+  }
+
   /** A half-done turn must not be built upon: the next instance begins with what is stored. */
   #restart(what: string, error: unknown): void {
     this.#note(what, { error: String(error) });
@@ -238,8 +267,10 @@ export class MasterDO extends DurableObject<Env> {
             if ((await this.#candidate.hear(newer.epoch)).type === "not-leading") return;
             throw new Error(`it has heard of epoch ${newer.epoch}`);
           }
-          const gone = known.filter((socketId) => !live.includes(socketId));
-          for (const socketId of gone) onSocketClosed(master, { gateway, socketId });
+          onGatewayHeard(master, gateway, now());
+          const alive = new Set(live);
+          const gone = known.filter((socketId) => !alive.has(socketId));
+          for (const socketId of gone) onSocketClosed(master, { gateway, socketId }, now(), { type: "gateway" });
           this.#settle(master);
           return;
         } catch (error) {
@@ -296,7 +327,18 @@ export class MasterDO extends DurableObject<Env> {
         this.#streams.close(effect.streamId);
         return;
       case "registry":
-        this.#candidate.apply(effect.id, effect.operation, effect);
+        if (this.#candidate.leading) this.#candidate.apply(effect.id, effect.operation, effect);
+        else if (this.#master !== undefined) onNotCommitted(this.#master, [effect.id], this.#candidate.reason);
+        return;
+      case "answer":
+        this.#asked.get(effect.requestId)?.(effect.answer);
+        this.#asked.delete(effect.requestId);
+        return;
+      case "ask-gateway":
+        this.ctx.waitUntil(this.#announce(effect.gateway));
+        return;
+      case "stop-leading":
+        this.#stopLeading(effect.reason);
         return;
     }
   }
@@ -306,7 +348,7 @@ export class MasterDO extends DurableObject<Env> {
     this.#note("a gateway did not take what was sent", { gateway, sockets: socketIds.length, reason });
     const master = this.#master;
     if (master === undefined) return;
-    for (const socketId of socketIds) onSocketClosed(master, { gateway, socketId });
+    for (const socketId of socketIds) onSocketClosed(master, { gateway, socketId }, now(), { type: "gateway" });
     this.#settle(master);
     // The sockets may be open all the same: the gateway closes those that the books no longer have.
     this.ctx.waitUntil(this.#announce(gateway));
@@ -314,7 +356,7 @@ export class MasterDO extends DurableObject<Env> {
 
   #setTimers(master: Master): void {
     const deadline = nextDeadline(master);
-    if (deadline !== undefined) this.ctx.waitUntil(this.#setAlarm(deadline));
+    if (deadline !== undefined) this.ctx.waitUntil(ringBy(this.ctx.storage, deadline, ALARM_SLACK_MS));
     const offersAt = this.#streams.size === 0 ? undefined : nextFilterEnd(master, now());
     if (this.#offersTimer?.at !== offersAt) {
       if (this.#offersTimer !== undefined) clearTimeout(this.#offersTimer.handle);
@@ -336,11 +378,6 @@ export class MasterDO extends DurableObject<Env> {
     }
   }
 
-  async #setAlarm(deadline: Millis): Promise<void> {
-    const set = await this.ctx.storage.getAlarm();
-    if (set === null || set > deadline + ALARM_SLACK_MS) await this.ctx.storage.setAlarm(deadline);
-  }
-
   async #tick(): Promise<Leadership> {
     const leadership = await this.#candidate.lead(Date.now() - 1);
     if (leadership.type !== "leading" || this.#master === undefined) return leadership;
@@ -350,10 +387,13 @@ export class MasterDO extends DurableObject<Env> {
   }
 
   override async alarm(): Promise<void> {
+    const deadline = this.#master === undefined ? undefined : nextDeadline(this.#master);
+    // Set for what has been put off since: no quorum needs to be asked for that.
+    if (deadline !== undefined && deadline > Date.now()) return ringBy(this.ctx.storage, deadline);
     const leadership = await this.#tick();
     // Without a quorum nothing was done: look again, or the deadlines would be forgotten. Another leader has its own.
     if (leadership.type === "not-leading" && leadership.leader === undefined)
-      await this.ctx.storage.setAlarm(Math.max(this.#candidate.retryAt, Date.now() + NO_QUORUM_ALARM_MS));
+      await ringBy(this.ctx.storage, Math.max(this.#candidate.retryAt, Date.now() + NO_QUORUM_ALARM_MS));
   }
 
   /** A leader that cannot confirm itself closes its streams instead: see #onNotLeading. */
@@ -424,9 +464,8 @@ export class MasterDO extends DurableObject<Env> {
     const leadership = await this.#candidate.hear(epochKnown);
     const master = this.#master;
     if (leadership.type === "not-leading" || master === undefined) return this.#notLeading(leadership);
-    let inBooks = 0;
-    for (const { connection } of master.agents.values()) if (connection?.gateway === gateway) inBooks++;
-    return { ...leadership, tellLive: inBooks > sockets };
+    onGatewayHeard(master, gateway, now());
+    return { ...leadership, tellLive: (master.gateways.get(gateway)?.sockets ?? 0) > sockets };
   }
 
   #notLeading(leadership: Leadership): NotLeading {
@@ -480,7 +519,8 @@ export class MasterDO extends DurableObject<Env> {
       if (master !== undefined) master.counters["master/dropped_messages"] += batch.items.length;
       return this.#notLeading(leadership);
     }
-    if (batch.live !== undefined) onGatewayLive(master, batch.gateway, batch.live);
+    onGatewayHeard(master, batch.gateway, now());
+    if (batch.live !== undefined) onGatewayLive(master, batch.gateway, batch.live, now());
     for (const item of batch.items) this.#onItem(master, batch.gateway, item);
     this.#settle(master);
     return { type: "taken", epoch: master.epoch };
@@ -489,7 +529,7 @@ export class MasterDO extends DurableObject<Env> {
   #onItem(master: Master, gateway: string, item: GatewayItem): void {
     const from = { gateway, socketId: item.socketId };
     if (item.type === "closed") {
-      onSocketClosed(master, from);
+      onSocketClosed(master, from, now(), { type: "socket", silentSince: item.silentSince });
       return;
     }
     if (item.epochSeen > master.epoch) {
@@ -502,16 +542,32 @@ export class MasterDO extends DurableObject<Env> {
     onAgentMessage(master, { from, hostKey, principal }, message, ids, now());
   }
 
-  async call(request: CallRequest): Promise<CallAnswer | CallRefusal> {
+  call(request: CallRequest): Promise<CallAnswer | CallRefusal> {
+    return this.#answer((master, requestId) => onCall(master, request, requestId, now()));
+  }
+
+  markAgentGone(agentId: AgentId, by: Principal | "operator"): Promise<CallAnswer | CallRefusal> {
+    return this.#answer((master, requestId) => markAgentGone(master, agentId, { by, requestId }));
+  }
+
+  /** Does what was asked, and answers at once or when the registry has decided. */
+  async #answer(ask: (master: Master, requestId: number) => CallAnswer | undefined): Promise<CallAnswer | CallRefusal> {
     const leadership = await this.#candidate.lead();
     const master = this.#master;
     if (leadership.type === "not-leading" || master === undefined) {
       const refusal = this.#notLeading(leadership);
       return { ...refusal, status: 503, text: refusal.reason };
     }
-    const answer = onCall(master, request, now());
+    const requestId = this.#nextRequest++;
+    const { promise, resolve } = Promise.withResolvers<CallAnswer>();
+    this.#asked.set(requestId, resolve);
+    const answer = ask(master, requestId);
+    if (answer !== undefined) {
+      this.#asked.delete(requestId);
+      resolve(answer);
+    }
     this.#settle(master);
-    return answer;
+    return promise;
   }
 
   /** SUBSCRIBE comes as a request, because its answer is a stream. The Worker has checked everything but the framework. */
@@ -567,7 +623,9 @@ export class MasterDO extends DurableObject<Env> {
       case "tasks":
         return tasksView(master, view);
       case "registry":
-        return registryView(master, this.#candidate.registrar?.registry.admitted.values() ?? []);
+        return registryView(master);
+      case "agents":
+        return agentsView(master);
       case "leader":
         return leaderAddress(master);
     }

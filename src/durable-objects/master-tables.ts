@@ -16,7 +16,7 @@ import {
 } from "../master/state.ts";
 
 /** Version of the tables; a build that finds a newer one refuses to run on it. */
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 
 interface Meta {
   schema: number;
@@ -27,9 +27,12 @@ interface Meta {
   /** The newest membership of the log that an instance knew. */
   electorate: Electorate;
   epoch: { readonly epoch: Epoch; readonly masterId: MasterId; readonly electedAt: Millis };
+  /** See the master's `recoveredDeadline` and `recoveredOf`. */
+  recovery: { readonly deadline: Millis; readonly of: number | undefined };
   next: { readonly agent: number; readonly framework: number; readonly offer: number };
 }
 
+/** Rows of schema 1 have no deadline. */
 type StoredAgent = Omit<AgentRecord, "system" | "orders">;
 
 /** Offer ids that one instance may give before it stores how far it came: the next instance begins beyond them. */
@@ -73,8 +76,14 @@ export class MasterTables {
       for (const table of ["agents", "orders", "frameworks", "tasks", "completed_tasks"])
         this.#sql.exec(`DELETE FROM ${table}`);
       this.setMeta("epoch", epoch);
+      this.#sql.exec("DELETE FROM meta WHERE name = 'recovery'");
       this.setMeta("next", { agent: 0, framework: 0, offer: 0 });
     });
+  }
+
+  /** What is here must never serve again: the next leader, also this candidate, begins an epoch of its own. */
+  endEpoch(): void {
+    this.#sql.exec("DELETE FROM meta WHERE name = 'epoch'");
   }
 
   load(master: Master): void {
@@ -84,19 +93,30 @@ export class MasterTables {
     // Offers are not stored, but an id that was given must not come back with another meaning.
     master.nextOffer = (next?.offer ?? 0) + OFFERS_RESERVED;
     this.#saveNext(master);
+    const recovery = this.meta("recovery");
+    if (recovery !== undefined) {
+      master.recoveredDeadline = recovery.deadline;
+      master.recoveredOf = recovery.of;
+    }
     for (const stored of this.#rows<StoredAgent>("SELECT value FROM agents")) {
       const agent: AgentRecord = { ...stored, connection: undefined, orders: [], system: undefined };
       master.agents.set(agent.agentId, agent);
       master.agentByHost.set(agent.hostKey, agent.agentId);
-      setConnection(master, agent, stored.connection);
+      setConnection(master, agent, stored.connection, master.startedAt);
     }
     for (const { agent, value } of this.#sql.exec<{ agent: AgentId; value: string }>(
       "SELECT agent, value FROM orders ORDER BY agent, sequence",
     )) {
       master.agents.get(agent)?.orders.push(JSON.parse(value) as PendingOrder);
+      master.ordered.add(agent);
     }
     for (const { completed, ...stored } of this.#rows<StoredFramework>("SELECT value FROM frameworks")) {
-      const framework: FrameworkRecord = { ...stored, tasks: new Map(), completedTasks: [] };
+      const framework: FrameworkRecord = {
+        ...stored,
+        tasks: new Map(),
+        unreachableTasks: new Map(),
+        completedTasks: [],
+      };
       if (completed) master.completedFrameworks.push(framework);
       else master.frameworks.set(framework.id, framework);
     }
@@ -104,7 +124,9 @@ export class MasterTables {
     const frameworkOf = (id: FrameworkId) => master.frameworks.get(id) ?? completed.get(id);
     for (const task of this.#rows<TaskRecord>("SELECT value FROM tasks")) {
       const framework = frameworkOf(task.frameworkId);
-      if (framework !== undefined) addTaskRecord(master, framework, task);
+      if (framework === undefined) continue;
+      if (task.unreachableAt === undefined) addTaskRecord(master, framework, task);
+      else framework.unreachableTasks.set(task.info.task_id.value, task);
     }
     for (const task of this.#rows<TaskRecord>("SELECT value FROM completed_tasks ORDER BY place")) {
       frameworkOf(task.frameworkId)?.completedTasks.push(task);
@@ -118,10 +140,12 @@ export class MasterTables {
 
   /** Writes what is marked. */
   save(master: Master): void {
-    const { agents, orders, frameworks, tasks, nextIds } = master.marked;
-    if (agents.size === 0 && orders.length === 0 && frameworks.size === 0 && tasks.size === 0 && !nextIds) return;
+    const { agents, orders, frameworks, tasks, nextIds, recovery } = master.marked;
+    if (agents.size === 0 && orders.length === 0 && frameworks.size === 0 && tasks.size === 0 && !nextIds && !recovery)
+      return;
     this.#storage.transactionSync(() => {
-      this.#saveNext(master);
+      if (nextIds) this.#saveNext(master);
+      if (recovery) this.setMeta("recovery", { deadline: master.recoveredDeadline, of: master.recoveredOf });
       for (const change of orders) this.#saveOrder(change);
       for (const id of agents) this.#saveAgent(id, master.agents.get(id));
       for (const id of frameworks) this.#saveFramework(master, id);
@@ -174,7 +198,7 @@ export class MasterTables {
   }
 
   #saveTask(frameworkId: FrameworkId, taskId: TaskId, framework: FrameworkRecord | undefined): void {
-    const live = framework?.tasks.get(taskId);
+    const live = framework?.tasks.get(taskId) ?? framework?.unreachableTasks.get(taskId);
     if (live === undefined) this.#sql.exec("DELETE FROM tasks WHERE framework = ? AND id = ?", frameworkId, taskId);
     else this.#sql.exec("INSERT OR REPLACE INTO tasks VALUES (?, ?, ?)", frameworkId, taskId, JSON.stringify(live));
     const completed = (framework?.completedTasks ?? []).filter((task) => task.info.task_id.value === taskId);
@@ -196,4 +220,5 @@ function clearMarks(master: Master): void {
   master.marked.frameworks.clear();
   master.marked.tasks.clear();
   master.marked.nextIds = false;
+  master.marked.recovery = false;
 }

@@ -5,6 +5,7 @@ import { parseDurationMs } from "#base/time.ts";
 import { PING_INTERVAL_MS } from "#protocol/agent.ts";
 import { candidateNames, MASTERS_MAX } from "#protocol/leadership.ts";
 import { GATEWAYS_MAX } from "../agent/gateway-of.ts";
+import { DEFAULT_SETTINGS, type MasterSettings, type RateLimit } from "../master/settings.ts";
 import { LEADER_SILENCE_MS } from "../master/standing.ts";
 import type { Env } from "./env.ts";
 
@@ -59,20 +60,62 @@ const hints = (name: string) =>
     v.transform((list) => list.map((hint) => (hint === "" ? undefined : (hint as DurableObjectLocationHint)))),
   );
 
+/** From a second to a year. */
+const lasting = (name: string, otherwiseMs: number) =>
+  durationMs(name, `${otherwiseMs}ms`, { minMs: 1_000, maxMs: 365 * 86_400_000 });
+
+/** "50%" as 0.5. */
+const share = (name: string) =>
+  orDefault(
+    "100%",
+    v.pipe(
+      v.string(),
+      v.regex(/^(?:100|\d{1,2}(?:\.\d+)?)%$/, ({ input }) => `${name} is "${input}", expected a share such as 50%`),
+      v.transform((text) => Number(text.slice(0, -1)) / 100),
+    ),
+  );
+
+/** "10/1mins": at most ten in each minute. Unset: no limit. */
+const rateLimit = (name: string) =>
+  orDefault(
+    "none",
+    v.pipe(
+      v.string(),
+      v.rawTransform<string, RateLimit | undefined>(({ dataset, addIssue, NEVER }) => {
+        if (dataset.value === "none") return undefined;
+        const [permits = "", per = ""] = dataset.value.split("/");
+        const perMs = parseDurationMs(per);
+        if (/^[1-9]\d{0,5}$/.test(permits) && perMs !== undefined && perMs >= 1) {
+          return { permits: Number(permits), perMs };
+        }
+        addIssue({ message: `${name} is "${dataset.value}", expected a rate such as 10/1mins` });
+        return NEVER;
+      }),
+    ),
+  );
+
 const settingsSchema = v.pipe(
   v.object({
     MASTERS: wholeNumber("MASTERS", "1", 1, MASTERS_MAX),
     MASTER_HINTS: hints("MASTER_HINTS"),
     LEADER_SILENCE: durationMs("LEADER_SILENCE", `${LEADER_SILENCE_MS}ms`, { minMs: 100, maxMs: 600_000 }),
     GATEWAYS: wholeNumber("GATEWAYS", "1", 1, GATEWAYS_MAX),
+    REGISTRY: orDefault("strict", v.picklist(["strict", "write-only"], 'REGISTRY is "strict" or "write-only"')),
     AGENT_PING_TIMEOUT: durationMs("AGENT_PING_TIMEOUT", `${PING_INTERVAL_MS}ms`, { minMs: 1_000, maxMs: 900_000 }),
-    MAX_AGENT_PING_TIMEOUTS: wholeNumber("MAX_AGENT_PING_TIMEOUTS", "5", 1, 100),
+    MAX_AGENT_PING_TIMEOUTS: wholeNumber("MAX_AGENT_PING_TIMEOUTS", "5", 1, 96),
+    AGENT_REREGISTER_TIMEOUT: lasting("AGENT_REREGISTER_TIMEOUT", DEFAULT_SETTINGS.reregisterTimeoutMs),
+    RECOVERY_AGENT_REMOVAL_LIMIT: share("RECOVERY_AGENT_REMOVAL_LIMIT"),
+    AGENT_REMOVAL_RATE_LIMIT: rateLimit("AGENT_REMOVAL_RATE_LIMIT"),
+    AGENT_UNREACHABLE_RATE_LIMIT: rateLimit("AGENT_UNREACHABLE_RATE_LIMIT"),
+    REGISTRY_GC_INTERVAL: lasting("REGISTRY_GC_INTERVAL", DEFAULT_SETTINGS.gcIntervalMs),
+    REGISTRY_MAX_AGENT_AGE: lasting("REGISTRY_MAX_AGENT_AGE", DEFAULT_SETTINGS.maxAgentAgeMs),
+    REGISTRY_MAX_AGENT_COUNT: wholeNumber(
+      "REGISTRY_MAX_AGENT_COUNT",
+      String(DEFAULT_SETTINGS.maxAgentCount),
+      1,
+      999_999,
+    ),
   }),
-  v.check(
-    ({ AGENT_PING_TIMEOUT, MAX_AGENT_PING_TIMEOUTS }) =>
-      AGENT_PING_TIMEOUT * MAX_AGENT_PING_TIMEOUTS > PING_INTERVAL_MS,
-    `AGENT_PING_TIMEOUT × MAX_AGENT_PING_TIMEOUTS must be more than the ${PING_INTERVAL_MS / 1000} s between two pings of an agent`,
-  ),
   v.transform((env) => ({
     /** `master-1` to `master-M`. */
     candidates: candidateNames(env.MASTERS),
@@ -82,9 +125,36 @@ const settingsSchema = v.pipe(
     gateways: env.GATEWAYS,
     /** Silence of an agent's socket after which it is closed. */
     socketSilenceMs: env.AGENT_PING_TIMEOUT * env.MAX_AGENT_PING_TIMEOUTS,
+    master: masterSettings(env),
   })),
 );
 export type Settings = v.InferOutput<typeof settingsSchema>;
+
+/** Of the agents' life cycle: Mesos' flags, in Mesos' words and units. */
+function masterSettings(env: {
+  readonly REGISTRY: string;
+  readonly AGENT_PING_TIMEOUT: number;
+  readonly MAX_AGENT_PING_TIMEOUTS: number;
+  readonly AGENT_REREGISTER_TIMEOUT: number;
+  readonly RECOVERY_AGENT_REMOVAL_LIMIT: number;
+  readonly AGENT_REMOVAL_RATE_LIMIT: RateLimit | undefined;
+  readonly AGENT_UNREACHABLE_RATE_LIMIT: RateLimit | undefined;
+  readonly REGISTRY_GC_INTERVAL: number;
+  readonly REGISTRY_MAX_AGENT_AGE: number;
+  readonly REGISTRY_MAX_AGENT_COUNT: number;
+}): MasterSettings {
+  return {
+    strict: env.REGISTRY === "strict",
+    silenceMs: Math.round(env.AGENT_PING_TIMEOUT * env.MAX_AGENT_PING_TIMEOUTS),
+    reregisterTimeoutMs: env.AGENT_REREGISTER_TIMEOUT,
+    recoveryRemovalLimit: env.RECOVERY_AGENT_REMOVAL_LIMIT,
+    unreachableRateLimit: env.AGENT_UNREACHABLE_RATE_LIMIT,
+    removalRateLimit: env.AGENT_REMOVAL_RATE_LIMIT,
+    gcIntervalMs: env.REGISTRY_GC_INTERVAL,
+    maxAgentAgeMs: env.REGISTRY_MAX_AGENT_AGE,
+    maxAgentCount: env.REGISTRY_MAX_AGENT_COUNT,
+  };
+}
 
 const parsed = new WeakMap<object, Settings>();
 

@@ -9,6 +9,7 @@ import type { HttpEnv, Plane } from "./http-env.ts";
 import { logRoutes } from "./log.ts";
 import type { Env } from "../durable-objects/env.ts";
 import { mastersRoutes, onlyAt } from "./masters.ts";
+import { onOperatorCall } from "./operator-api.ts";
 import { operatorRoutes } from "./operator.ts";
 import { onScheduler } from "./scheduler.ts";
 
@@ -55,6 +56,11 @@ export function app(planeOf: (env: Env, exports: unknown) => Plane): Hono<HttpEn
   for (const path of ["/api/v1/scheduler", "/master/api/v1/scheduler"]) {
     routes.all(path, needs("mesos-master-scheduler"), (context) =>
       onScheduler(context.req.raw, context.get("plane"), context.get("principal")),
+    );
+  }
+  for (const path of ["/api/v1", "/master/api/v1"]) {
+    routes.all(path, needs("mesos-master-readwrite"), (context) =>
+      onOperatorCall(context.req.raw, context.get("plane"), context.get("principal")),
     );
   }
   // Once in a cluster's life: never because everybody is empty.

@@ -95,6 +95,12 @@ export function operatorRoutes(): Hono<HttpEnv> {
     readonly,
     view(() => ({ type: "registry" })),
   );
+  // Ours: every agent that the registry knows, with where it is in its life.
+  app.get(
+    "/mesoflare/agents",
+    readonly,
+    view(() => ({ type: "agents" })),
+  );
   app.get("/metrics/snapshot", needs("mesos-master-readonly", { ofAnyCandidate: true }), async (context) => {
     const timeout = context.req.query("timeout");
     if (timeout !== undefined && parseDurationMs(timeout) === undefined) {

@@ -1,23 +1,16 @@
 // POST /api/v1/scheduler: the checks of http-api-v1 §4 in their order. What needs the master's books is the master's.
-import * as v from "valibot";
-import { describeIssue } from "#protocol/json.ts";
 import type { Epoch, Principal, StreamId } from "#protocol/ids.ts";
 import { EPOCH_HEADER, isNotLeading, LEADER_HEADER, type NotLeading } from "#protocol/leadership.ts";
-import { CALL_BYTES_MAX, callSchema, type Call, type CallType } from "#protocol/scheduler.ts";
+import { callSchema, type Call, type CallType } from "#protocol/scheduler.ts";
 import type { CallRequest } from "../master/calls.ts";
 import type { SubscribeRequest } from "../durable-objects/master-do.ts";
 import type { Master } from "../durable-objects/peers.ts";
 import type { Plane } from "./http-env.ts";
 import { reachedAt } from "./address.ts";
-import { readBody } from "./body.ts";
+import { type CallBody, JSON_TYPE, plainText as text, readCallBody } from "./call-body.ts";
 
-const JSON_TYPE = "application/json";
-const PROTOBUF_TYPE = "application/x-protobuf";
 /** Length of a stream id that is looked at. Source: Mesos' own bound for `Mesos-Stream-Id`. */
 const STREAM_ID_LENGTH_MAX = 128;
-
-const text = (status: number, reason: string, headers: Record<string, string> = {}): Response =>
-  new Response(`${reason}\n`, { status, headers: { "content-type": "text/plain; charset=utf-8", ...headers } });
 
 export async function onScheduler(request: Request, plane: Plane, principal: Principal): Promise<Response> {
   const read = await readCall(request);
@@ -73,40 +66,15 @@ async function subscribeAt(master: Master, subscription: SubscribeRequest): Prom
   return { type: "not-leading", reason, ...(candidate === null ? {} : { leader: { candidate, epoch } }) };
 }
 
-type ReadCallResult =
-  | { readonly type: "call"; readonly call: Call & { readonly type: CallType } }
-  | { readonly type: "refused"; readonly response: Response };
-
-async function readCall(request: Request): Promise<ReadCallResult> {
-  const refused = (response: Response): ReadCallResult => ({ type: "refused", response });
-  if (request.method !== "POST") {
-    return refused(text(405, `Expecting one of { 'POST' }, but received '${request.method}'`, { allow: "POST" }));
+async function readCall(request: Request): Promise<CallBody<Call & { readonly type: CallType }>> {
+  const read = await readCallBody(request, callSchema);
+  if (read.type === "refused") return read;
+  const { type } = read.call;
+  if (type === undefined) {
+    const response = text(400, "Failed to validate scheduler::Call: Expecting 'type' to be present");
+    return { type: "refused", response };
   }
-  const contentType = request.headers.get("content-type");
-  if (contentType === null) return refused(text(400, "Expecting 'Content-Type' to be present"));
-  const mediaType = contentType.split(";")[0]?.trim();
-  if (mediaType === PROTOBUF_TYPE) {
-    return refused(text(415, `This release of Mesoflare takes '${JSON_TYPE}' only; '${PROTOBUF_TYPE}' comes later`));
-  }
-  if (mediaType !== JSON_TYPE)
-    return refused(text(415, `Expecting 'Content-Type' of ${JSON_TYPE} or ${PROTOBUF_TYPE}`));
-  const body = await readBody(request, CALL_BYTES_MAX);
-  if (body.type === "too-long") return refused(text(413, `A call may have at most ${CALL_BYTES_MAX} bytes`));
-  if (body.type === "not-utf8") return refused(text(400, "Failed to parse body into JSON: it is not UTF-8"));
-  let json: unknown;
-  try {
-    json = JSON.parse(body.text);
-  } catch (error) {
-    return refused(
-      text(400, `Failed to parse body into JSON: ${error instanceof Error ? error.message : "syntax error"}`),
-    );
-  }
-  const parsed = v.safeParse(callSchema, json, { abortEarly: true });
-  if (!parsed.success) return refused(text(400, `Failed to convert JSON into a Call: ${describeIssue(parsed.issues)}`));
-  const { type } = parsed.output;
-  if (type === undefined)
-    return refused(text(400, "Failed to validate scheduler::Call: Expecting 'type' to be present"));
-  return { type: "call", call: { ...parsed.output, type } };
+  return { type: "call", call: { ...read.call, type } };
 }
 
 const MEMBER: Partial<Record<CallType, keyof Call>> = {

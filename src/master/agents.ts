@@ -3,8 +3,9 @@ import { unreachable } from "#base/assert.ts";
 import type { Millis } from "#base/time.ts";
 import type { AgentMessage } from "#protocol/agent.ts";
 import { onRegister, type AgentSender } from "./registration.ts";
-import { acknowledge, closeStranger, onSocketClosed, registeredAt } from "./sockets.ts";
-import type { Ids, Master } from "./state.ts";
+import { onSocketClosed, registeredAt } from "./absence.ts";
+import { acknowledge, closeStranger } from "./sockets.ts";
+import { askRegistry, type Ids, type Master } from "./state.ts";
 import { onUpdate } from "./tasks.ts";
 
 /** An order that the agent has not acted upon after this long, ms: its socket is closed, and the new registration tells. */
@@ -24,13 +25,14 @@ export function onAgentMessage(
       return onActed(master, sender, message);
     case "updates":
       return onUpdates(master, sender, message);
+    case "unregister":
+      return onUnregister(master, sender, message);
     case "statistics": {
       const agent = registeredAt(master, sender.from);
       if (agent === undefined) return closeStranger(master, sender.from);
       agent.system = message.system;
       return;
     }
-    case "unregister":
     case "authenticate":
     case "authentication-step":
     case "response":
@@ -47,6 +49,7 @@ function onActed(master: Master, sender: AgentSender, message: Extract<AgentMess
   if (agent.session !== message.session) return;
   const before = agent.orders.length;
   agent.orders = agent.orders.filter(({ sequence }) => sequence > message.sequence);
+  if (agent.orders.length === 0) master.ordered.delete(agent.agentId);
   if (agent.orders.length !== before) {
     master.marked.orders.push({ type: "acted", agentId: agent.agentId, sequence: message.sequence });
   }
@@ -76,16 +79,37 @@ function onUpdates(master: Master, sender: AgentSender, message: Extract<AgentMe
   }
 }
 
+/** The agent leaves for good: the registry first. Its answer is `shutdown`. */
+function onUnregister(
+  master: Master,
+  sender: AgentSender,
+  message: Extract<AgentMessage, { type: "unregister" }>,
+): void {
+  master.counters["master/messages_unregister_slave"]++;
+  const agent = registeredAt(master, sender.from);
+  if (agent === undefined) return closeStranger(master, sender.from);
+  const { agentId } = agent;
+  if (agent.session !== message.session || master.transitions.has(agentId)) return;
+  master.transitions.set(agentId, "removing");
+  askRegistry(
+    master,
+    { type: "agent-removed", agentId, why: "unregistered" },
+    { type: "remove-agent", agentId, strict: master.settings.strict },
+    { who: sender.principal, why: "the agent leaves the cluster" },
+  );
+}
+
 /** Closes the sockets of agents that do not act: the registration that follows says which orders they have. */
 export function closeStale(master: Master, now: Millis): void {
-  for (const agent of master.agents.values()) {
-    const oldest = agent.orders[0];
-    if (agent.connection === undefined || oldest === undefined || now - oldest.sentAt < STALE_ORDER_MS) continue;
+  for (const agentId of [...master.ordered]) {
+    const agent = master.agents.get(agentId);
+    const oldest = agent?.orders[0];
+    if (agent?.connection === undefined || oldest === undefined || now - oldest.sentAt < STALE_ORDER_MS) continue;
     master.effects.push({
       type: "close-socket",
       to: agent.connection,
       reason: "the agent does not act upon its orders",
     });
-    onSocketClosed(master, agent.connection);
+    onSocketClosed(master, agent.connection, now);
   }
 }

@@ -4,20 +4,14 @@ import type { Millis } from "#base/time.ts";
 import type { FrameworkId, Principal, StreamId } from "#protocol/ids.ts";
 import type { Call, CallType } from "#protocol/scheduler.ts";
 import { isTerminal } from "#protocol/task.ts";
-import { removeFramework } from "./frameworks.ts";
+import { requestRemoval } from "./frameworks.ts";
 import { accept } from "./launch.ts";
 import { decline } from "./offers.ts";
 import { reconcile } from "./reconciliation.ts";
 import { orderKill } from "./report.ts";
 import { acknowledge } from "./sockets.ts";
-import { markTask, type FrameworkRecord, type Master } from "./state.ts";
+import { markTask, type CallAnswer, type FrameworkRecord, type Master } from "./state.ts";
 import { onAcknowledged } from "./tasks.ts";
-
-export interface CallAnswer {
-  readonly status: 202 | 400 | 403 | 501;
-  /** Plain text; empty for 202. */
-  readonly text: string;
-}
 
 const ACCEPTED: CallAnswer = { status: 202, text: "" };
 
@@ -27,7 +21,8 @@ export interface CallRequest {
   readonly streamId: StreamId | undefined;
 }
 
-export function onCall(master: Master, request: CallRequest, now: Millis): CallAnswer {
+/** Undefined: an `answer` effect under `requestId` follows, once the registry has decided. */
+export function onCall(master: Master, request: CallRequest, requestId: number, now: Millis): CallAnswer | undefined {
   const { call } = request;
   const checked = checkSender(master, request, call.framework_id?.value);
   if (checked.type === "refused") return checked.answer;
@@ -57,8 +52,8 @@ export function onCall(master: Master, request: CallRequest, now: Millis): CallA
     }
     case "TEARDOWN":
       master.counters["master/messages_unregister_framework"]++;
-      removeFramework(master, framework, now);
-      return ACCEPTED;
+      requestRemoval(master, framework, { who: request.principal ?? "framework", why: "TEARDOWN" }, requestId);
+      return undefined;
     case "UNKNOWN":
       return { status: 501, text: "A call of type UNKNOWN does nothing." };
     case "REVIVE":
@@ -111,6 +106,12 @@ function onKill(master: Master, framework: FrameworkRecord, call: Call, now: Mil
   master.counters["master/messages_kill_task"]++;
   if (call.kill === undefined) return ACCEPTED;
   const { task_id, agent_id, kill_policy } = call.kill;
+  const away = framework.unreachableTasks.get(task_id.value);
+  if (away !== undefined) {
+    // Remembered all the same: the agent hears of it when it comes back.
+    away.kill = { policy: kill_policy };
+    markTask(master, framework.id, task_id.value);
+  }
   const task = framework.tasks.get(task_id.value);
   if (task === undefined) {
     reconcile(master, framework, [{ taskId: task_id.value, agentId: agent_id?.value }], now);

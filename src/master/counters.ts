@@ -1,4 +1,4 @@
-// The master's counters under Mesos' 0.19 names, as /metrics/snapshot shows them. They count from this instance's start.
+// The master's counters under Mesos' names, as /metrics/snapshot shows them. They count from this instance's start.
 export const COUNTERS = [
   "master/dropped_messages",
   "master/invalid_framework_to_executor_messages",
@@ -24,7 +24,13 @@ export const COUNTERS = [
   "master/recovery_slave_removals",
   "master/slave_registrations",
   "master/slave_removals",
+  "master/slave_removals/reason_registered",
+  "master/slave_removals/reason_unhealthy",
+  "master/slave_removals/reason_unregistered",
   "master/slave_reregistrations",
+  "master/slave_unreachable_canceled",
+  "master/slave_unreachable_completed",
+  "master/slave_unreachable_scheduled",
   "master/tasks_failed",
   "master/tasks_finished",
   "master/tasks_killed",

@@ -1,17 +1,23 @@
 // The master's timers as data: what is due now, and when to look again. Safe to repeat.
 import { millis, type Millis } from "#base/time.ts";
+import { endAbsences, nextAbsence } from "./absence.ts";
 import { closeStale, STALE_ORDER_MS } from "./agents.ts";
-import { removeFramework } from "./frameworks.ts";
+import { requestRemoval } from "./frameworks.ts";
 import { allocateDue } from "./offers.ts";
+import { pruneLists } from "./pruning.ts";
 import type { Master } from "./state.ts";
 
-/** Does what has fallen due: failover timeouts, orders nobody acted upon, refusals that have ended. */
+/** Does what has fallen due: failover timeouts, absent agents, orders nobody acted upon, refusals that have ended. */
 export function tick(master: Master, now: Millis): void {
   for (const framework of [...master.frameworks.values()]) {
     const { status } = framework;
-    if (status.state === "disconnected" && status.deadline <= now) removeFramework(master, framework, now);
+    if (status.state === "disconnected" && status.deadline <= now) {
+      requestRemoval(master, framework, { who: "master", why: "its failover_timeout has passed" });
+    }
   }
   closeStale(master, now);
+  endAbsences(master, now);
+  pruneLists(master, now);
   for (const filters of master.filters.values()) {
     if (filters.some(({ until, firmUntil }) => until <= now || firmUntil <= now)) master.allocationDue = true;
   }
@@ -21,9 +27,17 @@ export function tick(master: Master, now: Millis): void {
 /** When {@link tick} next has something to do that must survive this instance; undefined when nothing waits. */
 export function nextDeadline(master: Master): Millis | undefined {
   const due: Millis[] = [];
-  for (const { status } of master.frameworks.values()) if (status.state === "disconnected") due.push(status.deadline);
-  for (const { connection, orders } of master.agents.values()) {
-    if (connection !== undefined && orders[0] !== undefined) due.push(millis(orders[0].sentAt + STALE_ORDER_MS));
+  for (const { id, status } of master.frameworks.values()) {
+    if (status.state === "disconnected" && !master.removals.has(id)) due.push(status.deadline);
   }
+  for (const agentId of master.ordered) {
+    const agent = master.agents.get(agentId);
+    if (agent?.connection !== undefined && agent.orders[0] !== undefined)
+      due.push(millis(agent.orders[0].sentAt + STALE_ORDER_MS));
+  }
+  const absence = nextAbsence(master);
+  if (absence !== undefined) due.push(absence);
+  const { unreachable, gone } = master.registry;
+  if (unreachable.size > 0 || gone.size > 0) due.push(master.nextGc);
   return due.length === 0 ? undefined : millis(Math.min(...due));
 }

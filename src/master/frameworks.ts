@@ -6,7 +6,7 @@ import type { FrameworkSummary } from "#protocol/agent.ts";
 import { removeOffersOf } from "./offers.ts";
 import { isTerminal } from "#protocol/task.ts";
 import { acknowledge } from "./sockets.ts";
-import { give, type FrameworkRecord, type Master, type TaskRecord } from "./state.ts";
+import { askRegistry, give, type FrameworkRecord, type Master, type TaskRecord } from "./state.ts";
 import { completeTask, retire } from "./tasks.ts";
 
 /** After the plane itself was away, a framework has at least this long to come back, ms. Source: Mesos agent_reregister_timeout. */
@@ -37,9 +37,12 @@ export function subscribe(
   }
   master.counters["master/messages_reregister_framework"]++;
   const known = master.frameworks.get(id);
+  if (master.removals.has(id)) return { type: "refused", message: "Framework is being removed" };
   if (known === undefined) {
-    if (master.completedFrameworks.some((framework) => framework.id === id)) {
-      return { type: "refused", message: "Framework has been removed" };
+    if (isRemoved(master, id)) return { type: "refused", message: "Framework has been removed" };
+    const durable = master.registry.disconnectedFrameworks.get(id);
+    if (durable?.principal !== undefined && durable.principal !== principal) {
+      return { type: "refused", message: "The principal differs from that of the earlier subscription" };
     }
     // An id that this master would have made itself is either forgotten or was never given: nobody may claim it.
     if (id.startsWith(`${master.masterId}-`)) return { type: "refused", message: "Framework has been removed" };
@@ -67,7 +70,13 @@ export function subscribe(
   return connect(master, known, streamId);
 }
 
+/** Whether its id may never subscribe again: by the registry, which outlives masters, or by what this master remembers. */
+function isRemoved(master: Master, id: FrameworkId): boolean {
+  return master.registry.removedFrameworks.has(id) || master.completedFrameworks.some((one) => one.id === id);
+}
+
 function freshId(master: Master): FrameworkId {
+  master.marked.nextIds = true;
   return `${master.masterId}-${String(master.nextFramework++).padStart(4, "0")}` as FrameworkId;
 }
 
@@ -108,12 +117,19 @@ function newFramework(
     registeredAt: now,
     reregisteredAt: undefined,
     tasks: new Map(),
+    unreachableTasks: new Map(),
     completedTasks: [],
   };
 }
 
 function connect(master: Master, framework: FrameworkRecord, streamId: StreamId): Subscribed {
+  const hadDeadline =
+    framework.status.state === "disconnected" || master.registry.disconnectedFrameworks.has(framework.id);
   framework.status = { state: "connected", streamId };
+  if (hadDeadline) {
+    const why = { who: framework.principal ?? "framework", why: "it has subscribed again" };
+    askRegistry(master, { type: "noted" }, { type: "reconnect-framework", frameworkId: framework.id }, why);
+  }
   master.frameworks.set(framework.id, framework);
   master.marked.frameworks.add(framework.id);
   master.allocationDue = true;
@@ -151,6 +167,14 @@ export function recoverFramework(master: Master, summary: FrameworkSummary, now:
     capabilities: summary.partitionAware ? [{ type: "PARTITION_AWARE" }] : [],
   };
   const framework = newFramework(summary.id, info, summary.principal as Principal | undefined, now);
+  const durable = master.registry.disconnectedFrameworks.get(summary.id);
+  const removed = master.registry.removedFrameworks.get(summary.id);
+  // [M29] What an earlier master promised or decided holds: a deadline, though not sooner than anybody could subscribe here.
+  if (removed !== undefined) framework.status = { state: "removed", at: removed.at };
+  else if (durable !== undefined) {
+    const fair = master.electedAt + RESUBSCRIBE_GRACE_MS;
+    framework.status = { state: "disconnected", deadline: millis(Math.max(durable.deadline, fair)) };
+  }
   master.frameworks.set(framework.id, framework);
   master.marked.frameworks.add(framework.id);
   return framework;
@@ -172,7 +196,23 @@ function disconnect(master: Master, framework: FrameworkRecord, timeoutMs: numbe
   master.marked.frameworks.add(framework.id);
   master.filters.delete(framework.id);
   removeOffersOf(master, (offer) => offer.frameworkId === framework.id, { rescind: false });
-  if (timeoutMs === 0) removeFramework(master, framework, now);
+  if (timeoutMs === 0)
+    requestRemoval(master, framework, { who: "master", why: "it is gone, and its failover_timeout is 0" });
+  else noteDeadline(master, framework);
+}
+
+/** The deadline outlives this master, once the registry has it. */
+function noteDeadline(master: Master, { id, principal, status }: FrameworkRecord): void {
+  if (status.state !== "disconnected") return;
+  if (master.registry.disconnectedFrameworks.get(id)?.deadline === status.deadline) return;
+  const operation = { type: "disconnect-framework", frameworkId: id, principal, deadline: status.deadline } as const;
+  askRegistry(master, { type: "noted" }, operation, { who: "master", why: "it is not connected" });
+}
+
+/** What {@link excuseAbsence} changed while nothing could be written. */
+export function noteDeadlines(master: Master): void {
+  for (const framework of master.frameworks.values())
+    if (!master.removals.has(framework.id)) noteDeadline(master, framework);
 }
 
 /**
@@ -194,8 +234,33 @@ export function excuseAbsence(master: Master, now: Millis, { wasAway }: { readon
   }
 }
 
-/** TEARDOWN, or the failover timeout: tasks are told to end, and hold their resources until they have [M16]. */
+/**
+ * TEARDOWN, or the failover timeout. Nothing happens before the registry has it [M28]: an id that was torn down must not come
+ * back with the next master. `requestId`: who hears of it.
+ */
+export function requestRemoval(
+  master: Master,
+  framework: FrameworkRecord,
+  asked: { readonly who: string; readonly why: string },
+  requestId?: number,
+): void {
+  const pending = master.removals.get(framework.id);
+  if (pending !== undefined) {
+    if (requestId !== undefined) pending.requestIds.push(requestId);
+    return;
+  }
+  const removal = {
+    type: "framework-removed",
+    frameworkId: framework.id,
+    requestIds: requestId === undefined ? [] : [requestId],
+  } as const;
+  master.removals.set(framework.id, removal);
+  askRegistry(master, removal, { type: "remove-framework", frameworkId: framework.id }, asked);
+}
+
+/** The registry has it: tasks are told to end, and hold their resources until they have [M16]. */
 export function removeFramework(master: Master, framework: FrameworkRecord, now: Millis): void {
+  if (framework.status.state === "removed") return;
   if (framework.status.state === "connected") {
     master.effects.push({ type: "close-stream", streamId: framework.status.streamId });
   }
@@ -207,6 +272,11 @@ export function removeFramework(master: Master, framework: FrameworkRecord, now:
   for (const agentId of agents) {
     const agent = master.agents.get(agentId);
     if (agent !== undefined) give(master, agent, { type: "shutdown-framework", frameworkId: framework.id }, now);
+  }
+  // Of an agent that is away: should it come back, it is told to end what it has of this framework.
+  for (const task of [...framework.unreachableTasks.values()]) {
+    framework.unreachableTasks.delete(task.info.task_id.value);
+    completeTask(master, framework, task);
   }
   // What has ended only waited for an acknowledgement, which nobody will send now.
   for (const task of [...framework.tasks.values()]) {

@@ -120,6 +120,8 @@ export function taskProblem(
   if (task.agent_id.value !== agentId) return `agent_id is ${task.agent_id.value}, but the offers are of ${agentId}`;
   if (framework.tasks.has(task.task_id.value))
     return `task_id ${task.task_id.value} is in use by a live task of this framework`;
+  if (framework.unreachableTasks.has(task.task_id.value))
+    return `task_id ${task.task_id.value} is in use by a task of this framework whose agent is unreachable`;
   if (task.resources.length === 0) return "a task needs resources";
   for (const resource of task.resources) {
     const problem = resourceProblem(resource);

@@ -35,12 +35,16 @@ export function masterMetrics(
     "master/elected": leading ? 1 : 0,
     "master/slaves_active": 0,
     "master/slaves_inactive": 0,
+    "master/slaves_connected": 0,
+    "master/slaves_disconnected": 0,
+    "master/slaves_unreachable": master?.registry.unreachable.size ?? 0,
     "master/frameworks_active": 0,
     "master/frameworks_inactive": 0,
     "master/outstanding_offers": master?.offers.size ?? 0,
     "master/tasks_staging": 0,
     "master/tasks_starting": 0,
     "master/tasks_running": 0,
+    "master/tasks_unreachable": 0,
     // Turns of an object run to their end: nothing waits inside, and what waits outside cannot be seen.
     "master/event_queue_size": 0,
   };
@@ -50,6 +54,8 @@ export function masterMetrics(
   const bump = (key: string, by = 1) => (metrics[key] = (metrics[key] ?? 0) + by);
   for (const agent of master?.agents.values() ?? []) {
     bump(agent.connection === undefined ? "master/slaves_inactive" : "master/slaves_active");
+    if (agent.session !== undefined)
+      bump(agent.connection === undefined ? "master/slaves_disconnected" : "master/slaves_connected");
     for (const key of SYSTEM_KEYS)
       bump(`system/${key}`, agent.connection === undefined ? 0 : (agent.system?.[key] ?? 0));
   }
@@ -57,6 +63,7 @@ export function masterMetrics(
     if (framework.status.state !== "removed") {
       bump(framework.status.state === "connected" ? "master/frameworks_active" : "master/frameworks_inactive");
     }
+    bump("master/tasks_unreachable", framework.unreachableTasks.size);
     for (const task of framework.tasks.values()) {
       const gauge = isTerminal(task.latest) ? undefined : STATE_GAUGE[task.latest];
       if (gauge !== undefined) bump(gauge);

@@ -38,6 +38,9 @@ export const REFUSE_SECONDS_MAX = 31_536_000;
  */
 export const DECLINE_MS_MIN = 1_000;
 
+/** How often the counter of offer ids is stored: no row for each offer. The next instance begins far beyond. */
+const OFFER_IDS_NOTED = 100_000;
+
 /** Offers in one event, so that a record stays far below what clients take. */
 const OFFERS_IN_EVENT_MAX = 500;
 
@@ -114,6 +117,7 @@ export function allocateDue(master: Master, now: Millis): void {
   const made = new Map<FrameworkId, Offer[]>();
   for (const { frameworkId, agentId, resources } of allocate(freeAgents(master), candidates, total, now)) {
     const id = `${master.masterId}-O${master.nextOffer++}` as OfferId;
+    if (master.nextOffer % OFFER_IDS_NOTED === 0) master.marked.nextIds = true;
     const record: OfferRecord = { id, frameworkId, agentId, resources };
     master.offers.set(id, record);
     const framework = present(master.frameworks.get(frameworkId), "offered framework");

@@ -14,7 +14,9 @@ export interface Query {
 export function reconcile(master: Master, framework: FrameworkRecord, queries: readonly Query[], now: Millis): void {
   const answers =
     queries.length === 0
-      ? [...framework.tasks.values()].map((task) => knownStatus(task, now))
+      ? [...framework.tasks.values()]
+          .filter(({ agentId }) => !master.transitions.has(agentId))
+          .map((task) => knownStatus(task, now))
       : queries.map((query) => answer(master, framework, query, now));
   for (const status of answers)
     if (status !== undefined) tell(master, framework, { type: "UPDATE", update: { status } });
@@ -22,14 +24,16 @@ export function reconcile(master: Master, framework: FrameworkRecord, queries: r
 
 function answer(master: Master, framework: FrameworkRecord, query: Query, now: Millis): TaskStatus | undefined {
   const task = framework.tasks.get(query.taskId);
-  if (task !== undefined) return knownStatus(task, now);
-  const aware = unknownState(master, query.agentId);
-  if (aware === undefined) return undefined;
-  return masterStatus(query.taskId, stateFor(framework, aware), now, {
-    agentId: query.agentId,
+  if (task !== undefined) return master.transitions.has(task.agentId) ? undefined : knownStatus(task, now);
+  const away = framework.unreachableTasks.get(query.taskId);
+  const found = unknownState(master, away?.agentId ?? query.agentId);
+  if (found === undefined) return undefined;
+  const status = masterStatus(query.taskId, stateFor(framework, found.aware), now, {
+    agentId: away?.agentId ?? query.agentId,
     reason: "REASON_RECONCILIATION",
-    message: "Reconciliation: the task is unknown",
+    message: found.message,
   });
+  return found.since === undefined ? status : { ...status, unreachable_time: { nanoseconds: found.since * 1e6 } };
 }
 
 /** The state of the last update that was passed on, not a newer one that the agent still holds back. */
@@ -42,13 +46,35 @@ function knownStatus(task: TaskRecord, now: Millis): TaskStatus {
   });
 }
 
-/** Undefined while an agent that may have the task is still expected: the framework asks again later. */
-function unknownState(master: Master, agentId: AgentId | undefined): TaskState | undefined {
+interface Unknown {
+  readonly aware: TaskState;
+  readonly message: string;
+  readonly since?: Millis;
+}
+
+/** Rows 2 to 6. Undefined while an agent that may have the task is expected or in transition: the framework asks again later. */
+function unknownState(master: Master, agentId: AgentId | undefined): Unknown | undefined {
+  // [M36] Write-only: an agent that the registry does not know may still come and bring the task.
+  const unknown: Unknown | undefined = master.settings.strict
+    ? { aware: "TASK_UNKNOWN", message: "Reconciliation: the task is unknown" }
+    : undefined;
   if (agentId === undefined) {
-    const expected = [...master.agents.values()].some((agent) => agent.session === undefined);
-    return expected ? undefined : "TASK_UNKNOWN";
+    const expected = [...master.absent].some((id) => master.agents.get(id)?.session === undefined);
+    return expected || master.transitions.size > 0 ? undefined : unknown;
   }
+  if (master.transitions.has(agentId)) return undefined;
   const agent = master.agents.get(agentId);
-  if (agent === undefined) return "TASK_UNKNOWN";
-  return agent.session === undefined ? undefined : "TASK_GONE";
+  if (agent !== undefined) {
+    if (agent.session === undefined) return undefined;
+    return { aware: "TASK_GONE", message: "Reconciliation: the task's agent does not have it" };
+  }
+  const { unreachable, gone } = master.registry;
+  const away = unreachable.get(agentId);
+  if (away !== undefined) {
+    return { aware: "TASK_UNREACHABLE", message: "Reconciliation: the task's agent is unreachable", since: away.at };
+  }
+  if (gone.has(agentId)) {
+    return { aware: "TASK_GONE_BY_OPERATOR", message: "Reconciliation: the task's agent was marked gone" };
+  }
+  return unknown;
 }

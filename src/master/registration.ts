@@ -2,17 +2,23 @@
 // Rules: nobody is registered before the admission is committed [M1]; host key and agent id belong together [M2]; a
 // re-registration voids the older session [M4]; a copy of an agent's disk never runs beside it [M10].
 import { present } from "#base/assert.ts";
-import type { Millis } from "#base/time.ts";
+import { millis, type Millis } from "#base/time.ts";
 import type { AgentMessage, TaskReport } from "#protocol/agent.ts";
-import type { AgentId, HostKey, Principal, SessionId } from "#protocol/ids.ts";
+import { idProblem, type AgentId, type HostKey, type Principal, type SessionId } from "#protocol/ids.ts";
 import { resourceProblem } from "#resources/resources.ts";
+import type { Refusal, RegistryOperation } from "#registrar/operations.ts";
 import type { Outcome } from "#registrar/registrar.ts";
-import type { AdmittedAgent, Registry } from "#registrar/registry.ts";
+import type { AdmittedAgent } from "#registrar/registry.ts";
+import { onSocketClosed, registeredAt, spare } from "./absence.ts";
+import { followRegistry, shutDown } from "./departure.ts";
 import { removeOffersOf } from "./offers.ts";
 import { launchKey, reconcileReport } from "./report.ts";
-import { clip, closeStranger, onSocketClosed, registeredAt, reply } from "./sockets.ts";
+import { clip, closeStranger, reply } from "./sockets.ts";
 import {
+  askRegistry,
+  endWaiting,
   setConnection,
+  setWaiting,
   socketKey,
   type AgentRecord,
   type Connection,
@@ -24,6 +30,9 @@ import {
 /** Most tasks that one agent may report, so that a hostile one cannot fill the master. */
 export const REPORTED_TASKS_MAX = 10_000;
 
+/** Letters of all task reports of one registration as JSON, when it takes several frames. */
+export const REPORT_LETTERS_MAX = 16 * 1024 * 1024;
+
 export type Register = Extract<AgentMessage, { type: "register" }>;
 
 export interface AgentSender {
@@ -32,9 +41,11 @@ export interface AgentSender {
   readonly principal: Principal;
 }
 
-/** Takes over what the registry says of admitted agents. Those that this master has not met are "recovered". */
-export function adoptRegistry(master: Master, registry: Registry): void {
-  for (const admitted of registry.admitted.values()) adoptAdmitted(master, admitted);
+/** Takes over what the registry says. Admitted agents that this master has not met are "recovered". */
+export function adoptRegistry(master: Master, now: Millis): void {
+  followRegistry(master, now);
+  for (const admitted of master.registry.admitted.values()) adoptAdmitted(master, admitted);
+  for (const { hostKey, agentId } of master.registry.unreachable.values()) master.agentByHost.set(hostKey, agentId);
 }
 
 function adoptAdmitted(master: Master, admitted: AdmittedAgent): AgentRecord {
@@ -51,6 +62,7 @@ function adoptAdmitted(master: Master, admitted: AdmittedAgent): AgentRecord {
     registeredAt: admitted.admittedAt,
     reregisteredAt: undefined,
     connection: undefined,
+    deadline: undefined,
     session: undefined,
     confirmed: true,
     sessionBefore: undefined,
@@ -60,6 +72,7 @@ function adoptAdmitted(master: Master, admitted: AdmittedAgent): AgentRecord {
   };
   master.agents.set(agent.agentId, agent);
   master.agentByHost.set(agent.hostKey, agent.agentId);
+  master.absent.add(agent.agentId);
   return agent;
 }
 
@@ -74,37 +87,69 @@ export function onRegister(master: Master, sender: AgentSender, message: Registe
   if (registered !== undefined && registered.session !== message.lastSession) {
     // Composed before this socket's agent knew its current session: it says nothing about orders given since [M4].
     closeStranger(master, from);
-    onSocketClosed(master, from);
+    onSocketClosed(master, from, now);
     return;
   }
-  const refusal = identityProblem(master, hostKey, message);
-  if (refusal !== undefined) {
-    reply(master, from, { type: "refused", reason: clip(refusal) });
+  const claim = claimOf(master, hostKey, message);
+  if (claim.type === "refused") {
+    reply(master, from, { type: "refused", reason: clip(claim.reason) });
     return;
   }
   if (joinsPending(master, sender, report.tasks)) return;
-  const ofHost = master.agentByHost.get(hostKey);
-  if (ofHost === undefined) admit(master, sender, message, report.tasks);
-  else
-    readmit(master, present(master.agents.get(ofHost), "agent of a host key"), sender, message, report.tasks, ids, now);
+  if (claim.type === "new") {
+    admit(master, sender, message, report.tasks);
+    return;
+  }
+  const { agentId } = claim;
+  if (master.transitions.has(agentId)) {
+    reply(master, from, { type: "unavailable", reason: `agent ${agentId} is in transition` });
+    return;
+  }
+  const agent = master.agents.get(agentId);
+  if (agent === undefined) comeBack(master, agentId, sender, message, report.tasks);
+  else readmit(master, agent, sender, message, report.tasks, ids, now);
 }
 
-/** Why a registration can never be taken as it is; undefined when it can. */
-function identityProblem(master: Master, hostKey: HostKey, { agentId, info }: Register): string | undefined {
+/** Whom a registration speaks for. */
+type Claim =
+  | { readonly type: "new" }
+  /** Known or not: the registry decides. */
+  | { readonly type: "id"; readonly agentId: AgentId }
+  /** It can never be taken as it is; its tasks are none of our business. */
+  | { readonly type: "refused"; readonly reason: string };
+
+function claimOf(master: Master, hostKey: HostKey, { agentId, info, clusterId }: Register): Claim {
+  const refused = (reason: string): Claim => ({ type: "refused", reason });
   const problem = info.resources.map(resourceProblem).find((text) => text !== undefined);
-  if (problem !== undefined) return `the agent's resources: ${problem}`;
-  if (agentId === undefined || agentId === master.agentByHost.get(hostKey)) return undefined;
-  return master.agents.has(agentId)
-    ? `agent ${agentId} belongs to another host`
-    : `agent ${agentId} is not in this cluster's registry; to join as a new agent, start with an empty work directory`;
+  if (problem !== undefined) return refused(`the agent's resources: ${problem}`);
+  // [M30] It was pointed at the wrong plane: that is no reason to end what it runs.
+  if (clusterId !== undefined && clusterId !== master.clusterId) {
+    return refused(
+      `the agent belongs to cluster ${clusterId}, this plane is cluster ${master.clusterId}: check the plane's address`,
+    );
+  }
+  const ofHost = master.agentByHost.get(hostKey);
+  if (agentId === undefined) return ofHost === undefined ? { type: "new" } : { type: "id", agentId: ofHost };
+  const badId = idProblem(agentId);
+  if (badId !== undefined) return refused(`agent id: ${badId}`);
+  const owner = master.agents.get(agentId)?.hostKey ?? master.registry.unreachable.get(agentId)?.hostKey;
+  if (owner !== undefined && owner !== hostKey) return refused(`agent ${agentId} belongs to another host`);
+  const hostname = master.agents.get(agentId)?.info.hostname;
+  // Source: Mesos' reregisterSlave: who reads the list of agents takes a host for what it was.
+  if (hostname !== undefined && hostname !== info.hostname) {
+    return refused(
+      `agent ${agentId} was on host '${hostname}' and now says '${info.hostname}': start it with --hostname=${hostname}, or with an empty work directory as a new agent`,
+    );
+  }
+  return { type: "id", agentId };
 }
 
 /** A host whose earlier registration is still being committed takes that one over when its socket is gone, or waits. */
 function joinsPending(master: Master, { from, hostKey }: AgentSender, tasks: readonly TaskReport[]): boolean {
-  const pending = [...master.registrations.values()].find((waiting) => waiting.hostKey === hostKey);
+  const pending = master.registrationByHost.get(hostKey);
   if (pending === undefined) return false;
   if (pending.from === undefined) {
-    pending.from = from;
+    setWaiting(master, pending, from);
     pending.tasks = tasks;
   } else if (socketKey(pending.from) !== socketKey(from)) {
     reply(master, from, { type: "unavailable", reason: "an earlier registration of this host is being committed" });
@@ -116,8 +161,37 @@ function admit(master: Master, sender: AgentSender, { info, system }: Register, 
   const agentId = `${master.masterId}-S${master.nextAgent++}` as AgentId;
   master.marked.nextIds = true;
   const { hostKey, principal } = sender;
-  const operation = { type: "admit-agent", agentId, info, hostKey, principal, strict: true } as const;
-  commit(master, { ...sender, agentId, info, tasks, system, first: true }, operation, "first registration");
+  const { strict } = master.settings;
+  const operation = { type: "admit-agent", agentId, info, hostKey, principal, strict } as const;
+  commit(
+    master,
+    { ...sender, agentId, info, tasks, system, first: true, wasUnreachable: false },
+    operation,
+    "first registration",
+  );
+}
+
+/**
+ * An agent that is not admitted now. An unreachable one may come back; of any other the registry says whether it may, and
+ * if not, that answer is what lets us end its tasks: a quorum stands behind it [M31].
+ */
+function comeBack(
+  master: Master,
+  agentId: AgentId,
+  sender: AgentSender,
+  { info, system }: Register,
+  tasks: readonly TaskReport[],
+): void {
+  const { hostKey, principal } = sender;
+  const wasUnreachable = master.registry.unreachable.has(agentId);
+  const registration = { ...sender, agentId, info, tasks, system, first: false, wasUnreachable };
+  const described = { agentId, info, hostKey, principal };
+  if (wasUnreachable) {
+    commit(master, registration, { type: "mark-agent-reachable", ...described }, "it has come back");
+    return;
+  }
+  const strict = master.settings.strict || master.removed.has(agentId);
+  commit(master, registration, { type: "readmit-agent", ...described, strict }, "it says that it was admitted");
 }
 
 function readmit(
@@ -133,11 +207,21 @@ function readmit(
   const current = lastSession === agent.session || (!agent.confirmed && lastSession === agent.sessionBefore);
   if (agent.connection !== undefined && socketKey(agent.connection) !== socketKey(sender.from) && !current) {
     // A copy of this agent's disk runs elsewhere: only one of the two may go on.
-    const reason = `agent ${agentId} has another live socket with a newer session`;
+    const reason = `agent ${agentId} has another live socket with a newer session: is this a copy of its disk?`;
     reply(master, sender.from, { type: "unavailable", reason });
     return;
   }
-  const registration = { ...sender, agentId, info, tasks, system, first: false };
+  spare(master, agent);
+  const registration: Registration = {
+    type: "registration",
+    ...sender,
+    agentId,
+    info,
+    tasks,
+    system,
+    first: false,
+    wasUnreachable: false,
+  };
   if (JSON.stringify(agent.info) === JSON.stringify(info)) completeRegistration(master, agent, registration, ids, now);
   else commit(master, registration, { type: "update-agent", agentId, info }, "the agent's description changed");
 }
@@ -149,11 +233,15 @@ type WholeReport =
 
 /** Puts the frames of one registration together. A report with a hole would look as if tasks were gone [M4]. */
 function wholeReport(master: Master, from: Connection, message: Register): WholeReport {
-  const before = message.part === 1 ? { parts: 0, tasks: [] } : master.partialReports.get(socketKey(from));
+  const before = message.part === 1 ? { parts: 0, letters: 0, tasks: [] } : master.partialReports.get(socketKey(from));
   master.partialReports.delete(socketKey(from));
   if (before === undefined || message.part !== before.parts + 1) {
     return { type: "refused", reason: "a part of the registration was lost" };
   }
+  const isOnly = message.part === 1 && !message.more;
+  const letters = isOnly ? 0 : before.letters + JSON.stringify(message.tasks).length;
+  if (letters > REPORT_LETTERS_MAX)
+    return { type: "refused", reason: `a registration may have at most ${REPORT_LETTERS_MAX} letters` };
   const tasks = [...before.tasks, ...message.tasks];
   if (tasks.length > REPORTED_TASKS_MAX)
     return { type: "refused", reason: `an agent may report at most ${REPORTED_TASKS_MAX} tasks` };
@@ -162,54 +250,63 @@ function wholeReport(master: Master, from: Connection, message: Register): Whole
     .find((text) => text !== undefined);
   if (problem !== undefined) return { type: "refused", reason: clip(`a reported task's resources: ${problem}`) };
   if (!message.more) return { type: "whole", tasks };
-  master.partialReports.set(socketKey(from), { parts: message.part, tasks });
+  master.partialReports.set(socketKey(from), { parts: message.part, letters, tasks });
   return { type: "more-to-come" };
 }
 
 function commit(
   master: Master,
-  pending: PendingRegistration,
-  operation: Extract<Master["effects"][number], { type: "registry" }>["operation"],
+  registration: Omit<PendingRegistration, "type">,
+  operation: RegistryOperation,
   why: string,
 ): void {
-  const id = master.nextRegistration++;
-  master.registrations.set(id, pending);
-  master.effects.push({ type: "registry", id, operation, who: pending.principal, why });
+  const pending: PendingRegistration = { type: "registration", ...registration, from: undefined };
+  master.registrationByHost.set(pending.hostKey, pending);
+  setWaiting(master, pending, registration.from);
+  askRegistry(master, pending, operation, { who: pending.principal, why });
 }
 
-/** The registry has decided on an operation that a registration waits for. `registry` is as it is after that batch. */
-export function onOutcome(
+/** The registry has decided on an operation that a registration waits for. */
+export function onRegistrationOutcome(
   master: Master,
-  id: number,
+  pending: PendingRegistration,
   outcome: Outcome,
-  registry: Registry,
   ids: Ids,
   now: Millis,
 ): void {
-  const pending = master.registrations.get(id);
-  if (pending === undefined) return;
-  master.registrations.delete(id);
-  const { from } = pending;
+  const from = endWaiting(master, pending);
+  const { agentId } = pending;
   if (outcome.type === "refused") {
-    // Too much at once is no reason to send an agent away for good.
-    const type = outcome.reason === "registrar-full" ? "unavailable" : "refused";
-    if (from !== undefined)
-      reply(master, from, { type, reason: `the registry refused agent ${pending.agentId}: ${outcome.reason}` });
+    if (from !== undefined) refuse(master, from, agentId, outcome.reason);
     return;
   }
-  const admitted = present(registry.admitted.get(pending.agentId), "agent that was just admitted");
+  const admitted = present(master.registry.admitted.get(agentId), "agent that was just admitted");
   const agent = adoptAdmitted(master, admitted);
+  if (from !== undefined) {
+    completeRegistration(master, agent, { ...pending, from }, ids, now);
+    return;
+  }
   // Admitted all the same: when its host comes back, this is its id.
-  if (from !== undefined) completeRegistration(master, agent, { ...pending, from }, ids, now);
+  agent.deadline = millis(now + master.settings.reregisterTimeoutMs);
+  master.marked.agents.add(agentId);
 }
 
-/** Registrations whose operations were not acknowledged: the agents try again, and the log tells what became of them. */
-export function onNotCommitted(master: Master, operationIds: readonly number[], reason: string): void {
-  for (const id of operationIds) {
-    const pending = master.registrations.get(id);
-    if (pending === undefined) continue;
-    master.registrations.delete(id);
-    if (pending.from !== undefined) reply(master, pending.from, { type: "unavailable", reason: clip(reason) });
+function refuse(master: Master, from: Connection, agentId: AgentId, reason: Refusal): void {
+  switch (reason) {
+    case "agent-unknown":
+    case "agent-gone": {
+      const why =
+        reason === "agent-gone" ? "was marked gone" : "is not in the registry: it was removed, or never admitted";
+      shutDown(master, { connection: from, agentId }, `agent ${agentId} ${why}`);
+      return;
+    }
+    // Too much at once is no reason to send an agent away for good.
+    case "registrar-full":
+    case "registry-full":
+      reply(master, from, { type: "unavailable", reason: `the registry cannot take agent ${agentId} now: ${reason}` });
+      return;
+    default:
+      reply(master, from, { type: "refused", reason: `the registry refused agent ${agentId}: ${reason}` });
   }
 }
 
@@ -232,13 +329,14 @@ function completeRegistration(master: Master, agent: AgentRecord, pending: Regis
       order.type === "launch" ? [launchKey(order.framework.id, order.task.task_id.value)] : [],
     ),
   );
-  setConnection(master, agent, pending.from);
+  setConnection(master, agent, pending.from, now);
   // Two answers lost in a row: what the agent surely knows is still the older one.
   if (agent.confirmed) agent.sessionBefore = agent.session;
   agent.confirmed = false;
   agent.session = ids.uuid() as SessionId;
   agent.nextSequence = 1;
   agent.orders = [];
+  master.ordered.delete(agent.agentId);
   master.marked.orders.push({ type: "voided", agentId: agent.agentId });
   agent.system = pending.system;
   reply(master, pending.from, {
@@ -246,7 +344,9 @@ function completeRegistration(master: Master, agent: AgentRecord, pending: Regis
     agentId: agent.agentId,
     epoch: master.epoch,
     session: agent.session,
+    clusterId: master.clusterId,
+    silenceMs: master.settings.silenceMs,
   });
-  reconcileReport(master, agent, pending.tasks, neverActed, now);
+  reconcileReport(master, agent, pending, neverActed, now);
   master.allocationDue = true;
 }

@@ -3,12 +3,23 @@
 import { present } from "#base/assert.ts";
 import type { Millis } from "#base/time.ts";
 import type { TaskReport } from "#protocol/agent.ts";
-import type { FrameworkId } from "#protocol/ids.ts";
-import { isTerminal } from "#protocol/task.ts";
+import type { FrameworkId, TaskId } from "#protocol/ids.ts";
+import { isTerminal, type TaskState } from "#protocol/task.ts";
 import { recoverFramework } from "./frameworks.ts";
+import { endUnreachable } from "./departure.ts";
 import { acknowledge } from "./sockets.ts";
-import { give, markTask, type AgentRecord, type FrameworkRecord, type Master, type TaskRecord } from "./state.ts";
-import { addTask, completeTask, endTask, recordStatus, setLatest } from "./tasks.ts";
+import {
+  addTaskRecord,
+  give,
+  markTask,
+  tell,
+  type AgentRecord,
+  type FrameworkRecord,
+  type Master,
+  type PendingRegistration,
+  type TaskRecord,
+} from "./state.ts";
+import { addTask, completeTask, endTask, masterStatus, recordStatus, setLatest } from "./tasks.ts";
 
 export const launchKey = (frameworkId: string, taskId: string): string => `${frameworkId}\n${taskId}`;
 
@@ -16,7 +27,7 @@ export const launchKey = (frameworkId: string, taskId: string): string => `${fra
 export function reconcileReport(
   master: Master,
   agent: AgentRecord,
-  reports: readonly TaskReport[],
+  { tasks: reports, wasUnreachable }: Pick<PendingRegistration, "tasks" | "wasUnreachable">,
   neverActed: ReadonlySet<string>,
   now: Millis,
 ): void {
@@ -40,9 +51,19 @@ export function reconcileReport(
       });
     }
   }
+  // What was unreachable with this agent and is not reported is gone; what is reported comes back below.
+  for (const framework of master.frameworks.values()) {
+    for (const task of [...framework.unreachableTasks.values()]) {
+      if (task.agentId !== agent.agentId || reported.has(launchKey(framework.id, task.info.task_id.value))) continue;
+      endUnreachable(master, framework, task, "TASK_GONE", now, {
+        reason: "REASON_RECONCILIATION",
+        message: "The agent came back without this task",
+      });
+    }
+  }
   const removed = new Set<FrameworkRecord>();
   for (const report of fresh) {
-    const framework = adoptReport(master, agent, report, now);
+    const framework = adoptReport(master, agent, report, wasUnreachable, now);
     if (framework.status.state === "removed" && framework.tasks.size > 0) removed.add(framework);
   }
   for (const framework of removed) give(master, agent, { type: "shutdown-framework", frameworkId: framework.id }, now);
@@ -67,7 +88,13 @@ function findFramework(master: Master, id: FrameworkId): FrameworkRecord | undef
 }
 
 /** Takes a reported task into the books and returns its framework. */
-function adoptReport(master: Master, agent: AgentRecord, report: TaskReport, now: Millis): FrameworkRecord {
+function adoptReport(
+  master: Master,
+  agent: AgentRecord,
+  report: TaskReport,
+  wasUnreachable: boolean,
+  now: Millis,
+): FrameworkRecord {
   const { task: info, latest, statuses } = report;
   const taskId = info.task_id.value;
   const framework = findFramework(master, report.framework.id) ?? recoverFramework(master, report.framework, now);
@@ -77,6 +104,7 @@ function adoptReport(master: Master, agent: AgentRecord, report: TaskReport, now
     master.frameworks.set(framework.id, framework);
     master.marked.frameworks.add(framework.id);
   }
+  const isBack = takeBack(master, framework, agent, taskId) || wasUnreachable;
   const task =
     framework.tasks.get(taskId) ??
     addTask(master, framework, { agentId: agent.agentId, info, latest: "TASK_STAGING", launchedAt: now });
@@ -84,6 +112,7 @@ function adoptReport(master: Master, agent: AgentRecord, report: TaskReport, now
   setLatest(master, task, latest);
   // Only the head: the agent holds the rest back until this one is acknowledged.
   const [head] = statuses;
+  if (isBack) tellReal(master, framework, task, head?.state ?? latest, now);
   if (head !== undefined) recordStatus(master, task, { ...head, agent_id: { value: agent.agentId } });
   if (framework.status.state === "removed") {
     if (isTerminal(latest)) {
@@ -95,6 +124,28 @@ function adoptReport(master: Master, agent: AgentRecord, report: TaskReport, now
   markTask(master, framework.id, taskId);
   if (task.kill !== undefined && !isTerminal(latest)) orderKill(master, agent, task, now);
   return framework;
+}
+
+/** Puts a task that was unreachable into the books again, and says whether it was. */
+function takeBack(master: Master, framework: FrameworkRecord, agent: AgentRecord, taskId: TaskId): boolean {
+  const task = framework.unreachableTasks.get(taskId);
+  if (task?.agentId !== agent.agentId) return false;
+  framework.unreachableTasks.delete(taskId);
+  task.unreachableAt = undefined;
+  addTaskRecord(master, framework, task);
+  return true;
+}
+
+/** [M25] The framework was told that the task is unreachable, and hears its real state; an end the agent will say itself. */
+function tellReal(master: Master, framework: FrameworkRecord, task: TaskRecord, state: TaskState, now: Millis): void {
+  if (framework.status.state === "removed" || isTerminal(state)) return;
+  const status = masterStatus(task.info.task_id.value, state, now, {
+    agentId: task.agentId,
+    reason: "REASON_AGENT_REREGISTERED",
+    message: "The agent that was unreachable has come back",
+  });
+  recordStatus(master, task, status);
+  tell(master, framework, { type: "UPDATE", update: { status } });
 }
 
 function acknowledgeAll(master: Master, agent: AgentRecord, { framework, task, statuses }: TaskReport): void {

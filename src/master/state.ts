@@ -1,7 +1,7 @@
 // What a leading master knows: agents, frameworks, offers and tasks of one epoch. The maps belong to this core and are changed
 // in place; whoever changes a record that outlives the instance marks it, and the shell writes what is marked, in one
 // transaction, before any effect leaves. Offers, filters and streams are not marked: they die with the instance.
-import type { Millis } from "#base/time.ts";
+import { millis, type Millis } from "#base/time.ts";
 import type {
   AgentInfo,
   FrameworkSummary,
@@ -13,6 +13,7 @@ import type {
 } from "#protocol/agent.ts";
 import type {
   AgentId,
+  ClusterId,
   Epoch,
   FrameworkId,
   HostKey,
@@ -27,7 +28,10 @@ import type { FrameworkInfo, MasterInfo, SchedulerEvent } from "#protocol/schedu
 import type { KillPolicy, TaskInfo, TaskState, TaskStatus } from "#protocol/task.ts";
 import type { ResourceSet } from "#resources/resources.ts";
 import type { RegistryOperation } from "#registrar/operations.ts";
+import type { Registry } from "#registrar/registry.ts";
 import { newCounters, type Counters } from "./counters.ts";
+import { newPermits, type Permits } from "./permits.ts";
+import type { MasterSettings } from "./settings.ts";
 
 /** One socket of one gateway. A gateway never uses a socket id twice. */
 export interface Connection {
@@ -46,6 +50,8 @@ export interface AgentRecord {
   reregisteredAt: Millis | undefined;
   /** Undefined while the agent is not connected. Orders wait meanwhile; a re-registration voids them. */
   connection: Connection | undefined;
+  /** When a disconnected agent is given up. A recovered one has the master's `recoveredDeadline`. */
+  deadline: Millis | undefined;
   /** Undefined until the agent has registered under this epoch: it is "recovered" from the registry. */
   session: SessionId | undefined;
   /** Whether the agent has shown that it knows `session`: "registered" may be lost on its way. */
@@ -80,6 +86,8 @@ export interface FrameworkRecord {
   registeredAt: Millis;
   reregisteredAt: Millis | undefined;
   readonly tasks: Map<TaskId, TaskRecord>;
+  /** Tasks of agents that are unreachable, oldest first, at most {@link UNREACHABLE_TASKS_MAX}. They hold nothing, and may come back. */
+  readonly unreachableTasks: Map<TaskId, TaskRecord>;
   /** Newest last, at most {@link COMPLETED_TASKS_MAX}. */
   readonly completedTasks: TaskRecord[];
 }
@@ -97,6 +105,8 @@ export interface TaskRecord {
   /** A kill that was asked for and must reach the agent in every later session while the task lives. */
   kill: { readonly policy: KillPolicy | undefined } | undefined;
   readonly launchedAt: Millis;
+  /** When its agent was marked unreachable; undefined while the agent is there. */
+  unreachableAt?: Millis | undefined;
 }
 
 export interface OfferRecord {
@@ -126,7 +136,20 @@ export type MasterEffect =
       readonly operation: RegistryOperation;
       readonly who: string;
       readonly why: string;
-    };
+    }
+  /** Whoever asked under `requestId` hears this. */
+  | { readonly type: "answer"; readonly requestId: number; readonly answer: CallAnswer }
+  /** A gateway has been silent for too long: ask it what is alive. */
+  | { readonly type: "ask-gateway"; readonly gateway: string }
+  /** This master must not go on; the registry stays as it is, and whoever leads next begins a new epoch. */
+  | { readonly type: "stop-leading"; readonly reason: string };
+
+/** What a call comes to. */
+export interface CallAnswer {
+  readonly status: 200 | 202 | 400 | 403 | 404 | 501 | 503;
+  /** Plain text; empty for 200 and 202. */
+  readonly text: string;
+}
 
 /** Sources of fresh ids; a test hands in a counter. */
 export interface Ids {
@@ -136,6 +159,7 @@ export interface Ids {
 
 /** A registration whose registry operation is on its way. */
 export interface PendingRegistration {
+  readonly type: "registration";
   /** Undefined when the socket was lost meanwhile: the outcome still counts, and nobody is told. */
   from: Connection | undefined;
   readonly hostKey: HostKey;
@@ -146,15 +170,60 @@ export interface PendingRegistration {
   readonly system: SystemStatistics;
   /** Whether this admits the agent to the registry. */
   readonly first: boolean;
+  /** Whether the registry had it as unreachable: its frameworks were told so, by this master or an earlier one. */
+  readonly wasUnreachable: boolean;
+}
+
+export interface PartialReport {
+  readonly parts: number;
+  readonly letters: number;
+  readonly tasks: readonly TaskReport[];
+}
+
+/** What waits for the registry. */
+export type PendingOperation =
+  | PendingRegistration
+  | { readonly type: "agent-unreachable"; readonly agentId: AgentId }
+  | { readonly type: "agent-gone"; readonly agentId: AgentId; readonly requestId: number }
+  | { readonly type: "agent-removed"; readonly agentId: AgentId; readonly why: Departure }
+  | { readonly type: "framework-removed"; readonly frameworkId: FrameworkId; readonly requestIds: number[] }
+  /** Nothing follows from its outcome. */
+  | { readonly type: "noted" };
+
+/** unregistered: the agent left by itself. recovery: write-only mode, it did not come back after a failover; nobody is told. */
+export type Departure = "unregistered" | "recovery";
+
+/** While the registry decides on an agent, nothing is said about it and nothing else begins with it. */
+export type Transition = "marking-unreachable" | "marking-gone" | "removing";
+
+/** What is known of a gateway. */
+export interface GatewayRecord {
+  heardAt: Millis;
+  /** Asked since, because it was silent. */
+  asked: boolean;
+  /** Agents lost within the last sweep, oldest first. */
+  losses: { readonly agentId: AgentId; readonly at: Millis }[];
+  /** Agents whose connection is there. */
+  sockets: number;
 }
 
 export interface Master {
   readonly masterId: MasterId;
   readonly epoch: Epoch;
+  readonly clusterId: ClusterId;
+  readonly settings: MasterSettings;
+  /** The Registrar's own, as far as it is committed. Only read here. */
+  readonly registry: Registry;
   info: MasterInfo;
   readonly startedAt: Millis;
   readonly electedAt: Millis;
+  /** When agents of the registry that have not registered under this epoch are given up. */
+  recoveredDeadline: Millis;
+  /** Agents in the registry when this epoch began; undefined once the missing ones have been counted. */
+  recoveredOf: number | undefined;
+  /** Admitted agents. */
   readonly agents: Map<AgentId, AgentRecord>;
+  /** Of admitted and unreachable agents. */
   readonly agentByHost: Map<HostKey, AgentId>;
   /** Agents whose connection is that socket, by {@link socketKey}. */
   readonly agentBySocket: Map<string, AgentId>;
@@ -163,16 +232,34 @@ export interface Master {
   readonly completedFrameworks: FrameworkRecord[];
   readonly offers: Map<OfferId, OfferRecord>;
   readonly filters: Map<FrameworkId, Filter[]>;
-  readonly registrations: Map<number, PendingRegistration>;
+  readonly operations: Map<number, PendingOperation>;
+  readonly registrationByHost: Map<HostKey, PendingRegistration>;
+  /** Of those whose socket is still there, by {@link socketKey}. */
+  readonly registrationBySocket: Map<string, PendingRegistration>;
+  readonly transitions: Map<AgentId, Transition>;
+  /** Agents that are not connected: recovered and disconnected ones. */
+  readonly absent: Set<AgentId>;
+  /** Agents with orders that they have not acted upon. */
+  readonly ordered: Set<AgentId>;
+  /** Absent agents whose deadline has passed and that wait for a permit. */
+  readonly overdue: Set<AgentId>;
+  /** Agents that this master removed, oldest first: in write-only mode the only thing that keeps them out. */
+  readonly removed: Set<AgentId>;
+  /** Frameworks whose removal the registry decides on. */
+  readonly removals: Map<FrameworkId, Extract<PendingOperation, { type: "framework-removed" }>>;
+  readonly gateways: Map<string, GatewayRecord>;
+  readonly unreachablePermits: Permits;
+  readonly removalPermits: Permits;
+  nextGc: Millis;
   /** Task reports of registrations that come in several frames, by socket. */
-  readonly partialReports: Map<string, { readonly parts: number; readonly tasks: readonly TaskReport[] }>;
+  readonly partialReports: Map<string, PartialReport>;
   /** The tasks in the books, by agent. */
   readonly tasksByAgent: Map<AgentId, Set<TaskRecord>>;
   readonly counters: Counters;
   nextAgent: number;
   nextFramework: number;
   nextOffer: number;
-  nextRegistration: number;
+  nextOperation: number;
   /** Something changed that may let an offer be made. */
   allocationDue: boolean;
   readonly effects: MasterEffect[];
@@ -188,6 +275,8 @@ export type OrderChange =
 export interface Marked {
   /** A counter that makes ids went on: the next instance must not give them again. */
   nextIds: boolean;
+  /** `recoveredDeadline` or `recoveredOf`. */
+  recovery: boolean;
   /** What happened to orders, in order: their rows follow. */
   readonly orders: OrderChange[];
   readonly agents: Set<AgentId>;
@@ -195,20 +284,32 @@ export interface Marked {
   readonly tasks: Map<FrameworkId, Set<TaskId>>;
 }
 
+/** Source: Mesos MAX_REMOVED_SLAVES. */
+export const REMOVED_AGENTS_MAX = 100_000;
 /** Source: Mesos max_completed_frameworks. */
 export const COMPLETED_FRAMEWORKS_MAX = 50;
 /** Kept in memory and rows for each framework. Source: Mesos max_completed_tasks_per_framework is 1,000; see SPEC [M19]. */
 export const COMPLETED_TASKS_MAX = 200;
+/** Source: Mesos max_unreachable_tasks_per_framework. */
+export const UNREACHABLE_TASKS_MAX = 1_000;
 
 export function newMaster(start: {
   readonly masterId: MasterId;
   readonly epoch: Epoch;
+  readonly clusterId: ClusterId;
+  readonly settings: MasterSettings;
+  readonly registry: Registry;
   readonly info: MasterInfo;
+  /** When this instance began. */
   readonly startedAt: Millis;
+  /** When the epoch began. */
   readonly electedAt: Millis;
 }): Master {
+  const { settings, startedAt, electedAt } = start;
   return {
     ...start,
+    recoveredDeadline: millis(electedAt + settings.reregisterTimeoutMs),
+    recoveredOf: undefined,
     agents: new Map(),
     agentByHost: new Map(),
     agentBySocket: new Map(),
@@ -216,17 +317,29 @@ export function newMaster(start: {
     completedFrameworks: [],
     offers: new Map(),
     filters: new Map(),
-    registrations: new Map(),
+    operations: new Map(),
+    registrationByHost: new Map(),
+    registrationBySocket: new Map(),
+    transitions: new Map(),
+    absent: new Set(),
+    ordered: new Set(),
+    overdue: new Set(),
+    removed: new Set(),
+    removals: new Map(),
+    gateways: new Map(),
+    unreachablePermits: newPermits(),
+    removalPermits: newPermits(),
+    nextGc: millis(startedAt + settings.gcIntervalMs),
     partialReports: new Map(),
     tasksByAgent: new Map(),
     counters: newCounters(),
     nextAgent: 0,
     nextFramework: 0,
     nextOffer: 0,
-    nextRegistration: 0,
+    nextOperation: 0,
     allocationDue: false,
     effects: [],
-    marked: { nextIds: false, orders: [], agents: new Set(), frameworks: new Set(), tasks: new Map() },
+    marked: { nextIds: false, recovery: false, orders: [], agents: new Set(), frameworks: new Set(), tasks: new Map() },
   };
 }
 
@@ -249,11 +362,35 @@ export function summaryOf(framework: FrameworkRecord): FrameworkSummary {
   };
 }
 
-/** Binds an agent to a socket, or to none; the rows and the look-up follow. */
-export function setConnection(master: Master, agent: AgentRecord, connection: Connection | undefined): void {
-  if (agent.connection !== undefined) master.agentBySocket.delete(socketKey(agent.connection));
+export function gatewayRecord(master: Master, name: string, now: Millis): GatewayRecord {
+  let gateway = master.gateways.get(name);
+  if (gateway === undefined) {
+    gateway = { heardAt: now, asked: false, losses: [], sockets: 0 };
+    master.gateways.set(name, gateway);
+  }
+  return gateway;
+}
+
+/** Binds an agent to a socket, or to none; the rows and the look-ups follow. */
+export function setConnection(
+  master: Master,
+  agent: AgentRecord,
+  connection: Connection | undefined,
+  now: Millis,
+): void {
+  if (agent.connection !== undefined) {
+    master.agentBySocket.delete(socketKey(agent.connection));
+    const gateway = master.gateways.get(agent.connection.gateway);
+    if (gateway !== undefined) gateway.sockets -= 1;
+  }
   agent.connection = connection;
-  if (connection !== undefined) master.agentBySocket.set(socketKey(connection), agent.agentId);
+  if (connection === undefined) master.absent.add(agent.agentId);
+  else {
+    master.agentBySocket.set(socketKey(connection), agent.agentId);
+    gatewayRecord(master, connection.gateway, now).sockets += 1;
+    master.absent.delete(agent.agentId);
+    agent.deadline = undefined;
+  }
   master.marked.agents.add(agent.agentId);
 }
 
@@ -285,6 +422,7 @@ export function give(master: Master, agent: AgentRecord, order: Order, now: Mill
   const numbered = { sequence: agent.nextSequence++, order };
   const pending = { ...numbered, sentAt: now };
   agent.orders.push(pending);
+  master.ordered.add(agent.agentId);
   master.marked.orders.push({ type: "given", agentId: agent.agentId, order: pending });
   master.marked.agents.add(agent.agentId);
   master.effects.push({
@@ -292,4 +430,31 @@ export function give(master: Master, agent: AgentRecord, order: Order, now: Mill
     to: agent.connection,
     message: { type: "orders", epoch: master.epoch, session: agent.session, orders: [numbered] },
   });
+}
+
+/** Binds a pending registration to the socket that waits for its outcome, or to none. */
+export function setWaiting(master: Master, pending: PendingRegistration, from: Connection | undefined): void {
+  if (pending.from !== undefined) master.registrationBySocket.delete(socketKey(pending.from));
+  pending.from = from;
+  if (from !== undefined) master.registrationBySocket.set(socketKey(from), pending);
+}
+
+/** Takes a registration off the list: its outcome is there. */
+export function endWaiting(master: Master, pending: PendingRegistration): Connection | undefined {
+  const { from } = pending;
+  setWaiting(master, pending, undefined);
+  master.registrationByHost.delete(pending.hostKey);
+  return from;
+}
+
+/** Asks the registry for a change. What follows from its outcome is in {@link PendingOperation}. */
+export function askRegistry(
+  master: Master,
+  pending: PendingOperation,
+  operation: RegistryOperation,
+  { who, why }: { readonly who: string; readonly why: string },
+): void {
+  const id = master.nextOperation++;
+  master.operations.set(id, pending);
+  master.effects.push({ type: "registry", id, operation, who, why });
 }

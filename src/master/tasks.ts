@@ -118,6 +118,7 @@ export function completeTask(master: Master, framework: FrameworkRecord, task: T
   const taskId = task.info.task_id.value;
   removeTaskRecord(master, framework, task);
   task.unacknowledged = undefined;
+  task.unreachableAt = undefined;
   framework.completedTasks.push(task);
   markTask(master, framework.id, taskId);
   while (framework.completedTasks.length > COMPLETED_TASKS_MAX) {
@@ -129,7 +130,7 @@ export function completeTask(master: Master, framework: FrameworkRecord, task: T
 
 /** A removed framework without live tasks becomes history. */
 export function retire(master: Master, framework: FrameworkRecord): void {
-  master.frameworks.delete(framework.id);
+  if (!master.frameworks.delete(framework.id)) return;
   master.completedFrameworks.push(framework);
   master.marked.frameworks.add(framework.id);
   while (master.completedFrameworks.length > COMPLETED_FRAMEWORKS_MAX) {

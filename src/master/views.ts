@@ -1,11 +1,13 @@
 // What the operators' GET endpoints show, in Mesos' shapes (endpoints.md §3 and §4): the word there is "slave".
-import { millis, toSeconds } from "#base/time.ts";
-import type { FrameworkId, TaskId } from "#protocol/ids.ts";
+import { millis, type Millis, toSeconds } from "#base/time.ts";
+import type { AgentId, FrameworkId, TaskId } from "#protocol/ids.ts";
 import { MESOFLARE_VERSION, VERSION_INFO } from "#protocol/version.ts";
 import { attributesObject } from "#resources/text.ts";
 import { add, resourcesObject, toResources, type ResourceSet } from "#resources/resources.ts";
+import { deadlineOf } from "./absence.ts";
 import { isMultiRole, offeredOn, offeredTo, resourcesOf, roleOf, usedBy, usedOn } from "./offers.ts";
 import type { AgentRecord, FrameworkRecord, Master, TaskRecord } from "./state.ts";
+import { stateFor } from "./tasks.ts";
 
 type Json = Record<string, unknown>;
 
@@ -88,6 +90,14 @@ export function taskView(framework: FrameworkRecord, task: TaskRecord): Json {
   };
 }
 
+/** The state that the framework was told; what the task does meanwhile only its agent knows. */
+function unreachableTaskView(framework: FrameworkRecord, task: TaskRecord): Json {
+  return {
+    ...taskView(framework, task),
+    state: task.statuses.at(-1)?.state ?? stateFor(framework, "TASK_UNREACHABLE"),
+  };
+}
+
 function frameworkView(master: Master, framework: FrameworkRecord): Json {
   const { info, status } = framework;
   const used = usedBy(framework);
@@ -115,7 +125,7 @@ function frameworkView(master: Master, framework: FrameworkRecord): Json {
     resources: resourcesObject(add(used, offered)),
     ...(isMultiRole(framework) ? { roles: info.roles } : { role: roleOf(framework) }),
     tasks: [...framework.tasks.values()].map((task) => taskView(framework, task)),
-    unreachable_tasks: [],
+    unreachable_tasks: [...framework.unreachableTasks.values()].map((task) => unreachableTaskView(framework, task)),
     completed_tasks: framework.completedTasks.map((task) => taskView(framework, task)),
     offers: [...master.offers.values()]
       .filter((offer) => offer.frameworkId === framework.id)
@@ -158,14 +168,22 @@ export function tasksView(master: Master, query: TasksQuery): Json {
   const rows: { readonly at: number; readonly framework: FrameworkRecord; readonly task: TaskRecord }[] = [];
   for (const framework of [...master.frameworks.values(), ...master.completedFrameworks]) {
     if (query.frameworkId !== undefined && framework.id !== query.frameworkId) continue;
-    for (const task of [...framework.tasks.values(), ...framework.completedTasks]) {
+    for (const task of [
+      ...framework.tasks.values(),
+      ...framework.unreachableTasks.values(),
+      ...framework.completedTasks,
+    ]) {
       if (query.taskId !== undefined && task.info.task_id.value !== query.taskId) continue;
       rows.push({ at: task.statuses[0]?.timestamp ?? toSeconds(task.launchedAt), framework, task });
     }
   }
   rows.sort((a, b) => (query.order === "asc" ? a.at - b.at : b.at - a.at));
   const page = rows.slice(query.offset, query.offset + query.limit);
-  return { tasks: page.map(({ framework, task }) => taskView(framework, task)) };
+  return {
+    tasks: page.map(({ framework, task }) =>
+      task.unreachableAt === undefined ? taskView(framework, task) : unreachableTaskView(framework, task),
+    ),
+  };
 }
 
 export function stateView(master: Master): Json {
@@ -185,7 +203,7 @@ export function stateView(master: Master): Json {
     capabilities: [],
     activated_slaves: connected,
     deactivated_slaves: registered.length - connected,
-    unreachable_slaves: 0,
+    unreachable_slaves: master.registry.unreachable.size,
     leader: info.pid,
     leader_info: { id: master.masterId, pid: info.pid, port: info.port, hostname: info.hostname },
     slaves: registered.map((agent) => agentView(master, agent)),
@@ -197,26 +215,55 @@ export function stateView(master: Master): Json {
   };
 }
 
-/** `0.19`'s field names under the registry endpoint: protobuf JSON of Mesos' own registry. The host key stays inside. */
-export function registryView(
-  master: Master,
-  agents: Iterable<{ readonly agentId: string; readonly info: AgentRecord["info"] }>,
-): Json {
+/** Mesos' own registry as protobuf JSON, with its old word "slave". Host keys and verifiers stay inside. */
+export function registryView({ info, registry }: Master): Json {
+  const departed = (list: Iterable<{ readonly agentId: string; readonly at: Millis }>): Json => ({
+    slaves: [...list].map(({ agentId, at }) => ({ id: { value: agentId }, timestamp: { nanoseconds: at * 1e6 } })),
+  });
   return {
-    master: { info: master.info },
+    master: { info },
     slaves: {
-      slaves: [...agents].map(({ agentId, info }) => ({
+      slaves: [...registry.admitted.values()].map(({ agentId, info: agent }) => ({
         info: {
           checkpoint: true,
-          hostname: info.hostname,
+          hostname: agent.hostname,
           id: { value: agentId },
-          port: info.port,
-          resources: info.resources.map((resource) => ({ ...resource, role: "*" })),
-          ...(info.attributes.length === 0 ? {} : { attributes: info.attributes }),
+          port: agent.port,
+          resources: agent.resources.map((resource) => ({ ...resource, role: "*" })),
+          ...(agent.attributes.length === 0 ? {} : { attributes: agent.attributes }),
         },
       })),
     },
+    ...(registry.unreachable.size === 0 ? {} : { unreachable: departed(registry.unreachable.values()) }),
+    ...(registry.gone.size === 0 ? {} : { gone: departed(registry.gone.values()) }),
   };
+}
+
+/** Every agent that the registry knows, with where it is in its life, for our own command line. */
+export function agentsView(master: Master): Json {
+  const { registry } = master;
+  const listed = [...master.agents.values()].map((agent) => ({
+    ...(isRecovered(agent) ? recoveredAgentView(agent) : agentView(master, agent)),
+    state: agentState(master, agent),
+    ...(deadlineOf(master, agent) === undefined ? {} : { deadline: toSeconds(deadlineOf(master, agent) ?? millis(0)) }),
+  }));
+  const departed = (state: string, list: Iterable<{ agentId: AgentId; hostname: string; at: Millis }>): Json[] =>
+    [...list].map(({ agentId, hostname, at }) => ({ id: agentId, hostname, state, since: toSeconds(at) }));
+  return {
+    agents: [
+      ...listed,
+      ...departed("unreachable", registry.unreachable.values()),
+      ...departed("gone", registry.gone.values()),
+    ],
+  };
+}
+
+/** active: connected. inactive: its socket was lost. recovered: this leader has not heard of it. Else what the registry decides on. */
+function agentState(master: Master, agent: AgentRecord): string {
+  const transition = master.transitions.get(agent.agentId);
+  if (transition !== undefined) return transition;
+  if (agent.connection !== undefined) return "active";
+  return isRecovered(agent) ? "recovered" : "inactive";
 }
 
 /** Scheme-relative and without a path, as clients that follow `/redirect` read it. */

@@ -28,6 +28,8 @@ export const PONG = "pong";
 export const PING_INTERVAL_MS = 15_000;
 /** Silence after which either side gives the socket up, ms: five pings. Source: Mesos max_agent_ping_timeouts. */
 export const SILENCE_MS = 75_000;
+/** Longest silence that a plane may allow, ms. */
+export const SILENCE_MS_MAX = 86_400_000;
 /** Time for the whole authentication exchange, ms. Source: Mesos authentication timeout. */
 export const AUTHENTICATION_TIMEOUT_MS = 5_000;
 /** Path on the plane at which an agent opens its socket; the host key is the last part. */
@@ -161,6 +163,8 @@ export const planeMessageSchema = v.variant("type", [
     epoch: epochNumber,
     session: sessionIdText,
     clusterId: v.optional(clusterIdText),
+    /** How long a socket may be silent, ms; the agent pings five times in it. Source: Mesos total_ping_timeout_seconds. */
+    silenceMs: v.optional(v.pipe(v.number(), v.integer(), v.minValue(100), v.maxValue(SILENCE_MS_MAX))),
   }),
   /** Not now: no quorum, or no leader. Keep tasks and updates and send `register` again after a pause. */
   v.object({ type: v.literal("unavailable"), reason: shortText }),

@@ -148,4 +148,6 @@ export type SchedulerEvent =
   | { readonly type: "OFFERS"; readonly offers: { readonly offers: readonly Offer[] } }
   | { readonly type: "RESCIND"; readonly rescind: { readonly offer_id: { readonly value: OfferId } } }
   | { readonly type: "UPDATE"; readonly update: { readonly status: TaskStatus } }
+  /** The agent is lost: unreachable, gone or removed. What became of tasks on it, reconciliation tells. */
+  | { readonly type: "FAILURE"; readonly failure: { readonly agent_id: { readonly value: AgentId } } }
   | { readonly type: "ERROR"; readonly error: { readonly message: string } };

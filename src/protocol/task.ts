@@ -92,6 +92,8 @@ export const TASK_STATUS_SOURCES = ["SOURCE_MASTER", "SOURCE_AGENT", "SOURCE_EXE
 export const TASK_STATUS_REASONS = [
   "REASON_AGENT_DISCONNECTED",
   "REASON_AGENT_REMOVED",
+  "REASON_AGENT_REMOVED_BY_OPERATOR",
+  "REASON_AGENT_REREGISTERED",
   "REASON_AGENT_RESTARTED",
   "REASON_COMMAND_EXECUTOR_FAILED",
   "REASON_CONTAINER_LAUNCH_FAILED",
@@ -115,6 +117,8 @@ export const taskStatusSchema = v.object({
   reason: optionalName(TASK_STATUS_REASONS),
   uuid: optional(v.pipe(v.string(), v.maxLength(24))),
   container_status: optional(v.object({ container_id: optional(containerIdObject) })),
+  /** Made by the master only: when the task's agent was marked unreachable. */
+  unreachable_time: optional(v.object({ nanoseconds: numeric })),
 });
 /** `uuid` is base64 of 16 bytes, absent on updates that the master made and that nobody acknowledges; `timestamp` is in seconds. */
 export type TaskStatus = v.InferOutput<typeof taskStatusSchema>;

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import type { AgentId, ContainerId, Epoch, SessionId, TaskId } from "#protocol/ids.ts";
+import type { AgentId, ClusterId, ContainerId, Epoch, SessionId, TaskId } from "#protocol/ids.ts";
 import type { TaskState, TaskStatus } from "#protocol/task.ts";
 import { compareBoot, readOrMakeHostKey, rememberBoot } from "../../agent-node/checkpoint/host.ts";
 import { Journal, readJournal } from "../../agent-node/checkpoint/journal.ts";
@@ -141,7 +141,10 @@ const record: fc.Arbitrary<JournalRecord> = fc.oneof(
     agentId: "a" as AgentId,
     epoch: n as Epoch,
     session: `s${n}` as SessionId,
+    ...(n === 0 ? {} : { clusterId: `cluster-${n}` as ClusterId }),
   })),
+  fc.nat(3).map((n): JournalRecord => ({ type: "shutting-down", epoch: n as Epoch, reason: "gone" })),
+  fc.nat(3).map((n): JournalRecord => ({ type: "shut-down", epochSeen: n as Epoch })),
   fc.nat(3).map(task),
   fc.nat(3).map((n): JournalRecord => ({
     type: "orders",
@@ -175,6 +178,38 @@ test("[A12] the snapshot of any state folds to that state", () => {
       expect(again).toEqual(state);
     }),
   );
+});
+
+test("[A33] a shut-down leaves a new agent with its fence; a removal that is not done yet keeps everything", () => {
+  const registered: JournalRecord = {
+    type: "registered",
+    agentId: "a" as AgentId,
+    epoch: 4 as Epoch,
+    session: "s" as SessionId,
+    clusterId: "cluster" as ClusterId,
+  };
+  const before = [registered, task(1), update(1, "TASK_RUNNING", "u1")].reduce<AgentState>(apply, NEW_AGENT);
+  const removing = apply(before, { type: "shutting-down", epoch: 6 as Epoch, reason: "marked gone" });
+  expect(removing).toEqual({ ...before, removal: { epoch: 6, reason: "marked gone" }, epochSeen: 6 });
+  const forgotten = apply(removing, { type: "shut-down", epochSeen: 6 as Epoch });
+  expect(forgotten).toEqual({ ...NEW_AGENT, epochSeen: 6 });
+  // Neither is a lower epoch taken for the fence, nor does compaction lose it.
+  expect(apply(forgotten, { type: "shut-down", epochSeen: 2 as Epoch }).epochSeen).toBe(6);
+  for (const state of [removing, forgotten])
+    expect(snapshot(state).reduce<AgentState>(apply, NEW_AGENT)).toEqual(state);
+});
+
+test("[A34] the cluster of a registration is kept when a plane does not say it, and not for another id", () => {
+  const registered = (agentId: string, clusterId?: string): JournalRecord => ({
+    type: "registered",
+    agentId: agentId as AgentId,
+    epoch: 4 as Epoch,
+    session: "s" as SessionId,
+    clusterId: clusterId as ClusterId | undefined,
+  });
+  const state = [registered("a", "cluster"), registered("a")].reduce<AgentState>(apply, NEW_AGENT);
+  expect(state.registration?.clusterId).toBe("cluster");
+  expect(apply(state, registered("b")).registration?.clusterId).toBeUndefined();
 });
 
 test("[A11] a task is forgotten with its terminal acknowledgement, and not before", () => {

@@ -34,7 +34,7 @@ function connect(
     hostKey: "0".repeat(32) as HostKey,
     credential: { principal: PRINCIPAL as Principal, secret: SECRET },
     log: pino({ level: "silent" }),
-    epochSeen: () => 0 as Epoch,
+    known: () => ({ epochSeen: 0 as Epoch, agentId: undefined, clusterId: undefined }),
     registerMessages,
     onRegistered: () => {},
     onTraffic: () => {},

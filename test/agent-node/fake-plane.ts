@@ -14,7 +14,7 @@ import {
   PONG,
   type Update,
 } from "#protocol/agent.ts";
-import type { AgentId, Epoch, FrameworkId, SessionId, TaskId } from "#protocol/ids.ts";
+import type { AgentId, ClusterId, Epoch, FrameworkId, SessionId, TaskId } from "#protocol/ids.ts";
 import {
   checkProof,
   makeVerifier,
@@ -45,6 +45,12 @@ export class FakePlane {
   pings = 0;
   epoch = 7 as Epoch;
   session = "" as SessionId;
+  /** What `registered` says of it. */
+  clusterId: ClusterId | undefined;
+  /** The id of the next agent that comes without one, and of the last that registered. */
+  agentId = "agent-S0" as AgentId;
+  /** Whether `unregister` is answered with the agent's end. */
+  unregisters = true;
   /** What a `register` is answered with; the plane registers the agent when this gives nothing. */
   onRegister: (message: Register) => PlaneMessage | undefined = () => undefined;
   acknowledges = true;
@@ -121,6 +127,12 @@ export class FakePlane {
   orderWith(sequence: number, order: Order, over: { readonly epoch?: Epoch; readonly session?: SessionId } = {}): void {
     const { epoch = this.epoch, session = this.session } = over;
     this.send({ type: "orders", epoch, session, orders: [{ sequence, order }] });
+  }
+
+  /** Ends the agent, unless something of it is wrong. */
+  shutdown(over: Partial<Omit<Extract<PlaneMessage, { readonly type: "shutdown" }>, "type">> = {}): void {
+    const { agentId, epoch } = this;
+    this.send({ type: "shutdown", agentId, epoch, reason: "marked gone", ...over });
   }
 
   acknowledge(update: Update): void {
@@ -227,14 +239,13 @@ export class FakePlane {
         this.registrations.push(whole);
         this.session = `session-${this.registrations.length}` as SessionId;
         this.#sequence = 0;
-        answer({
-          type: "registered",
-          agentId: whole.agentId ?? ("agent-S0" as AgentId),
-          epoch: this.epoch,
-          session: this.session,
-        });
-        return undefined;
+        this.agentId = whole.agentId ?? this.agentId;
+        const { agentId, epoch, session, clusterId } = this;
+        return answer({ type: "registered", agentId, epoch, session, clusterId });
       }
+      case "unregister":
+        if (this.unregisters && message.session === this.session) this.shutdown({ reason: "unregistered" });
+        return undefined;
       case "updates":
         for (const update of message.updates) {
           this.updates.push(update);

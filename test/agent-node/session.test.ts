@@ -2,8 +2,9 @@
 import { describe, expect, test } from "vitest";
 import type { Millis } from "#base/time.ts";
 import { AUTHENTICATION_TIMEOUT_MS, PING_INTERVAL_MS, type PlaneMessage, SILENCE_MS } from "#protocol/agent.ts";
-import type { AgentId, Epoch, SessionId } from "#protocol/ids.ts";
+import type { AgentId, ClusterId, Epoch, SessionId } from "#protocol/ids.ts";
 import {
+  AUTHENTICATION_TIMEOUT_MS_MAX,
   CONNECT_TIMEOUT_MS,
   type Context,
   type Effect,
@@ -27,6 +28,8 @@ class Driver {
   session: Session = NOT_STARTED;
   now = 1_000_000 as Millis;
   epochSeen = 0 as Epoch;
+  agentId: AgentId | undefined;
+  clusterId: ClusterId | undefined;
   /** Always the longest pause. */
   random = { next: () => 0.999_999 };
 
@@ -37,6 +40,8 @@ class Driver {
       principal: "agents",
       nonce: "nonce",
       epochSeen: this.epochSeen,
+      agentId: this.agentId,
+      clusterId: this.clusterId,
     };
     const [session, effects] = step(this.session, input, context);
     this.session = session;
@@ -123,6 +128,31 @@ test.each<[string, (driver: Driver) => void, number]>([
   const before = driver.now;
   expect(types(driver.wake())).toEqual(["log", "close"]);
   expect(driver.now - before).toBe(ms);
+});
+
+test("[A16] the time for authentication doubles with each attempt, and is short again after a registration", () => {
+  const driver = new Driver();
+  const allowed = (): number => {
+    driver.input({ type: "opened" });
+    const before = driver.now;
+    expect(types(driver.wake())).toEqual(["log", "close"]);
+    return driver.now - before;
+  };
+  driver.input({ type: "start" });
+  const times = Array.from({ length: 6 }, () => {
+    const time = allowed();
+    expect(types(driver.wake())).toEqual(["open"]);
+    return time;
+  });
+  expect(times).toEqual([5_000, 10_000, 20_000, 40_000, AUTHENTICATION_TIMEOUT_MS_MAX, AUTHENTICATION_TIMEOUT_MS_MAX]);
+  driver.input({ type: "opened" });
+  driver.message({ type: "authentication-step", serverFirst: "r=" });
+  driver.input({ type: "proof", nonce: "nonce", clientFinal: "c=", serverFinal: "v=" });
+  driver.message({ type: "authenticated", serverFinal: "v=" });
+  driver.message(REGISTERED);
+  driver.input({ type: "closed", reason: "deployed" });
+  driver.wake();
+  expect(allowed()).toBe(2 * AUTHENTICATION_TIMEOUT_MS); // the first pause counts as an attempt
 });
 
 test("[A16] an unanswered registration is given up, however alive the socket is", () => {
@@ -215,6 +245,19 @@ describe("[A2] registrations", () => {
     expect(types(driver.message(REGISTERED))).toEqual(["log", "close"]);
   });
 
+  test("of another cluster than the one that gave the id are not taken; of one that does not say are", () => {
+    const driver = new Driver();
+    driver.clusterId = "ours" as ClusterId;
+    driver.authenticate();
+    expect(types(driver.message({ ...REGISTERED, clusterId: "theirs" as ClusterId }))).toEqual(["log", "close"]);
+    for (const clusterId of [undefined, "ours" as ClusterId]) {
+      const other = new Driver();
+      other.clusterId = "ours" as ClusterId;
+      other.authenticate();
+      expect(types(other.message({ ...REGISTERED, clusterId }))).toEqual(["registered"]);
+    }
+  });
+
   test("said twice are one; another that nobody asked for ends the socket", () => {
     const driver = new Driver();
     driver.register();
@@ -235,6 +278,71 @@ describe("[A2] registrations", () => {
     expect(
       types(driver.message({ type: "orders", epoch: 7 as Epoch, session: "s1" as SessionId, orders: [] })),
     ).toEqual(["log"]);
+  });
+});
+
+describe("[A32] shutdown", () => {
+  const SHUTDOWN = { type: "shutdown", agentId: "a" as AgentId, epoch: 7 as Epoch, reason: "marked gone" } as const;
+  const removed = { type: "removed", epoch: 7, reason: "marked gone" };
+
+  test("is obeyed while registering and while registered, and nothing wakes the session after it", () => {
+    for (const registered of [true, false]) {
+      const driver = new Driver();
+      driver.agentId = "a" as AgentId;
+      driver.epochSeen = 7 as Epoch;
+      if (registered) driver.register();
+      else driver.authenticate();
+      expect(driver.message(SHUTDOWN)).toEqual([{ type: "close" }, { type: "stopped", why: removed }]);
+      expect(nextWake(driver.session)).toBeUndefined();
+      expect(driver.message(REGISTERED)).toEqual([]);
+    }
+  });
+
+  test("is obeyed right behind the first registration, before its checkpoint is there", () => {
+    const driver = new Driver();
+    driver.register();
+    expect(driver.message({ ...SHUTDOWN, epoch: 8 as Epoch })).toMatchObject([
+      {},
+      { why: { type: "removed", epoch: 8 } },
+    ]);
+  });
+
+  test("is not obeyed before the plane has shown that it knows the secret", () => {
+    const inputs: readonly Input[] = [
+      { type: "start" },
+      { type: "opened" },
+      { type: "message", message: { type: "authentication-step", serverFirst: "r=" } },
+      { type: "proof", nonce: "nonce", clientFinal: "c=", serverFinal: "v=ours" },
+    ];
+    for (let upTo = 1; upTo <= inputs.length; upTo++) {
+      const before = new Driver();
+      before.agentId = "a" as AgentId;
+      for (const input of inputs.slice(0, upTo)) before.input(input);
+      expect(types(before.message(SHUTDOWN))).toEqual(["log", "close"]);
+      expect(before.session.state).toBe("waiting");
+    }
+  });
+
+  test("for another agent, or for one that never had an id, ends the socket and nothing else", () => {
+    const driver = new Driver();
+    driver.register();
+    expect(types(driver.message({ ...SHUTDOWN, agentId: "b" as AgentId }))).toEqual(["log", "close"]);
+    const fresh = new Driver();
+    fresh.authenticate();
+    expect(types(fresh.message(SHUTDOWN))).toEqual(["log", "close"]);
+    expect(fresh.session.state).toBe("waiting");
+  });
+
+  test("of an epoch below one that was obeyed ends the socket and nothing else", () => {
+    const registered = new Driver();
+    registered.register();
+    expect(types(registered.message({ ...SHUTDOWN, epoch: 6 as Epoch }))).toEqual(["log", "close"]);
+    const registering = new Driver();
+    registering.agentId = "a" as AgentId;
+    registering.epochSeen = 8 as Epoch;
+    registering.authenticate();
+    expect(types(registering.message(SHUTDOWN))).toEqual(["log", "close"]);
+    expect(registering.session.state).toBe("waiting");
   });
 });
 

@@ -4,6 +4,7 @@ import { present } from "#base/assert.ts";
 import type { AgentMessage, PlaneMessage, SystemStatistics, TaskReport } from "#protocol/agent.ts";
 import type {
   AgentId,
+  ClusterId,
   Epoch,
   FrameworkId,
   HostKey,
@@ -16,12 +17,15 @@ import type {
 import type { Call, FrameworkInfo, Offer, SchedulerEvent } from "#protocol/scheduler.ts";
 import type { TaskInfo, TaskState, TaskStatus } from "#protocol/task.ts";
 import { onAgentMessage } from "../../src/master/agents.ts";
-import { onOutcome } from "../../src/master/registration.ts";
-import { onCall, type CallAnswer } from "../../src/master/calls.ts";
+import { onOutcome } from "../../src/master/outcomes.ts";
+import { tick } from "../../src/master/deadlines.ts";
+import { DEFAULT_SETTINGS, type MasterSettings } from "../../src/master/settings.ts";
+import { applyOperation } from "#registrar/operations.ts";
+import { emptyRegistry, type Registry } from "#registrar/registry.ts";
+import { onCall } from "../../src/master/calls.ts";
 import { subscribe, type Subscribed } from "../../src/master/frameworks.ts";
 import { allocateDue } from "../../src/master/offers.ts";
-import { newMaster, type Connection, type Master, type MasterEffect } from "../../src/master/state.ts";
-import type { Registry } from "../../src/registrar/registry.ts";
+import { newMaster, type CallAnswer, type Connection, type Master, type MasterEffect } from "../../src/master/state.ts";
 
 export const SYSTEM: SystemStatistics = {
   cpus_total: 2,
@@ -32,21 +36,30 @@ export const SYSTEM: SystemStatistics = {
   mem_free_bytes: 400,
 };
 const PRINCIPAL = "scheduler" as Principal;
+export const CLUSTER_ID = "cluster" as ClusterId;
 
 type RegistryEffect = Extract<MasterEffect, { type: "registry" }>;
 
 export class Cluster {
   readonly master: Master;
-  readonly registry: Registry = { leader: undefined, admitted: new Map() };
+  readonly registry: Registry;
   readonly effects: MasterEffect[] = [];
   now: Millis = millis(1_000_000);
   #uuids = 0;
   #sockets = 0;
+  #requests = 0;
   readonly ids = { uuid: () => `uuid-${++this.#uuids}` };
 
-  constructor() {
+  constructor(
+    settings: Partial<MasterSettings> = {},
+    { registry = emptyRegistry(), masterId = "m" }: { readonly registry?: Registry; readonly masterId?: string } = {},
+  ) {
+    this.registry = registry;
     this.master = newMaster({
-      masterId: "m" as MasterId,
+      clusterId: CLUSTER_ID,
+      settings: { ...DEFAULT_SETTINGS, ...settings },
+      registry,
+      masterId: masterId as MasterId,
       epoch: 7 as Epoch,
       info: {
         id: "m" as MasterId,
@@ -86,17 +99,23 @@ export class Cluster {
     return this.settle();
   }
 
-  /** Commits the operation, as the Registrar would. */
-  commit(effect: RegistryEffect): MasterEffect[] {
-    const { operation } = effect;
-    const before = this.registry.admitted.get(operation.agentId);
-    this.registry.admitted.set(
-      operation.agentId,
-      operation.type === "admit-agent"
-        ? { ...operation, admittedAt: this.now }
-        : { ...present(before, "admitted agent"), info: operation.info },
-    );
-    onOutcome(this.master, effect.id, { type: "committed" }, this.registry, this.ids, this.now);
+  /** Decides on the operation, as the Registrar would. */
+  commit({ id, operation, who, why }: RegistryEffect): MasterEffect[] {
+    const applied = applyOperation(this.registry, { operation, audit: { who, why, when: this.now } });
+    const outcome = applied.type === "refused" ? applied : ({ type: "committed" } as const);
+    onOutcome(this.master, id, outcome, this.ids, this.now);
+    return this.settle();
+  }
+
+  /** Decides on everything that is asked, and on what follows from it; returns all effects. */
+  commitAll(effects: readonly MasterEffect[] = this.settle()): MasterEffect[] {
+    return effects.flatMap((effect) => (effect.type === "registry" ? this.commitAll(this.commit(effect)) : [effect]));
+  }
+
+  /** Time passes, and what falls due is done. */
+  pass(ms: number): MasterEffect[] {
+    this.now = millis(this.now + ms);
+    tick(this.master, this.now);
     return this.settle();
   }
 
@@ -113,7 +132,7 @@ export class Cluster {
     streamId = `stream-${++this.#uuids}` as StreamId,
   ): Subscribed & { readonly streamId: StreamId } {
     const result = subscribe(this.master, { info: frameworkInfo(info), principal: PRINCIPAL, streamId }, this.now);
-    this.settle();
+    this.commitAll();
     return { ...result, streamId };
   }
 
@@ -134,9 +153,11 @@ export class Cluster {
       streamId: framework.streamId,
       ...more,
     };
-    const answer = onCall(this.master, request as Parameters<typeof onCall>[1], this.now);
-    this.settle();
-    return answer;
+    const answer = onCall(this.master, request as Parameters<typeof onCall>[1], ++this.#requests, this.now);
+    const later = this.commitAll().find((effect) => effect.type === "answer" && effect.requestId === this.#requests);
+    if (answer !== undefined) return answer;
+    if (later?.type !== "answer") throw new Error("no answer");
+    return later.answer;
   }
 
   events(framework: TestFramework): SchedulerEvent[] {

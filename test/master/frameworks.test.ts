@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { millis } from "#base/time.ts";
 import type { Principal, StreamId } from "#protocol/ids.ts";
 import type { Call } from "#protocol/scheduler.ts";
-import { onSocketClosed } from "../../src/master/sockets.ts";
+import { onSocketClosed } from "../../src/master/absence.ts";
 import { nextDeadline, tick } from "../../src/master/deadlines.ts";
 import { disconnectStream, excuseAbsence, RESUBSCRIBE_GRACE_MS } from "../../src/master/frameworks.ts";
 import { fromResources, scalar } from "#resources/resources.ts";
@@ -170,9 +170,11 @@ test("[M18] a broken stream starts the failover timeout; with the default of 0 t
   tick(cluster.master, millis(cluster.now + 59_999));
   expect(cluster.master.frameworks.has(patient.id)).toBe(true);
   tick(cluster.master, millis(cluster.now + 60_000));
+  cluster.commitAll();
   expect(cluster.master.frameworks.has(patient.id)).toBe(false);
   const hasty = cluster.framework({ failover_timeout: undefined });
   disconnectStream(cluster.master, hasty.streamId, cluster.now);
+  cluster.commitAll();
   expect(cluster.master.frameworks.has(hasty.id)).toBe(false);
 });
 
@@ -266,7 +268,7 @@ test("[M21] silence while an agent of the registry has not registered", () => {
   const agent = cluster.agent();
   const framework = cluster.framework();
   const record = cluster.master.agents.get(agent.agentId);
-  onSocketClosed(cluster.master, agent.socket);
+  onSocketClosed(cluster.master, agent.socket, cluster.now);
   if (record !== undefined) record.session = undefined;
   const tasks = [{ task_id: { value: "t" }, agent_id: { value: agent.agentId } }];
   cluster.call(framework, { type: "RECONCILE", reconcile: { tasks } } as unknown as Partial<Call>);

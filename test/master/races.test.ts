@@ -3,8 +3,8 @@ import { expect, test } from "vitest";
 import { millis } from "#base/time.ts";
 import type { FrameworkId, Principal } from "#protocol/ids.ts";
 import type { Call } from "#protocol/scheduler.ts";
-import { onOutcome } from "../../src/master/registration.ts";
-import { onSocketClosed } from "../../src/master/sockets.ts";
+import { onOutcome } from "../../src/master/outcomes.ts";
+import { onSocketClosed } from "../../src/master/absence.ts";
 import { tick } from "../../src/master/deadlines.ts";
 import { disconnectStream, excuseAbsence } from "../../src/master/frameworks.ts";
 import { TASK_LETTERS_MAX } from "../../src/master/launch.ts";
@@ -22,7 +22,7 @@ test("[M1] [M2] a socket that closes while its admission commits leaves one id f
   const socket = cluster.socket();
   const [admission] = cluster.say(socket, register({}));
   if (admission?.type !== "registry") throw new Error("no admission");
-  onSocketClosed(cluster.master, socket);
+  onSocketClosed(cluster.master, socket, cluster.now);
   const again = cluster.say(cluster.socket(), register({}));
   expect(again).toEqual([]);
   expect(sent(cluster.commit(admission), "registered")).toMatchObject([{ agentId: "m-S0" }]);
@@ -34,7 +34,7 @@ test("[M1] an admission that nobody waits for any more counts all the same", () 
   const socket = cluster.socket();
   const [admission] = cluster.say(socket, register({}));
   if (admission?.type !== "registry") throw new Error("no admission");
-  onSocketClosed(cluster.master, socket);
+  onSocketClosed(cluster.master, socket, cluster.now);
   cluster.commit(admission);
   expect(sent(cluster.say(cluster.socket(), register({})), "registered")).toMatchObject([{ agentId: "m-S0" }]);
 });
@@ -44,14 +44,14 @@ test("[M1] a full Registrar sends nobody away for good", () => {
   const [admission] = cluster.say(cluster.socket(), register({}));
   if (admission?.type !== "registry") throw new Error("no admission");
   const outcome = { type: "refused", reason: "registrar-full" } as const;
-  onOutcome(cluster.master, admission.id, outcome, cluster.registry, cluster.ids, cluster.now);
+  onOutcome(cluster.master, admission.id, outcome, cluster.ids, cluster.now);
   expect(sent(cluster.settle(), "unavailable")).toHaveLength(1);
 });
 
 test("[M3] a socket that the books do not have is closed, so that its agent registers again", () => {
   const cluster = new Cluster();
   const agent = cluster.agent();
-  onSocketClosed(cluster.master, agent.socket);
+  onSocketClosed(cluster.master, agent.socket, cluster.now);
   const effects = cluster.say(agent.socket, { type: "acted", session: agent.session, sequence: 1 });
   expect(effects).toMatchObject([{ type: "close-socket", to: agent.socket }]);
 });
@@ -62,7 +62,7 @@ test("[M4] a report with a part missing is no evidence", () => {
   const framework = cluster.framework();
   cluster.launch(framework, [task("t", agent.agentId)]);
   cluster.update(agent, framework, "t", "TASK_RUNNING");
-  onSocketClosed(cluster.master, agent.socket);
+  onSocketClosed(cluster.master, agent.socket, cluster.now);
   const last = register({ agentId: agent.agentId, lastSession: agent.session, part: 2 });
   expect(sent(cluster.say(cluster.socket(), last), "unavailable")).toHaveLength(1);
   expect(cluster.master.frameworks.get(framework.id)?.tasks.get("t" as never)?.latest).toBe("TASK_RUNNING");
@@ -88,7 +88,7 @@ test("[M5] the last word of an acknowledged task is no report of a later one und
   const uuid = cluster.update(agent, framework, "t", "TASK_FINISHED");
   cluster.call(framework, acknowledge(agent.agentId, "t", uuid));
   cluster.launch(framework, [info]);
-  onSocketClosed(cluster.master, agent.socket);
+  onSocketClosed(cluster.master, agent.socket, cluster.now);
   const old = report(framework, info, "TASK_FINISHED", [{ ...status0("t", "TASK_FINISHED"), uuid }]);
   const effects = cluster.say(
     cluster.socket(),
@@ -107,7 +107,7 @@ test("[M9] the end of a removed framework's task completes it, also when it come
   const info = task("t", agent.agentId);
   cluster.launch(framework, [info]);
   cluster.say(agent.socket, { type: "acted", session: agent.session, sequence: 1 });
-  onSocketClosed(cluster.master, agent.socket);
+  onSocketClosed(cluster.master, agent.socket, cluster.now);
   cluster.call(framework, { type: "TEARDOWN" });
   const end = report(framework, info, "TASK_FINISHED", [{ ...status0("t", "TASK_FINISHED"), uuid: uuidText(1) }]);
   const effects = cluster.say(
@@ -126,7 +126,7 @@ test("[M9] of a reported RUNNING and FINISHED the first waits for its acknowledg
   const framework = cluster.framework();
   const info = task("t", agent.agentId);
   cluster.launch(framework, [info]);
-  onSocketClosed(cluster.master, agent.socket);
+  onSocketClosed(cluster.master, agent.socket, cluster.now);
   const statuses = [
     { ...status0("t", "TASK_RUNNING"), uuid: uuidText(1) },
     { ...status0("t", "TASK_FINISHED"), uuid: uuidText(2) },

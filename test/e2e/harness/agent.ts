@@ -13,6 +13,8 @@ export interface AgentOptions {
   /** Default: the one that runs the tests, and the agent that was built here. */
   readonly node?: string;
   readonly program?: string;
+  /** One that is there already. */
+  readonly workDirectory?: string;
 }
 
 export class TestAgent {
@@ -29,7 +31,7 @@ export class TestAgent {
   }
 
   static async start(options: AgentOptions): Promise<TestAgent> {
-    const agent = new TestAgent(options, join(await temporaryDirectory(), "work"));
+    const agent = new TestAgent(options, options.workDirectory ?? join(await temporaryDirectory(), "work"));
     onEnd(() => agent.command.leave("SIGUSR1")); // with its tasks
     return agent;
   }

@@ -1,0 +1,310 @@
+// One simulated agent: everything of a real one that is pure (its session, its checkpointed state, its orders, its status
+// updates), on a real socket, without a disk and without processes. A task that is launched runs at once and for ever.
+import { randomBytes } from "node:crypto";
+import WebSocket from "ws";
+import { unreachable } from "#base/assert.ts";
+import type { Random } from "#base/random.ts";
+import { millis, type Millis } from "#base/time.ts";
+import { type AgentInfo, type AgentMessage, FRAME_BYTES_MAX, PING } from "#protocol/agent.ts";
+import type { Credential } from "#protocol/credentials.ts";
+import type { HostKey } from "#protocol/ids.ts";
+import { clientFinal, type ScramCrypto } from "#protocol/scram.ts";
+import { type AgentState, apply, type Registration } from "../../agent-node/checkpoint/state.ts";
+import { inputOf, socketUrl } from "../../agent-node/connection/connection.ts";
+import {
+  type Effect,
+  type Input,
+  nextWake,
+  NOT_STARTED,
+  type Session,
+  step,
+  type StopReason,
+  type Traffic,
+} from "../../agent-node/connection/session.ts";
+import { type Action, planOrders } from "../../agent-node/orders.ts";
+import { registerMessages } from "../../agent-node/register-messages.ts";
+import { StatusUpdateManager } from "../../agent-node/status-updates/manager.ts";
+import {
+  containerIdFrom,
+  endStatus,
+  runningStatus,
+  type Stamp,
+  unknownTaskStatus,
+} from "../../agent-node/task-status.ts";
+
+/** What the agents of one fleet share, and what they tell it. */
+export interface Fleet {
+  readonly plane: string;
+  readonly credential: Credential;
+  readonly crypto: ScramCrypto;
+  readonly info: AgentInfo;
+  readonly pingIntervalMs: number;
+  readonly random: Random;
+  /** The address that this agent's sockets come from: one address has too few ports for ten thousand that come again. */
+  localAddressOf(index: number): string;
+  onRegistered(agent: SimulatedAgent, event: RegisteredEvent): void;
+  onLaunch(key: string): void;
+  onOrders(count: number): void;
+  /** A line of the session's log: why a socket was given up. */
+  onTrouble(text: string): void;
+  onStopped(agent: SimulatedAgent, why: StopReason): void;
+}
+
+export interface RegisteredEvent {
+  readonly before: Registration | undefined;
+  readonly registration: Registration;
+  /** From opening the socket, ms. */
+  readonly sinceOpenMs: number;
+  /** From sending the last frame of `register`, ms. */
+  readonly sinceRegisterMs: number;
+}
+
+const SYSTEM = { cpus_total: 8, load_1min: 1, load_5min: 1, load_15min: 1, mem_total_bytes: 1e10, mem_free_bytes: 1e9 };
+const LAUNCHED_STATUS = { type: "signaled", signal: 15 } as const;
+/** A socket that does not answer its close keeps its descriptor no longer than this, ms. */
+const CLOSE_MS_MAX = 2_000;
+
+export class SimulatedAgent {
+  readonly hostKey: HostKey;
+  readonly #fleet: Fleet;
+  readonly #index: number;
+  readonly #updates = new StatusUpdateManager();
+  #state: AgentState;
+  #session: Session = NOT_STARTED;
+  #socket: WebSocket | undefined;
+  #openedAt = 0;
+  #registerAt = 0;
+  #containers = 0;
+  /** When {@link tick} has something to do next. */
+  wakeAt = Number.POSITIVE_INFINITY;
+
+  constructor(
+    fleet: Fleet,
+    index: number,
+    { hostKey, state }: { readonly hostKey: HostKey; readonly state: AgentState },
+  ) {
+    this.#fleet = fleet;
+    this.#index = index;
+    this.hostKey = hostKey;
+    this.#state = state;
+  }
+
+  get isConnected(): boolean {
+    return this.#socket?.readyState === WebSocket.OPEN;
+  }
+  get isRegistered(): boolean {
+    return this.#session.state === "registered";
+  }
+  get state(): AgentState {
+    return this.#state;
+  }
+
+  start(): void {
+    this.#step({ type: "start" });
+  }
+  stop(): void {
+    this.#step({ type: "stop" });
+    this.#socket?.terminate();
+  }
+
+  /** Loses the socket without a word, as a machine does whose network ends. */
+  drop(): void {
+    this.#socket?.terminate();
+  }
+
+  tick(): void {
+    if (this.#session.state === "registered") this.#sendUpdates();
+    this.#step({ type: "tick" });
+  }
+
+  #step(input: Input): void {
+    const { credential, random, pingIntervalMs } = this.#fleet;
+    const { epochSeen, registration } = this.#state;
+    const [session, effects] = step(this.#session, input, {
+      now: millis(Date.now()),
+      random,
+      principal: credential.principal,
+      nonce: randomBytes(24).toString("base64"),
+      epochSeen,
+      agentId: registration?.agentId,
+      clusterId: registration?.clusterId,
+      pingIntervalMs,
+    });
+    this.#session = session;
+    for (const effect of effects) this.#do(effect);
+    this.#setWake();
+  }
+
+  #setWake(): void {
+    const session = nextWake(this.#session) ?? Number.POSITIVE_INFINITY;
+    const update = this.isRegistered ? (this.#updates.nextDue(this.#state) ?? session) : session;
+    this.wakeAt = Math.min(session, update);
+  }
+
+  #do(effect: Effect): void {
+    switch (effect.type) {
+      case "open":
+        return this.#open();
+      case "close":
+        return this.#close();
+      case "send":
+        return this.#send(effect.message);
+      case "ping":
+        return this.isConnected ? this.#socket?.send(PING) : undefined;
+      case "make-proof":
+        return void this.#prove(effect);
+      case "register":
+        return this.#register();
+      case "registered":
+        return this.#onRegistered(effect.registration);
+      case "traffic":
+        return this.#onTraffic(effect.message);
+      case "log":
+        return effect.level === "warn" ? this.#fleet.onTrouble(effect.text) : undefined;
+      case "stopped":
+        return this.#fleet.onStopped(this, effect.why);
+      default:
+        return unreachable(effect);
+    }
+  }
+
+  #open(): void {
+    this.#close();
+    this.#openedAt = performance.now();
+    const socket = new WebSocket(socketUrl(this.#fleet.plane, this.hostKey), {
+      maxPayload: 2 * FRAME_BYTES_MAX,
+      perMessageDeflate: false,
+      localAddress: this.#fleet.localAddressOf(this.#index),
+    });
+    this.#socket = socket;
+    const current = (input: Input): void => {
+      if (this.#socket === socket) this.#step(input);
+    };
+    let failure: string | undefined;
+    socket.on("open", () => current({ type: "opened" }));
+    socket.on("error", (error) => (failure = error.message === "" ? error.name : error.message));
+    socket.on("close", (code, reason) =>
+      current({ type: "closed", reason: failure ?? `${code} ${reason.toString()}` }),
+    );
+    socket.on("message", (data: Buffer) => current(inputOf(data.toString())));
+  }
+
+  #close(): void {
+    const socket = this.#socket;
+    this.#socket = undefined;
+    if (socket === undefined || socket.readyState === WebSocket.CLOSED) return;
+    if (socket.readyState === WebSocket.CONNECTING) return socket.terminate();
+    socket.close(1000);
+    setTimeout(() => socket.terminate(), CLOSE_MS_MAX).unref();
+  }
+
+  #send(message: AgentMessage): void {
+    if (this.isConnected) this.#socket?.send(JSON.stringify(message));
+  }
+
+  async #prove({ nonce, serverFirst }: Extract<Effect, { readonly type: "make-proof" }>): Promise<void> {
+    const { principal, secret } = this.#fleet.credential;
+    const proof = await clientFinal(this.#fleet.crypto, { principal, secret, nonce, serverFirst });
+    this.#step(
+      proof.type === "refused"
+        ? { type: "no-proof", nonce, reason: proof.reason }
+        : { type: "proof", nonce, clientFinal: proof.message, serverFinal: proof.serverFinal },
+    );
+  }
+
+  #register(): void {
+    for (const message of registerMessages(this.#state, this.#fleet.info, SYSTEM)) this.#send(message);
+    this.#registerAt = performance.now();
+  }
+
+  #onRegistered(registration: Registration): void {
+    const before = this.#state.registration;
+    this.#state = apply(this.#state, { type: "registered", ...registration });
+    this.#send({ type: "acted", session: registration.session, sequence: 0 });
+    this.#updates.resendAll();
+    this.#sendUpdates();
+    const now = performance.now();
+    this.#fleet.onRegistered(this, {
+      before,
+      registration,
+      sinceOpenMs: now - this.#openedAt,
+      sinceRegisterMs: now - this.#registerAt,
+    });
+  }
+
+  #onTraffic(message: Traffic): void {
+    switch (message.type) {
+      case "orders":
+        return this.#onOrders(message);
+      case "acknowledge": {
+        const { registration } = this.#state;
+        if (registration?.epoch !== message.epoch || registration.session !== message.session) return;
+        for (const acknowledgement of message.acknowledgements)
+          this.#state = apply(this.#state, { type: "acknowledged", ...acknowledgement });
+        return this.#sendUpdates();
+      }
+      case "request": {
+        const { requestId } = message;
+        return this.#send({ type: "response", requestId, status: 404, headers: {}, body: "" });
+      }
+      default:
+        return unreachable(message);
+    }
+  }
+
+  #onOrders(message: Extract<Traffic, { readonly type: "orders" }>): void {
+    const plan = planOrders(this.#state, message, {
+      containerId: () => containerIdFrom(`c${this.#containers++}`),
+      stamp: () => this.#stamp(),
+    });
+    if (plan.type === "void") return;
+    if (plan.type === "take") {
+      this.#fleet.onOrders(plan.record.sequence - this.#state.sequence);
+      this.#state = apply(this.#state, plan.record);
+      for (const action of plan.actions) this.#act(action);
+    }
+    this.#send({ type: "acted", session: message.session, sequence: this.#state.sequence });
+    this.#sendUpdates();
+  }
+
+  #act(action: Action): void {
+    const stamp = this.#stamp();
+    switch (action.type) {
+      case "launch": {
+        this.#fleet.onLaunch(action.key);
+        const status = runningStatus(action.task, stamp);
+        this.#state = apply(this.#state, { type: "update", frameworkId: action.task.framework.id, status });
+        return;
+      }
+      case "kill": {
+        const task = this.#state.tasks.get(action.key);
+        if (task === undefined) return;
+        const status = endStatus(task, { type: "ended", status: LAUNCHED_STATUS, memoryLimitMb: undefined }, stamp);
+        this.#state = apply(this.#state, { type: "update", frameworkId: task.framework.id, status });
+        return;
+      }
+      case "report-unknown": {
+        const { frameworkId, taskId, partitionAware } = action;
+        const status = unknownTaskStatus(taskId, partitionAware, stamp);
+        this.#state = apply(this.#state, { type: "update", frameworkId, status });
+        return;
+      }
+      case "complain":
+        return this.#fleet.onTrouble(action.problem);
+      default:
+        return unreachable(action);
+    }
+  }
+
+  #stamp(): Stamp {
+    const { registration } = this.#state;
+    return { agentId: registration?.agentId, now: millis(Date.now()), uuid: randomBytes(16).toString("base64") };
+  }
+
+  #sendUpdates(): void {
+    if (this.#session.state !== "registered") return;
+    const { session } = this.#session.registration;
+    for (const updates of this.#updates.takeDue(this.#state, Date.now() as Millis))
+      this.#send({ type: "updates", session, updates });
+  }
+}
