@@ -101,3 +101,25 @@ test("nobody can reach the leader: another takes its place, and the agents regis
   expect(masters.epoch ?? 0).toBeGreaterThan(epoch);
   expect(await listAgents(plane.operator)).toHaveLength(1);
 });
+
+test("a quorum that was away for longer than the silence is no reason to depose anybody: the same master goes on", async () => {
+  const plane = await FaultyPlane.start({ MASTERS: "2", LEADER_SILENCE: "500ms" });
+  const agent = await TestAgent.start({ plane: plane.url, credential: plane.state.agentCredential });
+  await agent.registered(plane.operator);
+  const { epoch } = await getMasters(plane.operator);
+  await plane.breakReplica(1);
+  await plane.breakReplica(2);
+  const until = Date.now() + 6_000;
+  const leaders = new Set<string | undefined>();
+  // Callers go on asking, and have the other candidate look.
+  while (Date.now() < until) {
+    await listAgents(plane.operator).catch(() => []);
+    leaders.add((await getMasters(plane.operator)).leader);
+  }
+  await plane.mendReplica(1);
+  await plane.mendReplica(2);
+  await expect.poll(async () => (await getMasters(plane.operator)).leader, { timeout: 20_000 }).toBeDefined();
+  expect(leaders).toContain(undefined);
+  expect(await getMasters(plane.operator)).toMatchObject({ leader: "master-1", epoch });
+  expect(await listAgents(plane.operator)).toMatchObject([{ active: true }]);
+});
