@@ -14,6 +14,8 @@ import type { Leadership } from "#protocol/leadership.ts";
 import type { Env } from "../../src/durable-objects/env.ts";
 import { GatewayDO } from "../../src/durable-objects/gateway-do.ts";
 import { MasterDO } from "../../src/durable-objects/master-do.ts";
+import { RegistrarWorker } from "../../src/durable-objects/registrar-worker.ts";
+import type { Ballot } from "../../src/log/ballot.ts";
 import { initialise, register, request, TestSocket } from "./plane.ts";
 
 Object.assign(env, { MASTERS: "2", LEADER_SILENCE: "1secs" });
@@ -207,6 +209,29 @@ describe("asked to stand", () => {
     });
   }, 15_000);
 });
+
+test("[M43] a leader that answers, but is cut off from the log, is replaced by one that is not", async () => {
+  const epoch = await epochNow();
+  for (const name of ["elect", "append", "confirm"] as const) {
+    const original = Reflect.get(RegistrarWorker.prototype, name) as (call: object) => Promise<unknown>;
+    vi.spyOn(RegistrarWorker.prototype, name).mockImplementation(async function (
+      this: RegistrarWorker,
+      call: { readonly ballot: Ballot },
+    ) {
+      if (call.ballot.candidate === "master-1") throw new Error("cut off from the replicas");
+      return original.call(this, call) as never;
+    });
+  }
+  await vi.waitFor(
+    async () => {
+      // A read takes what was confirmed within 5 s, also at a leader that is cut off by now; to look on is no reason to stand.
+      expect((await request("/state", { as: "reader" })).status).toBe(200);
+      expect(await masters()).toMatchObject({ leader: "master-2" });
+    },
+    { timeout: 10_000, interval: 200 },
+  );
+  expect(await epochNow()).toBeGreaterThan(epoch);
+}, 15_000);
 
 describe("[M49] planned failover", () => {
   test("[M48] the other leads at once; the first one ends its streams and shows nothing", async () => {
