@@ -143,3 +143,26 @@ test("dual failure: an agent dies while no master leads; the next master finds o
   victim.startAgain();
   await aware.hears("t", "TASK_RUNNING");
 });
+
+test("more agents missing after a failover than the limit allows: the master stops, the registry is as it was, and the next epoch waits anew", async () => {
+  const plane = await TestPlane.start({ AGENT_REREGISTER_TIMEOUT: "2secs", RECOVERY_AGENT_REMOVAL_LIMIT: "40%" });
+  const agents = [await startAgent(plane, "one"), await startAgent(plane, "two")];
+  for (const agent of agents) await agent.registered(plane.operator);
+  await plane.killHard();
+  for (const agent of agents) await agent.killHard();
+  await plane.forgetMasters();
+  await plane.boot();
+  await expect
+    .poll(async () => (await agentsOf(plane).catch(() => undefined)) && (await plane.log()), {
+      timeout: 20_000,
+      interval: 200,
+    })
+    .toContain("2 of 2 agents of the registry did not come back");
+  await expect
+    .poll(async () => (await plane.log()).match(/"fresh":true/g)?.length, { timeout: 20_000, interval: 200 })
+    .toBeGreaterThan(2);
+  const since = Date.now();
+  for (const agent of agents) agent.startAgain();
+  for (const agent of agents) await agent.registered(plane.operator, { since, timeout: 30_000 });
+  expect(Object.values(await agentsOf(plane))).toEqual(["active", "active"]);
+});
