@@ -47,6 +47,8 @@ const ELECTIONS_MAX = 3;
 const TAIL_MS_MAX = 1_000;
 /** After another candidate's ballot was promised, it has this long to write its leader entry before we stand again, ms. */
 const YIELD_MS = 2_000;
+/** How long what came of standing is said again without looking anew, ms. */
+const LOOKED_MS = 1_000;
 /** How long whoever asks this candidate to stand waits for what comes of it, ms. It goes on without them. */
 const STAND_ANSWER_MS = 1_500;
 
@@ -92,6 +94,8 @@ export class Candidate {
   #tailRetryAt = 0;
   #standing: Promise<Verdict["type"]> | undefined;
   #standings = 0;
+  /** What was said last to somebody who asked us to stand. */
+  #looked: { readonly at: number; readonly insteadOf: Epoch; readonly answer: Leadership } | undefined;
   #reason = "this candidate has not stood for election yet";
   #retryAt = 0;
   /** The last ballot was given up because a higher one had been promised. */
@@ -178,18 +182,24 @@ export class Candidate {
 
   /**
    * Somebody cannot reach the leader. Answers after a moment, whatever has come of it by then; asking again joins what is under
-   * way. Only one of these runs at a time, and pauses between them grow.
+   * way, or hears what came of it a moment ago: a colo full of callers that are cut off must not become a load on the log.
    */
   async stand(insteadOf: Epoch): Promise<Leadership> {
     if (this.leading) return this.lead();
+    const looked = this.#looked;
+    if (looked !== undefined && Date.now() < looked.at + LOOKED_MS && looked.insteadOf >= insteadOf)
+      return looked.answer;
     this.#standing ??= this.#stand(insteadOf).finally(() => (this.#standing = undefined));
     const verdict = await Promise.race([
       this.#standing,
       scheduler.wait(STAND_ANSWER_MS).then(() => "looking" as const),
     ]);
-    if (this.leading || verdict === "follow") return this.#leadership();
+    if (this.leading) return this.#leadership();
     const reason = this.#reason;
-    return verdict === "looking" ? { type: "not-leading", reason, looking: true } : { type: "not-leading", reason };
+    if (verdict === "looking") return { type: "not-leading", reason, looking: true };
+    const answer: Leadership = verdict === "follow" ? this.#leadership() : { type: "not-leading", reason };
+    this.#looked = { at: Date.now(), insteadOf, answer };
+    return answer;
   }
 
   async #stand(insteadOf: Epoch): Promise<Verdict["type"]> {

@@ -158,6 +158,9 @@ describe("asked to stand", () => {
     const answers = await Promise.all([0, epoch, epoch, epoch].map((insteadOf) => standInstead(2, insteadOf)));
     for (const answer of answers)
       expect(answer).toMatchObject({ type: "not-leading", leader: { candidate: "master-1", epoch } });
+    const tails = vi.spyOn(RegistrarWorker.prototype, "readTail");
+    for (let i = 0; i < 10; i++) expect(await standInstead(2, epoch)).toEqual(answers.at(-1));
+    expect(tails).not.toHaveBeenCalled(); // many who ask are no load on the log
     expect(await standInstead(1, epoch)).toMatchObject({ type: "leading", epoch });
     expect(await epochNow()).toBe(epoch);
   });
