@@ -9,6 +9,7 @@ import { addInit } from "./commands/init.ts";
 import { addKill } from "./commands/kill.ts";
 import { addLog } from "./commands/log.ts";
 import { addLogs } from "./commands/logs.ts";
+import { addMaster } from "./commands/master.ts";
 import { addRegistry } from "./commands/registry.ts";
 import { addRun } from "./commands/run.ts";
 import { addStart } from "./commands/start.ts";
@@ -35,6 +36,7 @@ for (const add of [
   addKill,
   addStart,
   addInit,
+  addMaster,
   addLog,
   addRegistry,
   addCredential,

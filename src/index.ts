@@ -1,7 +1,8 @@
 // The Worker: tells the routes where the objects are, and exports the objects.
+import { millis } from "#base/time.ts";
 import { gatewayOf } from "./agent/gateway-of.ts";
 import type { Env } from "./durable-objects/env.ts";
-import { LeaderFinder } from "./durable-objects/leader-finder.ts";
+import { LeaderFinder } from "./master/leader-finder.ts";
 import { gatewayStub, type Master, masterStub } from "./durable-objects/peers.ts";
 import { settingsOf } from "./durable-objects/settings.ts";
 import { authenticate } from "./durable-objects/principals.ts";
@@ -21,7 +22,10 @@ function leaderOf(env: Env): LeaderFinder<Master> {
   let finder = finders.get(env);
   if (finder === undefined) {
     const { candidates } = settingsOf(env);
-    finders.set(env, (finder = new LeaderFinder({ candidates, stub: (name) => masterStub(env, name) })));
+    finders.set(
+      env,
+      (finder = new LeaderFinder({ candidates, stub: (name) => masterStub(env, name), now: () => millis(Date.now()) })),
+    );
   }
   return finder;
 }

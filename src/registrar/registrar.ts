@@ -122,8 +122,8 @@ type Phase =
   | { readonly state: "leading"; readonly epoch: Epoch; readonly store: Store | undefined };
 
 export interface RegistrarOptions extends CoordinatorOptions {
-  /** The master id that this instance takes if it begins a new epoch: a random uuid. */
-  readonly newMasterId: MasterId;
+  /** A random uuid for each epoch that this instance begins: it may lead again after another has, and agents' ids are made of it. */
+  readonly newMasterId: () => MasterId;
   /** The epoch that the object's tables belong to, undefined when they belong to none. */
   readonly cachedEpoch?: Epoch;
   readonly snapshots?: Partial<SnapshotOptions>;
@@ -376,7 +376,7 @@ function appoint(registrar: Registrar, now: Millis, random: Random): RegistrarEf
     return lead(registrar, { epoch: leader.epoch, masterId: leader.masterId, fresh: false }, now, random);
   }
   const { snapshot } = registrar.registry;
-  const own: LeaderEntry = { type: "leader", candidate, masterId: newMasterId, snapshot };
+  const own: LeaderEntry = { type: "leader", candidate, masterId: newMasterId(), snapshot };
   registrar.phase = { state: "appointing", own };
   const entries: Entry[] = [{ type: "append", data: encodeEntry(own) }];
   return toLog(registrar, { type: "append", id: STORE_GROUP, entries }, now, random);

@@ -628,7 +628,7 @@ describe("losing", () => {
   });
 
   test("[R12] after losing, an epoch that this instance began is kept if nobody led since", () => {
-    const tested = new TestRegistrar({ newMasterId: "mine" as MasterId }).lead();
+    const tested = new TestRegistrar({ newMasterId: () => "mine" as MasterId }).lead();
     const ballot = present(ballotOf(tested.registrar), "a ballot");
     tested.input({ type: "confirm" });
     tested.input({ type: "confirm-answered", ballot, answer: unavailable });

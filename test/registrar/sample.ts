@@ -69,7 +69,7 @@ export const operationsUnder = (by: Leader, ...operations: AuditedOperation[]): 
 export const OPTIONS: RegistrarOptions = {
   candidate: "master-1" as CandidateId,
   nonce: "nonce-1",
-  newMasterId: "newer" as MasterId,
+  newMasterId: () => "newer" as MasterId,
   clusterId: "cluster-1" as ClusterId,
 };
 

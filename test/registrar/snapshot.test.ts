@@ -31,7 +31,7 @@ const recordsOf = (registry: Registry) => JSON.stringify(TABLE_NAMES.map((name) 
 let instances = 0;
 const instance = (options: Partial<RegistrarOptions> = {}): TestRegistrar => {
   const nonce = `instance-${++instances}`;
-  return new TestRegistrar({ nonce, newMasterId: nonce as MasterId, snapshots: SMALL, ...options });
+  return new TestRegistrar({ nonce, newMasterId: () => nonce as MasterId, snapshots: SMALL, ...options });
 };
 const leading = (log: MemoryLog, options: Partial<RegistrarOptions> = {}): TestRegistrar => {
   const tested = instance(options);

@@ -79,7 +79,7 @@ export class RegistrarWriter implements Writer {
     random: Random,
   ) {
     this.#random = random;
-    const newMasterId = options.nonce as MasterId;
+    const newMasterId = () => options.nonce as MasterId;
     this.registrar = createRegistrar({ ...options, newMasterId, cachedEpoch: epoch, snapshots });
   }
 
