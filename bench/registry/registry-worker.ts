@@ -74,7 +74,7 @@ export class CandidateDO extends DurableObject<Env> {
     this.#registrar = createRegistrar({
       candidate: "bench" as CandidateId,
       nonce,
-      newMasterId: nonce as MasterId,
+      newMasterId: () => nonce as MasterId,
       clusterId: CLUSTER,
       ...(this.#ballot === undefined ? {} : { storedBallot: this.#ballot }),
     });

@@ -355,7 +355,7 @@ export class MasterDO extends DurableObject<Env> {
   }
 
   #setTimers(master: Master): void {
-    const deadline = nextDeadline(master);
+    const deadline = nextDeadline(master, now());
     if (deadline !== undefined) this.ctx.waitUntil(ringBy(this.ctx.storage, deadline, ALARM_SLACK_MS));
     const offersAt = this.#streams.size === 0 ? undefined : nextFilterEnd(master, now());
     if (this.#offersTimer?.at !== offersAt) {
@@ -387,7 +387,7 @@ export class MasterDO extends DurableObject<Env> {
   }
 
   override async alarm(): Promise<void> {
-    const deadline = this.#master === undefined ? undefined : nextDeadline(this.#master);
+    const deadline = this.#master === undefined ? undefined : nextDeadline(this.#master, now());
     // Set for what has been put off since: no quorum needs to be asked for that.
     if (deadline !== undefined && deadline > Date.now()) return ringBy(this.ctx.storage, deadline);
     const leadership = await this.#tick();

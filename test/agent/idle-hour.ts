@@ -31,7 +31,7 @@ export function idleHour(agents: number): IdleHour {
   let sweepAt: Millis | undefined = nextSweep(sessions, cluster.now);
   let masterAlarm: Millis | undefined;
   const setMasterAlarm = (): void => {
-    const due = nextDeadline(master);
+    const due = nextDeadline(master, cluster.now);
     if (due === undefined || (masterAlarm !== undefined && masterAlarm <= due)) return;
     masterAlarm = due;
     atMaster.rows += 1;
@@ -60,7 +60,7 @@ export function idleHour(agents: number): IdleHour {
     if (now === masterAlarm) {
       atMaster.alarms += 1;
       masterAlarm = undefined;
-      if ((nextDeadline(master) ?? Infinity) <= now) throw new Error("a deadline of idle agents fell due");
+      if ((nextDeadline(master, cluster.now) ?? Infinity) <= now) throw new Error("a deadline of idle agents fell due");
       setMasterAlarm();
     }
   }

@@ -18,7 +18,7 @@ test("the registry endpoint lists the unreachable and the gone as Mesos 1.x does
   ]) {
     applyOperation(registry, operation);
   }
-  const view = registryView({ info: {} } as Master, registry);
+  const view = registryView({ info: {}, registry } as Master);
   expect(view).toMatchObject({ slaves: { slaves: [{ info: { id: { value: agentId(1) } } }] } });
   expect(view["unreachable"]).toEqual({
     slaves: [{ id: { value: agentId(2) }, timestamp: { nanoseconds: 5_000_000_000 } }],
@@ -27,5 +27,6 @@ test("the registry endpoint lists the unreachable and the gone as Mesos 1.x does
     slaves: [{ id: { value: agentId(3) }, timestamp: { nanoseconds: 5_000_000_000 } }],
   });
   expect(JSON.stringify(view)).not.toContain("0".repeat(31));
-  expect(registryView({ info: {} } as Master)).toMatchObject({ slaves: { slaves: [] }, gone: { slaves: [] } });
+  const empty = registryView({ info: {}, registry: emptyRegistry() } as Master);
+  expect(empty).toMatchObject({ slaves: { slaves: [] }, gone: { slaves: [] } });
 });

@@ -47,7 +47,7 @@ function written(historyLettersMin = Infinity): readonly Entry[] {
   const log = new MemoryLog();
   for (const nonce of ["first", "second"]) {
     const snapshots = { ...SNAPSHOTS, historyLettersMin };
-    const tested = new TestRegistrar({ nonce, newMasterId: nonce as MasterId, snapshots });
+    const tested = new TestRegistrar({ nonce, newMasterId: () => nonce as MasterId, snapshots });
     log.elect(tested);
     const base = nonce === "first" ? 0 : 20;
     const operations = [
