@@ -113,8 +113,9 @@ export async function stand(standing: Standing, ports: StandingPorts): Promise<V
 }
 
 /**
- * [M42] [M43] Until the leader shows a sign of life, to us or to the replicas; or a quorum has heard nothing for long enough; or it has
- * said as long itself that it does not lead: it may be cut off from most replicas, and its attempts keep the others from being silent.
+ * [M42] [M43] Until the leader shows a sign of life, to us or to the replicas, or has shown none for long enough. Of one that does not
+ * answer the replicas tell how long; of one that answers that it does not lead only its own word counts. Its attempts may be heard by some
+ * replica all the time; and a quorum that was away has heard nobody, which is no fault of the leader's.
  */
 async function watch(leader: KnownLeader, silenceMs: number, ports: StandingPorts): Promise<Verdict> {
   let watchedSince: Millis | undefined;
@@ -140,13 +141,13 @@ async function watch(leader: KnownLeader, silenceMs: number, ports: StandingPort
     const silent = quorumSilence(await ports.silences());
     if (silent === undefined) return { type: "wait", reason: "no quorum of the log's replicas answers" };
     const now = ports.now();
-    const leaderlessMs = leaderlessSince === undefined ? 0 : now - leaderlessSince;
-    if (Math.max(silent, leaderlessMs) >= silenceMs) return { type: "elect" };
+    const lastedMs = leaderlessSince === undefined ? silent : now - leaderlessSince;
+    if (lastedMs >= silenceMs) return { type: "elect" };
     watchedSince ??= now;
     // Heard since we began to watch: others reach it, and that we do not is our own trouble.
     if (leaderlessSince === undefined && silent + CLOCK_SLACK_MS < now - watchedSince)
       return follow(leader, `the replicas heard it ${Math.round(silent)} ms ago`);
-    await ports.wait(Math.min(silenceMs - Math.max(silent, leaderlessMs), LOOK_INTERVAL_MS));
+    await ports.wait(Math.min(silenceMs - lastedMs, LOOK_INTERVAL_MS));
   }
   return { type: "wait", reason: `${leader.candidate} does not answer, and its replicas still hear it now and then` };
 }

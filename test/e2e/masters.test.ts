@@ -103,7 +103,7 @@ test("nobody can reach the leader: another takes its place, and the agents regis
 });
 
 test("a quorum that was away for longer than the silence is no reason to depose anybody: the same master goes on", async () => {
-  const plane = await FaultyPlane.start({ MASTERS: "2", LEADER_SILENCE: "500ms" });
+  const plane = await FaultyPlane.start({ MASTERS: "2", LEADER_SILENCE: "3secs" });
   const agent = await TestAgent.start({ plane: plane.url, credential: plane.state.agentCredential });
   await agent.registered(plane.operator);
   const { epoch } = await getMasters(plane.operator);

@@ -143,6 +143,13 @@ describe("[M43] silence at the replicas", () => {
     expect(await world.stand()).toMatchObject({ type: "follow" });
   });
 
+  test("a quorum that was away has heard nobody: a leader that answers has the whole silence to lead again", async () => {
+    const world = new World();
+    const begun = world.now;
+    world.sign = () => (world.now - begun < 8_000 ? { type: "does-not-lead", leader: undefined } : { type: "leads" });
+    expect(await world.stand()).toMatchObject({ type: "follow", leader: leader("master-1", 5) });
+  });
+
   test("one that says itself that it does not lead is replaced after as long, although its attempts are heard", async () => {
     const world = new World();
     const begun = world.now;
