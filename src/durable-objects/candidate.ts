@@ -159,6 +159,20 @@ export class Candidate {
     return this.#confirmedAt > since ? this.#leadership() : this.#notLeading();
   }
 
+  /**
+   * Who leads, for somebody who only wants to know: nothing is elected for it, and of what an election needs nothing is loaded.
+   * Undefined when only standing could tell.
+   */
+  async owner(): Promise<KnownLeader | undefined> {
+    const { name: self, candidates, tables } = this.#options;
+    const epoch = tables.meta("epoch")?.epoch;
+    if (candidates.length === 1) return epoch === undefined ? undefined : { candidate: self, epoch };
+    const registrar = await this.#open();
+    if (registrar === undefined) return undefined;
+    const tail = await this.#readTail(registrar);
+    return tail.type === "tail" ? tail.leader : undefined;
+  }
+
   /** Somebody has heard of a higher epoch than ours: a quorum decides at once whether we still lead [M47]. */
   async hear(epoch: Epoch): Promise<Leadership> {
     return this.#epoch !== undefined && epoch > this.#epoch ? this.lead(Date.now() - 1) : this.lead();

@@ -461,6 +461,12 @@ export class MasterDO extends DurableObject<Env> {
 
   /** A gateway's word once a minute: it learns the epoch, and whether the books have sockets that it no longer has. */
   async checkIn({ gateway, epochKnown, sockets }: CheckIn): Promise<CheckInAnswer> {
+    if (!this.#candidate.leading) {
+      // Asleep: all of the rows would be read for a question that the log's tail answers.
+      const owner = await this.#candidate.owner();
+      if (owner?.candidate === this.#name && owner.epoch >= epochKnown)
+        return { type: "leading", ...owner, tellLive: false };
+    }
     const leadership = await this.#candidate.hear(epochKnown);
     const master = this.#master;
     if (leadership.type === "not-leading" || master === undefined) return this.#notLeading(leadership);

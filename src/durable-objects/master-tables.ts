@@ -61,7 +61,8 @@ export class MasterTables {
       throw new Error(
         `these tables have schema ${schema}, newer than this build's ${SCHEMA_VERSION}: deploy the newer build`,
       );
-    this.setMeta("schema", SCHEMA_VERSION);
+    // Not again at each wake: it is a row.
+    if (this.meta("schema") !== SCHEMA_VERSION) this.setMeta("schema", SCHEMA_VERSION);
   }
 
   meta<Name extends keyof Meta>(name: Name): Meta[Name] | undefined {
