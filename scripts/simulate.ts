@@ -68,7 +68,16 @@ function parseRequest(): Request {
   return { from, to, broken };
 }
 
-const SUMMED = ["messages", "chosen", "acknowledged", "elections", "changes", "truncated", "snapshots", "simulatedMs"] as const;
+const SUMMED = [
+  "messages",
+  "chosen",
+  "acknowledged",
+  "elections",
+  "changes",
+  "truncated",
+  "snapshots",
+  "simulatedMs",
+] as const;
 
 const { from, to, broken } = parseRequest();
 const totals = Object.fromEntries(SUMMED.map((name) => [name, 0])) as Record<(typeof SUMMED)[number], number>;
