@@ -24,7 +24,7 @@ export interface SnapshotOptions {
 }
 export const SNAPSHOT_OPTIONS: SnapshotOptions = {
   lettersMin: 1_000_000,
-  /** Less than half an entry, because a batch in the same store waits for it; eight fill a page of a reader. */
+  /** Less than half an entry, because a batch waits for the chunk before it; eight fill a page of a reader. */
   chunkLettersMax: 120 * 1024,
   historyLettersMin: 64_000_000,
 };
