@@ -15,8 +15,7 @@ import {
   type TaskRecord,
 } from "../master/state.ts";
 
-/** Bound parameters of one statement. Source: Cloudflare's limits of SQL in Durable Objects. */
-const BOUND_PARAMETERS_MAX = 100;
+const REBUILT = ["agents", "orders", "tasks"] as const;
 
 /** Version of the tables; a build that finds a newer one refuses to run on it. */
 const SCHEMA_VERSION = 2;
@@ -49,20 +48,33 @@ export class MasterTables {
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
     this.#sql = storage.sql;
-    this.#sql.exec(`CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS agents (id TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS orders (agent TEXT, sequence INTEGER, value TEXT NOT NULL, PRIMARY KEY (agent, sequence)) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS frameworks (id TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS tasks (framework TEXT, id TEXT, value TEXT NOT NULL, PRIMARY KEY (framework, id)) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS completed_tasks (place INTEGER PRIMARY KEY AUTOINCREMENT, framework TEXT, id TEXT, value TEXT NOT NULL);
-      CREATE INDEX IF NOT EXISTS completed_by_task ON completed_tasks (framework, id);`);
-    const schema = this.meta("schema") ?? SCHEMA_VERSION;
-    if (schema > SCHEMA_VERSION)
+    storage.transactionSync(() => this.#migrate());
+  }
+
+  /** Forward from any older schema, in one transaction. */
+  #migrate(): void {
+    this.#sql.exec("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID");
+    const schema = this.meta("schema");
+    if (schema === SCHEMA_VERSION) return;
+    if (schema !== undefined && schema > SCHEMA_VERSION)
       throw new Error(
         `these tables have schema ${schema}, newer than this build's ${SCHEMA_VERSION}: deploy the newer build`,
       );
-    // Not again at each wake: it is a row.
-    if (this.meta("schema") !== SCHEMA_VERSION) this.setMeta("schema", SCHEMA_VERSION);
+    // Schema 1 kept these without rowids: rows of a kilobyte make such a tree deep, and each insertion six times as dear.
+    if (schema === 1) for (const table of REBUILT) this.#sql.exec(`ALTER TABLE ${table} RENAME TO ${table}_1`);
+    this.#sql.exec(`CREATE TABLE agents (id TEXT PRIMARY KEY, value TEXT NOT NULL);
+      CREATE TABLE orders (agent TEXT, sequence INTEGER, value TEXT NOT NULL, PRIMARY KEY (agent, sequence));
+      CREATE TABLE tasks (framework TEXT, id TEXT, value TEXT NOT NULL, PRIMARY KEY (framework, id));
+      CREATE TABLE IF NOT EXISTS frameworks (id TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS completed_tasks (place INTEGER PRIMARY KEY AUTOINCREMENT, framework TEXT, id TEXT, value TEXT NOT NULL);
+      CREATE INDEX IF NOT EXISTS completed_by_task ON completed_tasks (framework, id);`);
+    if (schema === 1) {
+      for (const table of REBUILT) {
+        this.#sql.exec(`INSERT INTO ${table} SELECT * FROM ${table}_1`);
+        this.#sql.exec(`DROP TABLE ${table}_1`);
+      }
+    }
+    this.setMeta("schema", SCHEMA_VERSION);
   }
 
   meta<Name extends keyof Meta>(name: Name): Meta[Name] | undefined {
@@ -153,11 +165,11 @@ export class MasterTables {
       if (nextIds) this.#saveNext(master);
       if (recovery) this.setMeta("recovery", { deadline: master.recoveredDeadline, of: master.recoveredOf });
       for (const change of orders) this.#saveOrder(change);
-      this.#saveAgents(master, agents);
+      for (const id of agents) this.#saveAgent(id, master.agents.get(id));
       for (const id of frameworks) this.#saveFramework(master, id);
       // An id that ended may be in use again: first it leaves, then it comes.
       for (const [id, taskIds] of ended) for (const taskId of taskIds) this.#saveEnded(id, taskId, frameworkOf(id));
-      for (const [id, taskIds] of tasks) this.#saveTasks(id, taskIds, frameworkOf(id));
+      for (const [id, taskIds] of tasks) for (const taskId of taskIds) this.#saveTask(id, taskId, frameworkOf(id));
     });
     clearMarks(master);
   }
@@ -177,29 +189,13 @@ export class MasterTables {
     }
   }
 
-  #saveAgents(master: Master, ids: ReadonlySet<AgentId>): void {
-    const rows: string[] = [];
-    for (const id of ids) {
-      const agent = master.agents.get(id);
-      if (agent === undefined) {
-        this.#sql.exec("DELETE FROM agents WHERE id = ?", id);
-        continue;
-      }
-      const { system: _, orders: __, ...stored } = agent;
-      rows.push(id, JSON.stringify(stored));
+  #saveAgent(id: AgentId, agent: AgentRecord | undefined): void {
+    if (agent === undefined) {
+      this.#sql.exec("DELETE FROM agents WHERE id = ?", id);
+      return;
     }
-    this.#insert("agents", 2, rows);
-  }
-
-  /** Many rows in few statements: each has a price of its own, which was a third of the work of a failover. */
-  #insert(table: "agents" | "tasks", columns: number, values: readonly string[]): void {
-    const most = Math.floor(BOUND_PARAMETERS_MAX / columns) * columns;
-    for (let at = 0; at < values.length; at += most) {
-      const part = values.slice(at, at + most);
-      const row = `(${Array.from({ length: columns }, () => "?").join()})`;
-      const rows = Array.from({ length: part.length / columns }, () => row).join();
-      this.#sql.exec(`INSERT OR REPLACE INTO ${table} VALUES ${rows}`, ...part);
-    }
+    const { system: _, orders: __, ...stored } = agent;
+    this.#sql.exec("INSERT OR REPLACE INTO agents VALUES (?, ?)", id, JSON.stringify(stored));
   }
 
   #saveFramework(master: Master, id: FrameworkId): void {
@@ -217,14 +213,11 @@ export class MasterTables {
     );
   }
 
-  #saveTasks(frameworkId: FrameworkId, taskIds: ReadonlySet<TaskId>, framework: FrameworkRecord | undefined): void {
-    const rows: string[] = [];
-    for (const taskId of taskIds) {
-      const task = framework?.tasks.get(taskId) ?? framework?.unreachableTasks.get(taskId);
-      // Otherwise it has ended since, and is among those.
-      if (task !== undefined) rows.push(frameworkId, taskId, JSON.stringify(task));
-    }
-    this.#insert("tasks", 3, rows);
+  #saveTask(frameworkId: FrameworkId, taskId: TaskId, framework: FrameworkRecord | undefined): void {
+    const task = framework?.tasks.get(taskId) ?? framework?.unreachableTasks.get(taskId);
+    // Otherwise it has ended since, and is among those.
+    if (task === undefined) return;
+    this.#sql.exec("INSERT OR REPLACE INTO tasks VALUES (?, ?, ?)", frameworkId, taskId, JSON.stringify(task));
   }
 
   #saveEnded(frameworkId: FrameworkId, taskId: TaskId, framework: FrameworkRecord | undefined): void {
