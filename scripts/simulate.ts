@@ -1,20 +1,29 @@
 // Runs seeds of the simulation and says what they found. `npm run simulate -- --help`
 import { parseArgs } from "node:util";
 import { BROKEN_RULES, type BrokenRule, isBrokenRule } from "../test/simulation/broken-rules.ts";
+import { CLUSTER_RULES, type ClusterRule, isClusterRule } from "../test/simulation/cluster/broken-rules.ts";
 import { FAULT_KINDS } from "../test/simulation/faults.ts";
 import { Simulation, type SimulationResult, TICK_MS } from "../test/simulation/simulation.ts";
 
-const USAGE = `Runs the log and the Registrar on virtual time with faults, and checks every message.
+const listed = (rules: Readonly<Record<string, string>>): string =>
+  Object.entries(rules)
+    .map(([name, rule]) => `                   ${name.padEnd(24)}  ${rule}`)
+    .join("\n");
 
-  npm run simulate -- [--seeds A..B] [--break RULE]
-  npm run simulate -- --replay SEED [--break RULE]
+const USAGE = `Runs the log and the Registrar on virtual time with faults, and checks every message; with --cluster the whole plane with
+its agents and frameworks.
 
+  npm run simulate -- [--cluster] [--seeds A..B] [--break RULE]
+  npm run simulate -- [--cluster] --replay SEED [--break RULE] [--trace]
+
+  --cluster      masters, gateways, agents, hosts and frameworks, on the log
   --seeds A..B   seeds to run, both included (default 1..200)
   --replay SEED  one seed, with its counts
-  --break RULE   switch a rule off; a violation is then expected, and exit 1
-${Object.entries(BROKEN_RULES)
-  .map(([name, rule]) => `                   ${name.padEnd(10)}  ${rule}`)
-  .join("\n")}
+  --trace        with --cluster: everything that happens, as lines
+  --break RULE   switch a rule off; a violation is then expected, and exit 1. Of the log:
+${listed(BROKEN_RULES)}
+                 With --cluster:
+${listed(CLUSTER_RULES)}
   --help         this text
 
 Exit: 0 no violation, 1 a violation, 2 usage.`;
@@ -28,6 +37,8 @@ interface Request {
   readonly from: number;
   readonly to: number;
   readonly broken: BrokenRule | undefined;
+  /** The whole cluster is to be run, with this rule off. */
+  readonly cluster: { readonly broken: ClusterRule | undefined; readonly isTraced: boolean } | undefined;
 }
 
 function usageError(reason: string): never {
@@ -43,6 +54,8 @@ function parseRequest(): Request {
         seeds: { type: "string" },
         replay: { type: "string" },
         break: { type: "string" },
+        cluster: { type: "boolean", default: false },
+        trace: { type: "boolean", default: false },
         help: { type: "boolean", short: "h" },
       },
     }));
@@ -53,10 +66,14 @@ function parseRequest(): Request {
     console.log(USAGE);
     process.exit(0);
   }
-  const broken = values.break !== undefined && isBrokenRule(values.break) ? values.break : undefined;
-  if (values.break !== undefined && broken === undefined) {
-    return usageError(`no rule '${values.break}', there are ${Object.keys(BROKEN_RULES).join(", ")}`);
+  const { break: rule, cluster: isCluster, trace: isTraced } = values;
+  const broken = rule !== undefined && !isCluster && isBrokenRule(rule) ? rule : undefined;
+  const brokenOfCluster = rule !== undefined && isCluster && isClusterRule(rule) ? rule : undefined;
+  if (rule !== undefined && broken === undefined && brokenOfCluster === undefined) {
+    const rules = Object.keys(isCluster ? CLUSTER_RULES : BROKEN_RULES).join(", ");
+    return usageError(`no rule '${rule}', there are ${rules}`);
   }
+  if (isTraced && !isCluster) return usageError("--trace is there with --cluster only");
   if (values.seeds !== undefined && values.replay !== undefined)
     return usageError("give --seeds or --replay, not both");
   const range = values.replay === undefined ? (values.seeds ?? "1..200") : `${values.replay}..${values.replay}`;
@@ -65,7 +82,7 @@ function parseRequest(): Request {
     return usageError(`'${values.replay ?? range}' is no ${values.replay === undefined ? "range A..B" : "seed"}`);
   const [from, to] = [Number(match[1]), Number(match[2])];
   if (from > to) return usageError(`the range ${range} is empty`);
-  return { from, to, broken };
+  return { from, to, broken, cluster: isCluster ? { broken: brokenOfCluster, isTraced } : undefined };
 }
 
 const SUMMED = [
@@ -79,7 +96,12 @@ const SUMMED = [
   "simulatedMs",
 ] as const;
 
-const { from, to, broken } = parseRequest();
+const { from, to, broken, cluster } = parseRequest();
+if (cluster !== undefined) {
+  // Only then: it replaces what the shipped objects take from their platform.
+  const { simulateCluster } = await import("./simulate-cluster.ts");
+  process.exit(await simulateCluster({ from, to, ...cluster }));
+}
 const totals = Object.fromEntries(SUMMED.map((name) => [name, 0])) as Record<(typeof SUMMED)[number], number>;
 const faults = Object.fromEntries(FAULT_KINDS.map((kind) => [kind, 0]));
 const failures: SimulationResult[] = [];

@@ -147,7 +147,7 @@ export class Candidate {
    */
   async lead(since = Date.now() - CONFIRMATION_MS_MAX): Promise<Leadership> {
     for (let attempt = 0; attempt < CONFIRMATIONS_MAX; attempt++) {
-      if (this.leading && this.#confirmedAt > since) break;
+      if (this.leading && this.#isConfirmed(since)) break;
       const registrar = await this.#open();
       if (registrar === undefined) break;
       if (!this.leading && (!(await this.#leadsWhenCalled(registrar)) || Date.now() < this.#retryAt)) break;
@@ -156,7 +156,12 @@ export class Candidate {
       // One that was deposed looks once more: whoever asked wants to know by whom.
       if (leadership.type === "not-leading" && !(wasLeading && this.#options.candidates.length > 1)) return leadership;
     }
-    return this.#confirmedAt > since ? this.#leadership() : this.#notLeading();
+    return this.#isConfirmed(since) ? this.#leadership() : this.#notLeading();
+  }
+
+  /** One from the future is none: the clock was set back, and for as long nobody would find out that another leads. */
+  #isConfirmed(since: number): boolean {
+    return this.#confirmedAt > since && this.#confirmedAt <= Date.now();
   }
 
   /**
@@ -536,7 +541,7 @@ export class Candidate {
         this.#resolve();
         return;
       case "confirmed":
-        this.#confirmedAt = Math.max(this.#confirmedAt, effect.at);
+        this.#confirmedAt = this.#isConfirmed(effect.at) ? this.#confirmedAt : effect.at;
         if (this.leading) this.#resolve();
         return;
       case "outcome":

@@ -120,6 +120,11 @@ export class MasterDO extends DurableObject<Env> {
   #wasAway = false;
   #settling = false;
   readonly #announcing = new Set<string>();
+  /**
+   * Asked for while an announcement was under way: that one may have looked at the gateway's sockets before what made the next one
+   * necessary, and would leave a socket open that the books do not have, for ever.
+   */
+  readonly #announceAgain = new Set<string>();
   /** Who waits for the registry's decision, by request. */
   readonly #asked = new Map<number, (answer: CallAnswer) => void>();
   #nextRequest = 1;
@@ -250,7 +255,10 @@ export class MasterDO extends DurableObject<Env> {
 
   /** Tells a gateway the epoch and what the books have of it, until it has answered; then forgets sockets that are gone. */
   async #announce(gateway: string): Promise<void> {
-    if (this.#announcing.has(gateway)) return;
+    if (this.#announcing.has(gateway)) {
+      this.#announceAgain.add(gateway);
+      return;
+    }
     this.#announcing.add(gateway);
     try {
       for (let attempt = 0; this.#candidate.leading && this.#master !== undefined; attempt++) {
@@ -282,6 +290,7 @@ export class MasterDO extends DurableObject<Env> {
       }
     } finally {
       this.#announcing.delete(gateway);
+      if (this.#announceAgain.delete(gateway)) this.ctx.waitUntil(this.#announce(gateway));
     }
   }
 
@@ -471,7 +480,10 @@ export class MasterDO extends DurableObject<Env> {
     const master = this.#master;
     if (leadership.type === "not-leading" || master === undefined) return this.#notLeading(leadership);
     onGatewayHeard(master, gateway, now());
-    return { ...leadership, tellLive: (master.gateways.get(gateway)?.sockets ?? 0) > sockets };
+    const booked = master.gateways.get(gateway)?.sockets ?? 0;
+    // What the books gave up while the gateway was silent is open all the same: those agents would stay lost, though they are there.
+    if (booked < sockets) this.ctx.waitUntil(this.#announce(gateway));
+    return { ...leadership, tellLive: booked > sockets };
   }
 
   #notLeading(leadership: Leadership): NotLeading {

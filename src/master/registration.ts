@@ -128,7 +128,7 @@ function claimOf(master: Master, hostKey: HostKey, { agentId, info, clusterId }:
       `the agent belongs to cluster ${clusterId}, this plane is cluster ${master.clusterId}: check the plane's address`,
     );
   }
-  const ofHost = master.agentByHost.get(hostKey);
+  const ofHost = idOfHost(master, hostKey);
   if (agentId === undefined) return ofHost === undefined ? { type: "new" } : { type: "id", agentId: ofHost };
   const badId = idProblem(agentId);
   if (badId !== undefined) return refused(`agent id: ${badId}`);
@@ -142,6 +142,16 @@ function claimOf(master: Master, hostKey: HostKey, { agentId, info, clusterId }:
     );
   }
   return { type: "id", agentId };
+}
+
+/** The id that a host goes on with: none once its id has ended, as that of an unreachable agent does when it is marked gone [M2]. */
+function idOfHost(master: Master, hostKey: HostKey): AgentId | undefined {
+  const agentId = master.agentByHost.get(hostKey);
+  if (agentId === undefined) return undefined;
+  const { admitted, unreachable } = master.registry;
+  if (admitted.has(agentId) || unreachable.has(agentId)) return agentId;
+  master.agentByHost.delete(hostKey);
+  return undefined;
 }
 
 /** A host whose earlier registration is still being committed takes that one over when its socket is gone, or waits. */
@@ -208,6 +218,13 @@ function readmit(
   if (agent.connection !== undefined && socketKey(agent.connection) !== socketKey(sender.from) && !current) {
     // A copy of this agent's disk runs elsewhere: only one of the two may go on.
     const reason = `agent ${agentId} has another live socket with a newer session: is this a copy of its disk?`;
+    reply(master, sender.from, { type: "unavailable", reason });
+    return;
+  }
+  if (agent.connection === undefined && agent.confirmed && agent.session !== undefined && !current) {
+    // Somebody knows a newer session: this is a copy, or was said before that session and arrives late. Its report would end what
+    // has been launched since. Should nobody else come, the agent is given up, and whoever is left comes back from there.
+    const reason = `agent ${agentId} has a newer session: whoever knows it is waited for`;
     reply(master, sender.from, { type: "unavailable", reason });
     return;
   }

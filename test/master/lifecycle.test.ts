@@ -1,7 +1,7 @@
 // An agent's way out of the books and back: absent, unreachable, gone, removed, pruned.
 import { expect, test } from "vitest";
 import { millis } from "#base/time.ts";
-import type { AgentId } from "#protocol/ids.ts";
+import type { AgentId, SessionId } from "#protocol/ids.ts";
 import type { TaskState } from "#protocol/task.ts";
 import { GATEWAY_ANSWER_MS, onGatewayHeard, onGatewayLive, onSocketClosed } from "../../src/master/absence.ts";
 import { nextDeadline } from "../../src/master/deadlines.ts";
@@ -292,11 +292,40 @@ test.each([
   },
 );
 
+test("[M10] what knows an older session waits while the agent is away, and comes back once the agent is given up", () => {
+  const cluster = new Cluster();
+  const agent = cluster.agent();
+  const framework = cluster.framework(AWARE);
+  cluster.say(agent.socket, { type: "acted", session: agent.session, sequence: 0 });
+  cluster.launch(framework, [task("t", agent.agentId)]);
+  cluster.update(agent, framework, "t", "TASK_RUNNING");
+  onSocketClosed(cluster.master, agent.socket, cluster.now);
+  // Said before the present session, and late; or by a copy of the agent's disk. It knows nothing of what was launched since.
+  const older = register({ agentId: agent.agentId, lastSession: "older" as SessionId });
+  const late = cluster.say(cluster.socket(), older);
+  expect(sent(late, "unavailable")).toHaveLength(1);
+  expect(states(cluster, framework)).toEqual(["TASK_RUNNING"]);
+  cluster.commitAll(cluster.pass(silenceMs));
+  expect(states(cluster, framework).at(-1)).toBe("TASK_UNREACHABLE");
+  expect(sent(cluster.commitAll(cluster.say(cluster.socket(), older)), "registered")).toHaveLength(1);
+});
+
 test("[M26] a host whose agent is gone joins as a new agent", () => {
   const cluster = new Cluster();
   const agent = cluster.agent();
   markAgentGone(cluster.master, agent.agentId, { by: "operator", requestId: 1 });
   cluster.commitAll();
+  const again = cluster.commitAll(cluster.say(cluster.socket(), register({}), agent.host));
+  expect(sent(again, "registered")).toMatchObject([{ agentId: "m-S1" }]);
+});
+
+test("[M2] a host whose unreachable agent was marked gone joins as a new agent", () => {
+  const cluster = new Cluster();
+  const agent = cluster.agent();
+  unreachable(cluster, agent);
+  markAgentGone(cluster.master, agent.agentId, { by: "operator", requestId: 1 });
+  cluster.commitAll();
+  // Its agent has shut down and forgotten its id: it must not be taken for the one that is gone, again and again.
   const again = cluster.commitAll(cluster.say(cluster.socket(), register({}), agent.host));
   expect(sent(again, "registered")).toMatchObject([{ agentId: "m-S1" }]);
 });

@@ -627,6 +627,20 @@ describe("losing", () => {
     expect(tested.appended()[0]).toEqual({ type: "confirmed", at: 20_000 });
   });
 
+  test("[R12] each epoch that one instance begins has a master id of its own", () => {
+    let made = 0;
+    const tested = new TestRegistrar({ newMasterId: () => `mine-${++made}` as MasterId }).lead();
+    const ballot = present(ballotOf(tested.registrar), "a ballot");
+    tested.input({ type: "confirm" });
+    tested.input({ type: "confirm-answered", ballot, answer: unavailable });
+    tested.input({ type: "stand", forced: true });
+    const others = [MEMBERSHIP_ENTRY, leaderEntry("master-1", "mine-1"), leaderEntry("master-2", "other")];
+    tested.elected(others);
+    expect(tested.appended()).toContainEqual(
+      expect.objectContaining({ type: "leading", masterId: "mine-2", fresh: true }),
+    );
+  });
+
   test("[R12] after losing, an epoch that this instance began is kept if nobody led since", () => {
     const tested = new TestRegistrar({ newMasterId: () => "mine" as MasterId }).lead();
     const ballot = present(ballotOf(tested.registrar), "a ballot");

@@ -27,12 +27,20 @@ export class Schedule {
 
   /** Runs everything that is due up to `until`, and leaves the time there. */
   runUntil(until: number): void {
-    for (let first = this.#heap[0]; first !== undefined && first.at <= until; first = this.#heap[0]) {
-      this.#removeFirst();
-      this.now = first.at;
-      first.run();
+    while (this.runNext(until));
+  }
+
+  /** Runs the next event if it is due up to `until`. False when there is none: then the time is left there. */
+  runNext(until: number): boolean {
+    const first = this.#heap[0];
+    if (first === undefined || first.at > until) {
+      this.now = until;
+      return false;
     }
-    this.now = until;
+    this.#removeFirst();
+    this.now = first.at;
+    first.run();
+    return true;
   }
 
   #removeFirst(): void {

@@ -79,7 +79,8 @@ export class RegistrarWriter implements Writer {
     random: Random,
   ) {
     this.#random = random;
-    const newMasterId = () => options.nonce as MasterId;
+    let epochs = 0;
+    const newMasterId = (): MasterId => `${options.nonce}/${++epochs}` as MasterId;
     this.registrar = createRegistrar({ ...options, newMasterId, cachedEpoch: epoch, snapshots });
   }
 

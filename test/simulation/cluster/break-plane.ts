@@ -1,0 +1,145 @@
+// Looks into the shipped shells where they meet the cores, at the tables: each turn of a master passes there before anything leaves. The
+// same place, and the batches of the gateways, is where rules of the plane are switched off, one at a time.
+import type { GatewayBatch } from "#protocol/gateway.ts";
+import { millis } from "#base/time.ts";
+import type { Epoch, SessionId } from "#protocol/ids.ts";
+import type { Leadership } from "#protocol/leadership.ts";
+import { onUnreachable } from "../../../src/master/departure.ts";
+import { type Master, socketKey } from "../../../src/master/state.ts";
+import type { ClusterRule } from "./broken-rules.ts";
+import { inside, type Isolate } from "./isolate.ts";
+import { Candidate, MasterTables, type Tables } from "./shells.ts";
+
+export interface Hooks {
+  readonly isHere: (isolate: Isolate | undefined) => isolate is Isolate;
+  readonly onLoad: (isolate: Isolate, master: Master) => void;
+  readonly onSave: (isolate: Isolate, master: Master) => void;
+}
+
+export interface Breakage {
+  onBatch(master: Master | undefined, batch: GatewayBatch): GatewayBatch;
+  /** Returns what undoes it. */
+  install(hooks: Hooks): () => void;
+}
+
+export function breakPlane(broken: ClusterRule | undefined): Breakage {
+  const parts = new Map<string, number>();
+  return {
+    onBatch: (master, batch) => brokenBatch(broken, master, batch, parts),
+    install(hooks) {
+      const { load, save, beginEpoch } = MasterTables.prototype;
+      const { lead } = Candidate.prototype;
+      const patch = (methods: Partial<Tables>): void => void Object.assign(MasterTables.prototype, methods);
+      patch({
+        load(this: Tables, master) {
+          load.call(this, master);
+          const isolate = inside();
+          if (hooks.isHere(isolate)) hooks.onLoad(isolate, master);
+        },
+        save(this: Tables, master) {
+          const isolate = inside();
+          if (hooks.isHere(isolate)) {
+            brokenTurn(broken, master, isolate.now);
+            hooks.onSave(isolate, master);
+          }
+          save.call(this, master);
+        },
+      });
+      if (broken === "stale-cache")
+        patch({
+          beginEpoch(this: Tables, epoch) {
+            this.setMeta("epoch", epoch);
+          },
+        });
+      if (broken === "stale-leader")
+        Candidate.prototype.lead = function (this: LeadingCandidate, since?: number): Promise<Leadership> {
+          const phase = this.registrar?.phase;
+          const name = inside()?.name;
+          if (!this.leading || phase?.state !== "leading" || name === undefined) return lead.call(this, since);
+          return Promise.resolve({ type: "leading", candidate: name, epoch: phase.epoch });
+        };
+      return () => {
+        patch({ load, save, beginEpoch });
+        Candidate.prototype.lead = lead;
+      };
+    },
+  };
+}
+
+interface LeadingCandidate {
+  readonly leading: boolean;
+  readonly registrar: { readonly phase: { readonly state: string; readonly epoch: Epoch } } | undefined;
+  lead(since?: number): Promise<Leadership>;
+}
+
+/** A turn of the master as it should not be: called before its rows are written and its effects are done. */
+function brokenTurn(broken: ClusterRule | undefined, master: Master, now: number): void {
+  for (const effect of [...master.effects]) {
+    if (effect.type !== "registry") continue;
+    const { operation } = effect;
+    const pending = master.operations.get(effect.id);
+    const from = pending?.type === "registration" ? pending.from : undefined;
+    if (broken === "news-before-registry" && operation.type === "mark-agent-unreachable")
+      onUnreachable(master, operation.agentId, millis(now), millis(now));
+    if (from === undefined) continue;
+    if (broken === "registered-before-commit" && operation.type === "admit-agent") {
+      const { epoch, clusterId } = master;
+      const { agentId } = operation;
+      const session = `early-${effect.id}` as SessionId;
+      const message = { type: "registered", agentId, epoch, session, clusterId } as const;
+      master.effects.push({ type: "send", to: from, message });
+    }
+    if (
+      broken === "shutdown-unasked" &&
+      (operation.type === "readmit-agent" || operation.type === "mark-agent-reachable")
+    ) {
+      const { epoch } = master;
+      const message = {
+        type: "shutdown",
+        agentId: operation.agentId,
+        epoch,
+        reason: "it is not in the books",
+      } as const;
+      master.effects.push({ type: "send", to: from, message });
+    }
+  }
+}
+
+function brokenBatch(
+  broken: ClusterRule | undefined,
+  master: Master | undefined,
+  batch: GatewayBatch,
+  parts: Map<string, number>,
+): GatewayBatch {
+  switch (broken) {
+    case "live-set": {
+      const { live: _, ...rest } = batch;
+      return rest;
+    }
+    case "report-hole":
+      return {
+        ...batch,
+        items: batch.items.map((item) => {
+          if (item.type !== "message" || item.message.type !== "register") return item;
+          const key = socketKey({ gateway: batch.gateway, socketId: item.socketId });
+          // Whatever part it is: to the master it is the next one.
+          const part = item.message.part === 1 ? 1 : (parts.get(key) ?? 0) + 1;
+          parts.set(key, item.message.more ? part : 0);
+          return { ...item, message: { ...item.message, part } };
+        }),
+      };
+    case "clone":
+      return {
+        ...batch,
+        items: batch.items.map((item) => {
+          if (item.type !== "message" || item.message.type !== "register") return item;
+          const { agentId } = item.message;
+          const session = agentId === undefined ? undefined : master?.agents.get(agentId)?.session;
+          if (session === undefined) return item;
+          return { ...item, message: { ...item.message, lastSession: session } };
+        }),
+      };
+    default:
+      return batch;
+  }
+}

@@ -1,0 +1,305 @@
+// Watches every message of a cluster and says which promise it breaks. It goes by the log as it is chosen, by what runs on the hosts, and
+// by what was said before; it knows none of the cores. Numbers in brackets are those of the analysis of Mesos (registrar §13, tasks §25).
+import type { NumberedOrder, PlaneMessage } from "#protocol/agent.ts";
+import type { AgentId, FrameworkId, SessionId } from "#protocol/ids.ts";
+import type { AppendCall } from "#log/calls.ts";
+import type { SchedulerEvent } from "#protocol/scheduler.ts";
+import { isTerminal, type TaskStatus } from "#protocol/task.ts";
+import type { Master } from "../../../src/master/state.ts";
+import {
+  type TaskKey,
+  taskKey,
+  type CheckpointedTask,
+  type Registration,
+} from "../../../agent-node/checkpoint/state.ts";
+import type { Host } from "./agent.ts";
+import type { Framework } from "./framework.ts";
+import type { Isolate } from "./isolate.ts";
+import type { Link } from "./socket.ts";
+import type { Truth } from "./truth.ts";
+
+const VIOLATIONS_MAX = 12;
+/** Longest time that a leader which was deposed may still speak, ms: the age of a confirmation, and what the last one took. */
+const STALE_MS_MAX = 5_000 + 100;
+
+const RUNS: ReadonlySet<string> = new Set(["TASK_STAGING", "TASK_STARTING", "TASK_RUNNING", "TASK_KILLING"]);
+const NEWS: ReadonlySet<string> = new Set(["TASK_UNREACHABLE", "TASK_GONE_BY_OPERATOR"]);
+
+interface Booked {
+  readonly session: SessionId;
+  readonly sessionBefore: SessionId | undefined;
+  readonly isConfirmed: boolean;
+  readonly socketId: string | undefined;
+}
+
+export class ClusterChecker {
+  readonly violations: string[] = [];
+  /** Ids of which a copy was rightly taken for the original: two hosts speak for them. */
+  readonly ambiguous = new Set<AgentId>();
+  readonly #now: () => number;
+  readonly #truth: Truth;
+  /** How often each task was started, anywhere. */
+  readonly #starts = new Map<TaskKey, number>();
+  /** What each epoch has said "registered" to, and how far the log was then. */
+  readonly #registeredAt = new Map<string, number>();
+  /** When a quorum last confirmed each instance, by when it was asked. */
+  readonly #confirmedAt = new Map<Isolate, number>();
+  /** Ballots under which an append has failed. */
+  readonly #failed = new Map<Isolate, Set<string>>();
+  /** What the books said of each agent last, and before each session began. */
+  readonly #books = new Map<string, Booked>();
+  readonly #sessionBefore = new Map<SessionId, Booked>();
+  counts = { registered: 0, started: 0, news: 0, ended: 0, shutdowns: 0, told: 0 };
+
+  constructor(now: () => number, truth: Truth) {
+    this.#now = now;
+    this.#truth = truth;
+  }
+
+  violated(rule: string): void {
+    if (this.violations.length < VIOLATIONS_MAX) this.violations.push(`at ${Math.round(this.#now())} ms: ${rule}`);
+  }
+
+  get #log(): Truth {
+    return this.#truth.follow(this.#now());
+  }
+
+  // ---- the log
+
+  /** [24] After a write without an answer nothing more is written under its ballot. */
+  onAppend(isolate: Isolate, { ballot }: AppendCall): void {
+    if (this.#failed.get(isolate)?.has(`${ballot.counter}/${ballot.nonce}`) === true)
+      this.violated(`invariant 24: ${isolate.name} appends under a ballot with which it has failed`);
+  }
+  onAppendFailed(isolate: Isolate, { ballot }: AppendCall): void {
+    const failed = this.#failed.get(isolate) ?? new Set();
+    failed.add(`${ballot.counter}/${ballot.nonce}`);
+    this.#failed.set(isolate, failed);
+  }
+  onConfirmed(isolate: Isolate, askedAt: number): void {
+    this.#confirmedAt.set(isolate, Math.max(askedAt, this.#confirmedAt.get(isolate) ?? 0));
+  }
+
+  // ---- masters
+
+  /** The books, just before they are stored: [25.1] [25.2]. */
+  #onBooks(master: Master): void {
+    for (const agentId of master.marked.agents) {
+      const agent = master.agents.get(agentId);
+      if (agent?.session === undefined) continue;
+      const { session, sessionBefore, connection } = agent;
+      const key = `${master.epoch}/${agentId}`;
+      const before = this.#books.get(key);
+      if (before !== undefined && before.session !== session) this.#sessionBefore.set(session, before);
+      this.#books.set(key, { session, sessionBefore, isConfirmed: agent.confirmed, socketId: connection?.socketId });
+    }
+    const used = new Map<AgentId, number>();
+    const take = (
+      agentId: AgentId,
+      resources: readonly { readonly name: string; readonly scalar?: { readonly value: number } | undefined }[],
+    ): void => {
+      const cpus = resources.find(({ name }) => name === "cpus")?.scalar?.value ?? 0;
+      used.set(agentId, (used.get(agentId) ?? 0) + cpus);
+    };
+    for (const framework of master.frameworks.values())
+      for (const task of framework.tasks.values())
+        if (!isTerminal(task.latest)) take(task.agentId, task.info.resources);
+    const offered = new Set<AgentId>();
+    for (const offer of master.offers.values()) {
+      offered.add(offer.agentId);
+      const cpus = offer.resources.scalars?.get("cpus");
+      used.set(offer.agentId, (used.get(offer.agentId) ?? 0) + Number(cpus ?? 0) / 1000);
+    }
+    for (const agentId of offered) {
+      const agent = master.agents.get(agentId);
+      if (agent === undefined || agent.connection === undefined) {
+        this.violated(`[25.5] an offer of ${agentId} stands, which is not connected`);
+        continue;
+      }
+      const total = agent.info.resources.find(({ name }) => name === "cpus")?.scalar?.value ?? 0;
+      if ((used.get(agentId) ?? 0) > total + 1e-6)
+        this.violated(`[25.1] used and offered of ${agentId} are ${used.get(agentId)} of ${total} cpus`);
+    }
+  }
+
+  /** Whatever leaves a master: [32], and that its epoch is its own [27]. */
+  #speaks(isolate: Isolate, epoch: number, what: string): void {
+    const log = this.#log;
+    const leader = log.leaders.get(epoch);
+    if (leader === undefined)
+      return this.violated(`invariant 27: ${isolate.name} speaks for epoch ${epoch}, which the log does not have`);
+    if (leader.candidate !== isolate.name)
+      this.violated(`invariant 27: ${isolate.name} speaks for epoch ${epoch} of ${leader.candidate}`);
+    for (const [newer, { seenAt }] of log.leaders) {
+      if (newer > epoch && this.#now() - seenAt > STALE_MS_MAX)
+        return this.violated(
+          `invariant 32: ${isolate.name} of epoch ${epoch} says ${what} ${Math.round(this.#now() - seenAt)} ms after epoch ${newer} began`,
+        );
+    }
+  }
+
+  /** What a turn of a master has decided to say, before any of it leaves. */
+  onTurn(isolate: Isolate, master: Master, links: ReadonlyMap<string, Link>): void {
+    this.#onBooks(master);
+    for (const effect of master.effects) {
+      if (effect.type === "event") this.#onEvent(isolate, master, effect.event);
+      if (effect.type !== "send") continue;
+      const { message, to } = effect;
+      if (message.type === "registered") {
+        this.#onRegistered(isolate, message);
+        this.#onSecondSocket(message, to.socketId, links);
+      } else if (message.type === "shutdown") this.#onShutdown(isolate, message);
+      else if (message.type === "orders") this.#onOrders(isolate, message);
+      else if (message.type === "refused") this.violated(`an agent is refused: ${message.reason}`);
+    }
+  }
+
+  /** [31] */
+  #onRegistered(isolate: Isolate, { agentId, epoch }: Extract<PlaneMessage, { type: "registered" }>): void {
+    this.#speaks(isolate, epoch, "registered");
+    this.counts.registered += 1;
+    const log = this.#log;
+    const history = log.agents.get(agentId);
+    if (history === undefined)
+      return this.violated(`invariant 31: ${agentId} is told that it is registered, and the log does not have it`);
+    const left = history.departedAt.findLast((departed) => departed.epoch <= epoch);
+    const came = history.admittedAt.findLast((at) => left === undefined || at > left.position);
+    // Whoever leads under this epoch has read all that came before it, and has written all of it since.
+    if (left !== undefined && came === undefined)
+      this.violated(`invariant 31: ${agentId} is told that it is registered, and the log says that it is ${left.what}`);
+    this.#registeredAt.set(`${epoch}/${agentId}`, log.next);
+  }
+
+  /** Beside a live socket of the same agent only who knows its newest session is taken: no copy of its disk. */
+  #onSecondSocket(
+    { session, agentId }: Extract<PlaneMessage, { type: "registered" }>,
+    socketId: string,
+    links: ReadonlyMap<string, Link>,
+  ): void {
+    const before = this.#sessionBefore.get(session);
+    const other = before?.socketId === undefined ? undefined : links.get(before.socketId);
+    const own = links.get(socketId);
+    if (own?.host.isCopy === true) this.ambiguous.add(agentId);
+    if (before === undefined || other === undefined || own === undefined || other === own || !other.isOpen) return;
+    const known = own.host.state.registration?.session;
+    if (known === before.session || (!before.isConfirmed && known === before.sessionBefore)) return;
+    this.violated(
+      `${own.host.options.hostname}, which knows session ${known}, is registered beside a live socket of ${other.host.options.hostname} with session ${before.session}`,
+    );
+  }
+
+  /** An admitted agent ends only by the registry's word. */
+  #onShutdown(isolate: Isolate, { agentId, epoch }: Extract<PlaneMessage, { type: "shutdown" }>): void {
+    this.#speaks(isolate, epoch, "shutdown");
+    this.counts.shutdowns += 1;
+    const where = this.#log.where(agentId);
+    if (where === "admitted" || where === "unreachable")
+      this.violated(`${agentId} is told to shut down, and the registry has it as ${where}`);
+  }
+
+  #onOrders(isolate: Isolate, { epoch }: { readonly epoch: number; readonly orders: readonly NumberedOrder[] }): void {
+    this.#speaks(isolate, epoch, "orders");
+  }
+
+  /** [30], [32] */
+  #onEvent(isolate: Isolate, master: Master, event: SchedulerEvent): void {
+    if (event.type === "HEARTBEAT" || event.type === "ERROR") return;
+    this.#speaks(isolate, master.epoch, event.type);
+    if (event.type === "FAILURE") this.#isNews(master, event.failure.agent_id.value, "FAILURE");
+    if (event.type === "UPDATE") {
+      const { status } = event.update;
+      const agentId = status.agent_id?.value;
+      const isNews =
+        NEWS.has(status.state) ||
+        status.reason === "REASON_AGENT_REMOVED_BY_OPERATOR" ||
+        (status.reason === "REASON_AGENT_REMOVED" && status.message !== "the agent was removed");
+      if (agentId !== undefined && isNews) this.#isNews(master, agentId, status.state);
+    }
+  }
+
+  #isNews(master: Master, agentId: AgentId, what: string): void {
+    this.counts.news += 1;
+    const since = this.#registeredAt.get(`${master.epoch}/${agentId}`) ?? 0;
+    const departed = this.#log.agents.get(agentId)?.departedAt ?? [];
+    if (!departed.some(({ position }) => position >= since))
+      this.violated(`invariant 30: a framework hears ${what} of ${agentId}, which no entry of the log says`);
+  }
+
+  // ---- agents
+
+  /** A task runs at most once, on whatever host. */
+  onStarted(host: Host, { framework, task }: CheckpointedTask): void {
+    this.counts.started += 1;
+    const key = taskKey(framework.id, task.task_id.value);
+    const starts = (this.#starts.get(key) ?? 0) + 1;
+    this.#starts.set(key, starts);
+    if (starts > 1) this.violated(`task ${key} is started ${starts} times, now on ${host.options.hostname}`);
+    const known = host.state.tasks.get(key);
+    if (known === undefined)
+      this.violated(`task ${key} is started, and the journal of ${host.options.hostname} does not have it`);
+  }
+
+  /** [25.21] */
+  onActed(host: Host, { epoch, session }: { readonly epoch: number; readonly session: string }): void {
+    const { registration, epochSeen } = host.state;
+    if (registration?.session !== session || registration.epoch !== epoch)
+      this.violated(
+        `${host.options.hostname} acts upon orders of session ${session}, its own is ${registration?.session}`,
+      );
+    if (epoch < epochSeen)
+      this.violated(`${host.options.hostname} acts upon orders of epoch ${epoch}, it has obeyed ${epochSeen}`);
+  }
+
+  onEnding(
+    host: Host,
+    { framework, task }: CheckpointedTask,
+    why: "order" | "removal",
+    frameworkOf: (id: FrameworkId) => Framework | undefined,
+  ): void {
+    this.counts.ended += 1;
+    const agentId = host.state.registration?.agentId;
+    const log = this.#log;
+    if (agentId !== undefined) {
+      if (this.ambiguous.has(agentId)) return;
+      const where = log.where(agentId);
+      if (where === "gone" || where === "unknown") return;
+    }
+    const key = taskKey(framework.id, task.task_id.value);
+    if (why === "order") {
+      if (log.removedFrameworks.has(framework.id)) return;
+      const of = frameworkOf(framework.id);
+      if (of === undefined || of.tasks.get(task.task_id.value)?.isKillAsked === true) return;
+    }
+    this.violated(
+      `task ${key} on ${host.options.hostname} is ended by ${why}, which neither its framework nor the registry has asked for`,
+    );
+  }
+
+  /** An agent never goes back to an older epoch. */
+  onAgentRegistered(host: Host, { epoch }: Registration, epochBefore: number): void {
+    if (epoch < epochBefore)
+      this.violated(`${host.options.hostname} registers under epoch ${epoch}, it has obeyed ${epochBefore}`);
+  }
+
+  // ---- frameworks
+
+  /** A last update of an agent never changes. */
+  onTold(framework: Framework, status: TaskStatus): void {
+    this.counts.told += 1;
+    const task = framework.tasks.get(status.task_id.value);
+    if (task === undefined) return;
+    const { endByMaster } = task;
+    if (endByMaster !== undefined && RUNS.has(status.state) && !this.ambiguous.has(task.agentId))
+      this.violated(
+        `task ${task.taskId} of ${framework.options.name} was told as ${endByMaster.state} (${endByMaster.message}), and now as ${status.state}`,
+      );
+    if (task.end === undefined || task.end.state === status.state) return;
+    if (this.ambiguous.has(task.agentId)) return;
+    // The question, or the kill, may have been on its way while the end was told and acknowledged: the agent has forgotten the task since.
+    if (status.reason === "REASON_RECONCILIATION" && !RUNS.has(status.state)) return;
+    if (status.source === "SOURCE_AGENT") return;
+    this.violated(
+      `task ${status.task_id.value} of ${framework.options.name} was told as ${task.end.state}, and now as ${status.state} (${status.message})`,
+    );
+  }
+}
