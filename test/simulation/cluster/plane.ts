@@ -283,6 +283,7 @@ export class Plane {
       leadership: () => this.#call(host, (object) => object.leadership()),
       stand: (insteadOf: Epoch) => this.#call(host, (object) => object.stand(insteadOf)),
       failover: () => this.#call(host, (object) => object.failover()),
+      defend: () => this.#call(host, (object) => object.defend()),
       hearOf: (leader: KnownLeader) => this.#call(host, (object) => object.hearOf(leader)),
       checkIn: (checkIn) => this.#call(host, (object) => object.checkIn(checkIn)),
       fromGateway: (batch) =>
