@@ -62,9 +62,9 @@ export class MasterTables {
       );
     // Schema 1 kept these without rowids: rows of a kilobyte make such a tree deep, and each insertion six times as dear.
     if (schema === 1) for (const table of REBUILT) this.#sql.exec(`ALTER TABLE ${table} RENAME TO ${table}_1`);
-    this.#sql.exec(`CREATE TABLE agents (id TEXT PRIMARY KEY, value TEXT NOT NULL);
-      CREATE TABLE orders (agent TEXT, sequence INTEGER, value TEXT NOT NULL, PRIMARY KEY (agent, sequence));
-      CREATE TABLE tasks (framework TEXT, id TEXT, value TEXT NOT NULL, PRIMARY KEY (framework, id));
+    this.#sql.exec(`CREATE TABLE IF NOT EXISTS agents (id TEXT PRIMARY KEY, value TEXT NOT NULL);
+      CREATE TABLE IF NOT EXISTS orders (agent TEXT, sequence INTEGER, value TEXT NOT NULL, PRIMARY KEY (agent, sequence));
+      CREATE TABLE IF NOT EXISTS tasks (framework TEXT, id TEXT, value TEXT NOT NULL, PRIMARY KEY (framework, id));
       CREATE TABLE IF NOT EXISTS frameworks (id TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS completed_tasks (place INTEGER PRIMARY KEY AUTOINCREMENT, framework TEXT, id TEXT, value TEXT NOT NULL);
       CREATE INDEX IF NOT EXISTS completed_by_task ON completed_tasks (framework, id);`);

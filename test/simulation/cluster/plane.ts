@@ -346,6 +346,8 @@ export class Plane {
           return fail(`${host.name} is overloaded`, { overloaded: true });
         }
         const { object, isolate } = host.current();
+        // It may die while it is made: its constructor writes.
+        if (!isolate.isAlive) return fail(`${host.name} was reset`);
         const onDeath = (): void => fail(`${host.name} was reset`);
         isolate.onDeath.add(onDeath);
         const answer = isolate.enter(async () => execute(object, isolate));
