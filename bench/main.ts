@@ -1,6 +1,7 @@
 // `npm run --silent bench -- NAME [--json]`. Needs a build (`npm run build`); prints progress nowhere but on stderr.
 import { parseArgs } from "node:util";
 import { failover } from "./failover.ts";
+import { idle } from "./idle.ts";
 import { launch } from "./launch.ts";
 import { log } from "./log.ts";
 import { ready } from "./ready.ts";
@@ -14,6 +15,7 @@ const BENCHES: Readonly<
   Record<string, (flags: { readonly tasks: number; readonly agents?: number }) => Promise<Report>>
 > = {
   failover,
+  idle,
   launch,
   log,
   ready,
