@@ -2,7 +2,7 @@
 // same place, and the batches of the gateways, is where rules of the plane are switched off, one at a time.
 import type { GatewayBatch } from "#protocol/gateway.ts";
 import { millis } from "#base/time.ts";
-import type { Epoch, SessionId } from "#protocol/ids.ts";
+import type { AgentId, Epoch, SessionId } from "#protocol/ids.ts";
 import type { Leadership } from "#protocol/leadership.ts";
 import { onUnreachable } from "../../../src/master/departure.ts";
 import { type Master, socketKey } from "../../../src/master/state.ts";
@@ -13,7 +13,8 @@ import { Candidate, MasterTables, type Tables } from "./shells.ts";
 export interface Hooks {
   readonly isHere: (isolate: Isolate | undefined) => isolate is Isolate;
   readonly onLoad: (isolate: Isolate, master: Master) => void;
-  readonly onSave: (isolate: Isolate, master: Master) => void;
+  /** A turn is stored; its effects are still to be done. `marked`: agents whose rows were written. */
+  readonly onSaved: (isolate: Isolate, master: Master, marked: readonly AgentId[]) => void;
 }
 
 export interface Breakage {
@@ -31,31 +32,33 @@ export function breakPlane(broken: ClusterRule | undefined): Breakage {
       const { lead } = Candidate.prototype;
       const patch = (methods: Partial<Tables>): void => void Object.assign(MasterTables.prototype, methods);
       patch({
-        load(this: Tables, master) {
+        load(master) {
           load.call(this, master);
           const isolate = inside();
           if (hooks.isHere(isolate)) hooks.onLoad(isolate, master);
         },
-        save(this: Tables, master) {
+        save(master) {
           const isolate = inside();
-          if (hooks.isHere(isolate)) {
-            brokenTurn(broken, master, isolate.now);
-            hooks.onSave(isolate, master);
-          }
+          if (!hooks.isHere(isolate)) return save.call(this, master);
+          brokenTurn(broken, master, isolate.now);
+          const marked = [...master.marked.agents];
           save.call(this, master);
+          // Should it have died over it, nothing of this turn ever was.
+          if (isolate.isAlive) hooks.onSaved(isolate, master, marked);
         },
       });
       if (broken === "stale-cache")
         patch({
-          beginEpoch(this: Tables, epoch) {
+          beginEpoch(epoch) {
             this.setMeta("epoch", epoch);
           },
         });
       if (broken === "stale-leader")
-        Candidate.prototype.lead = function (this: LeadingCandidate, since?: number): Promise<Leadership> {
-          const phase = this.registrar?.phase;
+        Candidate.prototype.lead = function (this: unknown, since): Promise<Leadership> {
+          const { leading, registrar } = this as LeadingCandidate;
+          const phase = registrar?.phase;
           const name = inside()?.name;
-          if (!this.leading || phase?.state !== "leading" || name === undefined) return lead.call(this, since);
+          if (!leading || phase?.state !== "leading" || name === undefined) return lead.call(this, since);
           return Promise.resolve({ type: "leading", candidate: name, epoch: phase.epoch });
         };
       return () => {
@@ -69,7 +72,6 @@ export function breakPlane(broken: ClusterRule | undefined): Breakage {
 interface LeadingCandidate {
   readonly leading: boolean;
   readonly registrar: { readonly phase: { readonly state: string; readonly epoch: Epoch } } | undefined;
-  lead(since?: number): Promise<Leadership>;
 }
 
 /** A turn of the master as it should not be: called before its rows are written and its effects are done. */

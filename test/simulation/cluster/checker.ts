@@ -1,6 +1,7 @@
 // Watches every message of a cluster and says which promise it breaks. It goes by the log as it is chosen, by what runs on the hosts, and
 // by what was said before; it knows none of the cores. Numbers in brackets are those of the analysis of Mesos (registrar §13, tasks §25).
 import type { NumberedOrder, PlaneMessage } from "#protocol/agent.ts";
+import type { GatewayBatch } from "#protocol/gateway.ts";
 import type { AgentId, FrameworkId, SessionId } from "#protocol/ids.ts";
 import type { AppendCall } from "#log/calls.ts";
 import type { SchedulerEvent } from "#protocol/scheduler.ts";
@@ -82,9 +83,9 @@ export class ClusterChecker {
 
   // ---- masters
 
-  /** The books, just before they are stored: [25.1] [25.2]. */
-  #onBooks(master: Master): void {
-    for (const agentId of master.marked.agents) {
+  /** The books as they are stored: [25.1] [25.2]. */
+  #onBooks(master: Master, marked: readonly AgentId[]): void {
+    for (const agentId of marked) {
       const agent = master.agents.get(agentId);
       if (agent?.session === undefined) continue;
       const { session, sessionBefore, connection } = agent;
@@ -107,8 +108,8 @@ export class ClusterChecker {
     const offered = new Set<AgentId>();
     for (const offer of master.offers.values()) {
       offered.add(offer.agentId);
-      const cpus = offer.resources.scalars?.get("cpus");
-      used.set(offer.agentId, (used.get(offer.agentId) ?? 0) + Number(cpus ?? 0) / 1000);
+      const thousandths = offer.resources.scalars.get("cpus") ?? 0;
+      used.set(offer.agentId, (used.get(offer.agentId) ?? 0) + thousandths / 1000);
     }
     for (const agentId of offered) {
       const agent = master.agents.get(agentId);
@@ -139,8 +140,8 @@ export class ClusterChecker {
   }
 
   /** What a turn of a master has decided to say, before any of it leaves. */
-  onTurn(isolate: Isolate, master: Master, links: ReadonlyMap<string, Link>): void {
-    this.#onBooks(master);
+  onTurn(isolate: Isolate, master: Master, marked: readonly AgentId[], links: ReadonlyMap<string, Link>): void {
+    this.#onBooks(master, marked);
     for (const effect of master.effects) {
       if (effect.type === "event") this.#onEvent(isolate, master, effect.event);
       if (effect.type !== "send") continue;
@@ -151,6 +152,17 @@ export class ClusterChecker {
       } else if (message.type === "shutdown") this.#onShutdown(isolate, message);
       else if (message.type === "orders") this.#onOrders(isolate, message);
       else if (message.type === "refused") this.violated(`an agent is refused: ${message.reason}`);
+    }
+  }
+
+  /** Whoever has heard a gateway's whole live set has nobody connected there who is not in it. */
+  onTaken({ agents }: Master, { gateway, live, items }: GatewayBatch): void {
+    if (live === undefined) return;
+    // Of one that is being closed something may still be in the batch; its closing is told with the next.
+    const alive = new Set([...live, ...items.map(({ socketId }) => socketId)]);
+    for (const { agentId, connection } of agents.values()) {
+      if (connection?.gateway === gateway && !alive.has(connection.socketId))
+        this.violated(`${agentId} is connected to ${gateway} by a socket that is not in its live set`);
     }
   }
 

@@ -11,7 +11,15 @@ const SEEDS = 150;
 const BROKEN_SEEDS_MAX = 150;
 
 /** Seeds that once found something stay here, each named for what it found. */
-const REGRESSIONS: readonly (readonly [seed: number, found: string])[] = [];
+const REGRESSIONS: readonly (readonly [seed: number, found: string])[] = [
+  [
+    244,
+    "[M2] a host whose unreachable agent was marked gone went on being taken for it, and was told to shut down for ever",
+  ],
+  [200, "[R12] two epochs of one instance had one master id, and gave the same ids twice"],
+  [473, "[M47] a leader whose clock was set back believed its last confirmation for as long, while another led"],
+  [34, "[G16] a socket that the books had given up stayed open, and its agent was lost although it was there"],
+];
 
 const explain = (seed: number) => `replay: npm run simulate -- --cluster --replay ${seed} --trace`;
 

@@ -153,10 +153,17 @@ export class ClusterSimulation {
       environment: this.#drawEnvironment(),
       observer: {
         onDeliver: (_host, isolate, items) => {
-          this.#say(() => `${isolate.name} delivers ${JSON.stringify(items).slice(0, 600)}`);
+          this.#say(() => `${isolate.name} delivers ${JSON.stringify(items)}`);
           return this.#twice(items);
         },
-        onBatch: (isolate, batch) => this.#breakage.onBatch(this.#masters.get(isolate), batch),
+        onBatch: (isolate, batch) => {
+          this.#say(() => `${isolate.name} is given ${JSON.stringify(batch)}`);
+          return this.#breakage.onBatch(this.#masters.get(isolate), batch);
+        },
+        onTaken: (isolate, batch) => {
+          const books = this.#masters.get(isolate);
+          if (books !== undefined && isolate.isAlive) this.#checker.onTaken(books, batch);
+        },
         onAppend: (isolate, call) => this.#checker.onAppend(isolate, call),
         onAppendFailed: (isolate, call) => this.#checker.onAppendFailed(isolate, call),
         onConfirmed: (isolate, askedAt) => this.#checker.onConfirmed(isolate, askedAt),
@@ -175,13 +182,10 @@ export class ClusterSimulation {
     const restore = this.#breakage.install({
       isHere,
       onLoad: (isolate, master) => void this.#masters.set(isolate, master),
-      onSave: (isolate, master) => {
-        this.#masters.set(isolate, master);
-        if (isolate.isAlive) this.#checker.onTurn(isolate, master, this.#plane.links);
-      },
+      onSaved: (isolate, master, marked) => this.#checker.onTurn(isolate, master, marked, this.#plane.links),
     });
     EventStream.onLeaving = (isolate, _stream, event) => {
-      this.#say(() => `${isolate.name} tells ${JSON.stringify(event).slice(0, 300)}`);
+      this.#say(() => `${isolate.name} tells ${JSON.stringify(event)}`);
       this.#plane.mayDie(isolate);
     };
     const onRejection = (error: unknown): void => this.#onException("a promise", error);

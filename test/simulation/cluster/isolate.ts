@@ -165,7 +165,7 @@ export function installGlobals(made: {
     construct: (made_, args: [unknown, object?]) =>
       inside() === undefined ? Reflect.construct(made_, args) : new PlainResponse(...args),
   });
-  target["WebSocketRequestResponsePair"] = class {};
+  target["WebSocketRequestResponsePair"] = Object;
   target["WebSocketPair"] = made.WebSocketPair;
   target["IdentityTransformStream"] = made.IdentityTransformStream;
 }

@@ -50,6 +50,8 @@ const LATE_CALL_MS_MAX = 9_000;
 export interface PlaneObserver {
   onDeliver(master: MasterHost, isolate: Isolate, items: readonly DeliveryItem[]): readonly DeliveryItem[];
   onBatch(isolate: Isolate, batch: GatewayBatch): GatewayBatch;
+  /** The master has taken what the gateway said, whatever became of it at the edge. */
+  onTaken(isolate: Isolate, batch: GatewayBatch): void;
   onAppend(isolate: Isolate, call: AppendCall): void;
   onAppendFailed(isolate: Isolate, call: AppendCall): void;
   onConfirmed(isolate: Isolate, askedAt: number): void;
@@ -240,6 +242,8 @@ export class Plane {
   /** Until then a good part of the calls is lost: what comes in several parts is then torn. */
   burstUntil = 0;
   calls = 0;
+  /** The last batch of each gateway. */
+  readonly #given = new Map<string, GatewayBatch>();
   /** Every socket that was ever opened, by its id. */
   readonly links = new Map<string, Link>();
 
@@ -287,7 +291,13 @@ export class Plane {
       hearOf: (leader: KnownLeader) => this.#call(host, (object) => object.hearOf(leader)),
       checkIn: (checkIn) => this.#call(host, (object) => object.checkIn(checkIn)),
       fromGateway: (batch) =>
-        this.#call(host, (object, isolate) => object.fromGateway(observer.onBatch(isolate, batch))),
+        this.#call(host, async (object, isolate) => {
+          this.#given.set(batch.gateway, batch);
+          const answer = await object.fromGateway(observer.onBatch(isolate, batch));
+          // One of the gateway's next life may have waited for the same quorum.
+          if (answer.type === "taken" && this.#given.get(batch.gateway) === batch) observer.onTaken(isolate, batch);
+          return answer;
+        }),
       call: (request) => this.#call(host, (object) => object.call(request)),
       markAgentGone: (agentId, by: Principal | "operator") =>
         this.#call(host, (object) => object.markAgentGone(agentId, by)),
@@ -304,7 +314,8 @@ export class Plane {
     const { observer } = this.options;
     const stub = {
       deliver: (items: readonly DeliveryItem[]) => {
-        const seen = master === undefined || isolate === undefined ? items : observer.onDeliver(master, isolate, items);
+        const seen =
+          master === undefined || isolate?.isAlive !== true ? items : observer.onDeliver(master, isolate, items);
         return this.#call(host, (object) => object.deliver(seen));
       },
       announce: (announcement: Parameters<GatewayObject["announce"]>[0]) =>
@@ -331,7 +342,7 @@ export class Plane {
         how();
       };
       const fail = (text: string, more: object = {}): void =>
-        void schedule.after(integerBetween(random, 1, 200), () => settle(() => reject(new CallError(text, more))));
+        schedule.after(integerBetween(random, 1, 200), () => settle(() => reject(new CallError(text, more))));
       const { weather } = this;
       const callerHost = caller === undefined ? undefined : this.masters.get(caller.name);
       const lost = schedule.now < this.burstUntil ? BURST_LOST : weather.lost;

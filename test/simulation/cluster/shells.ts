@@ -52,13 +52,15 @@ type FinderClass = new <Stub extends { stand(insteadOf: Epoch): Promise<Leadersh
   readonly now: () => Millis;
 }) => Finder<Stub>;
 
+/** Of Candidate: whether it leads, and since when that is known. */
+export type Lead = (this: unknown, since?: number) => Promise<Leadership>;
+
 /** The tables' methods that the simulation looks into, and with which rules are broken. */
 export interface Tables {
-  load(master: Master): void;
-  save(master: Master): void;
-  beginEpoch(epoch: unknown): void;
-  endEpoch(): void;
-  setMeta(name: string, value: unknown): void;
+  load: (this: Tables, master: Master) => void;
+  save: (this: Tables, master: Master) => void;
+  beginEpoch: (this: Tables, epoch: unknown) => void;
+  setMeta: (this: Tables, name: string, value: unknown) => void;
 }
 
 const WORKERS = `data:text/javascript,${encodeURIComponent(
@@ -79,7 +81,7 @@ const { MasterTables } = load("../../../src/durable-objects/master-tables.ts") a
   MasterTables: { readonly prototype: Tables };
 };
 const { Candidate } = load("../../../src/durable-objects/candidate.ts") as {
-  Candidate: { readonly prototype: { lead(since?: number): Promise<Leadership> } };
+  Candidate: { readonly prototype: { lead: Lead } };
 };
 const { LeaderFinder } = load("../../../src/master/leader-finder.ts") as { LeaderFinder: FinderClass };
 
