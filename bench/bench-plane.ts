@@ -9,11 +9,12 @@ import { type Credential, credentialSchema } from "#protocol/credentials.ts";
 import { initialise } from "../cli/initialise.ts";
 import { Plane } from "../cli/plane.ts";
 import { isPortFree, PlaneProcess } from "../cli/start/plane-process.ts";
-import { endsWithin } from "../cli/start/processes.ts";
+import { end } from "../cli/start/processes.ts";
 import { StateDirectory } from "../cli/start/state-directory.ts";
 import { watchRss } from "./local-cluster.ts";
 
-const WORKER = fileURLToPath(new URL("../dist/worker.js", import.meta.url));
+/** Another build can be measured against this one. */
+const WORKER = process.env["BENCH_WORKER"] ?? fileURLToPath(new URL("../dist/worker.js", import.meta.url));
 const KILL_MS_MAX = 5_000;
 
 export class BenchPlane {
@@ -68,10 +69,11 @@ export class BenchPlane {
   /** kill -9 of workerd and of the process that holds it: every socket and every object is gone at once. */
   async killHard(): Promise<void> {
     this.#noteRss();
-    for (const identity of [this.#process?.workerd, this.#process?.host]) {
+    // The host first: it starts another workerd when its own dies, and that one would keep the port.
+    for (const identity of [this.#process?.host, this.#process?.workerd]) {
       if (identity === undefined) continue;
-      process.kill(identity.pid, "SIGKILL");
-      await endsWithin(identity, KILL_MS_MAX);
+      // Either ends by itself when the other is gone.
+      if (!(await end(identity, "SIGKILL", KILL_MS_MAX))) throw new Error(`process ${identity.pid} does not end`);
     }
     this.#process = undefined;
   }
@@ -108,8 +110,7 @@ export class BenchPlane {
   async stop(): Promise<void> {
     this.#noteRss();
     await this.#process?.stop();
-    if (process.env["BENCH_KEEP"] === undefined) await rm(this.#directory, { recursive: true, force: true });
-    else process.stderr.write(`kept ${this.#directory}\n`);
+    await rm(this.#directory, { recursive: true, force: true });
   }
 }
 

@@ -1,9 +1,11 @@
 // `npm run --silent bench -- NAME [--json]`. Needs a build (`npm run build`); prints progress nowhere but on stderr.
 import { parseArgs } from "node:util";
 import { failover } from "./failover.ts";
+import { idle } from "./idle.ts";
 import { launch } from "./launch.ts";
 import { log } from "./log.ts";
 import { ready } from "./ready.ts";
+import { registry } from "./registry.ts";
 import { storm } from "./storm.ts";
 import { formatJson, formatText, type Report } from "./report.ts";
 
@@ -13,9 +15,11 @@ const BENCHES: Readonly<
   Record<string, (flags: { readonly tasks: number; readonly agents?: number }) => Promise<Report>>
 > = {
   failover,
+  idle,
   launch,
   log,
   ready,
+  registry,
   storm,
 };
 

@@ -9,6 +9,8 @@ import { addInit } from "./commands/init.ts";
 import { addKill } from "./commands/kill.ts";
 import { addLog } from "./commands/log.ts";
 import { addLogs } from "./commands/logs.ts";
+import { addMaster } from "./commands/master.ts";
+import { addRegistry } from "./commands/registry.ts";
 import { addRun } from "./commands/run.ts";
 import { addStart } from "./commands/start.ts";
 import { addTasks } from "./commands/tasks.ts";
@@ -26,7 +28,19 @@ const program = new Command("mesoflare")
   .enablePositionalOptions()
   .exitOverride();
 
-for (const add of [addRun, addAgents, addTasks, addLogs, addKill, addStart, addInit, addLog, addCredential])
+for (const add of [
+  addRun,
+  addAgents,
+  addTasks,
+  addLogs,
+  addKill,
+  addStart,
+  addInit,
+  addMaster,
+  addLog,
+  addRegistry,
+  addCredential,
+])
   add(program);
 // Options of `run` end where the task's command begins, with or without '--'.
 program.commands.find((command) => command.name() === "run")?.passThroughOptions();

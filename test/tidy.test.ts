@@ -40,6 +40,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "src/protocol",
     "src/metrics",
     "src/log",
+    "src/registrar",
     "src/master",
     "src/durable-objects",
     "hono",

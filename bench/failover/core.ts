@@ -87,6 +87,7 @@ function endTurn({ effects, marked }: Master): void {
   marked.agents.clear();
   marked.frameworks.clear();
   marked.tasks.clear();
+  marked.ended.clear();
   marked.orders.length = 0;
 }
 

@@ -18,6 +18,8 @@ export function addStart(program: Command): void {
     .option("--port <number>", "port of the plane on 127.0.0.1", "5050")
     .option("--agents <number>", "local agents, which share the machine's resources; 0 for a plane alone", "1")
     .option("--replicas <3|5>", "replicas of the log, for a new state directory (default: 3)")
+    .option("--masters <number>", "master candidates, of which one leads", "1")
+    .option("--gateways <number>", "objects that hold the agents' sockets", "1")
     .option("--state <directory>", "where the cluster lives", usualState)
     .addHelpText("after", EXIT_CODES_HELP)
     .action(async (given: unknown) => {

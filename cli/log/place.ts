@@ -1,5 +1,9 @@
 // Where a replica is, next to where it was wished to be: a location hint is a wish, and an object never moves.
-import type { ReplicaJson } from "./answers.ts";
+
+export interface Placed {
+  readonly hint?: string;
+  readonly colo?: string;
+}
 
 /**
  * Data centres that lie in the region of a hint beyond doubt, by the airports that they are named for. Not all there are: of
@@ -21,13 +25,13 @@ const REGION_OF: ReadonlyMap<string, string> = new Map(
 );
 
 /** Whether the wish came true: undefined when one of the two is not known. */
-export function isWhereWished({ hint, colo }: Pick<ReplicaJson, "hint" | "colo">): boolean | undefined {
+export function isWhereWished({ hint, colo }: Placed): boolean | undefined {
   const region = colo === undefined ? undefined : REGION_OF.get(colo);
   if (region === undefined || hint === undefined) return undefined;
   return region === hint || hint.startsWith(`${region}-`);
 }
 
-export function placeText({ hint, colo }: Pick<ReplicaJson, "hint" | "colo">): string {
+export function placeText({ hint, colo }: Placed): string {
   if (hint === undefined) return colo ?? "-";
   if (colo === undefined) return `? (hint ${hint})`;
   return isWhereWished({ hint, colo }) === true ? colo : `${colo} (hint ${hint})`;

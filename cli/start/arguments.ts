@@ -2,10 +2,13 @@
 import { resolve } from "node:path";
 import * as v from "valibot";
 import { describeIssue } from "#protocol/json.ts";
+import { MASTERS_MAX } from "#protocol/leadership.ts";
 import { UsageError } from "../failure.ts";
 
 /** Agents on one machine: more than this says more about the machine than about a cluster. */
 export const LOCAL_AGENTS_MAX = 64;
+/** One for each local agent is the most that makes sense. */
+export const LOCAL_GATEWAYS_MAX = LOCAL_AGENTS_MAX;
 
 const wholeNumber = (flag: string, from: number, to: number) => {
   const problem = `${flag} must be a whole number from ${from} to ${to}`;
@@ -20,6 +23,8 @@ const wholeNumber = (flag: string, from: number, to: number) => {
 
 const startSchema = v.object({
   port: wholeNumber("--port", 1, 65_535),
+  masters: wholeNumber("--masters", 1, MASTERS_MAX),
+  gateways: wholeNumber("--gateways", 1, LOCAL_GATEWAYS_MAX),
   agents: wholeNumber("--agents", 0, LOCAL_AGENTS_MAX),
   replicas: v.optional(
     v.pipe(

@@ -99,10 +99,14 @@ async function serve(options: Options, state: StateDirectory, shell: StartShell,
   }
 }
 
-async function bindingsOf({ replicas, port }: Options, state: StateDirectory): Promise<Record<string, string>> {
+async function bindingsOf(
+  { replicas, masters, gateways, port }: Options,
+  state: StateDirectory,
+): Promise<Record<string, string>> {
   return {
     REPLICAS: String(replicas),
-    GATEWAYS: "1",
+    MASTERS: String(masters),
+    GATEWAYS: String(gateways),
     AUTHENTICATE_HTTP_READONLY: "false",
     CREDENTIALS: await readFile(state.verifiers, "utf8"),
     ADVERTISE: `127.0.0.1:${port}`,

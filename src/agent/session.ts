@@ -4,7 +4,7 @@
 import type { Brand } from "#base/brand.ts";
 import { unreachable } from "#base/assert.ts";
 import type { Millis } from "#base/time.ts";
-import { AUTHENTICATION_TIMEOUT_MS, MECHANISM, type AgentMessage, type PlaneMessage } from "#protocol/agent.ts";
+import { MECHANISM, type AgentMessage, type PlaneMessage } from "#protocol/agent.ts";
 import type { AgentId, Epoch, HostKey, Principal } from "#protocol/ids.ts";
 import { parseClientFirst, serverFirst, type ServerExchange, type ServerVerdict } from "#protocol/scram.ts";
 import { MESOFLARE_VERSION, PROTOCOL_VERSION } from "#protocol/version.ts";
@@ -202,6 +202,12 @@ function registered(session: Session, { agentId, epoch }: Extract<PlaneMessage, 
   return { socketId, hostKey, openedAt, protocol, state: "registered", principal, epochSeen, agentId, epoch };
 }
 
+/**
+ * Time for the whole exchange, ms. Agents allow less at first, and up to this when the plane is slow because all of them are there at
+ * once: cutting them off would only bring them again. Source: Mesos authentication_timeout_max.
+ */
+export const AUTHENTICATION_MS_MAX = 60_000;
+
 export interface Overdue {
   readonly reason: string;
   /** For a socket that fell silent: when it was last heard. */
@@ -214,7 +220,7 @@ export function overdue(
   { lastHeard, silenceMs, now }: { readonly lastHeard: Millis; readonly silenceMs: number; readonly now: Millis },
 ): Overdue | undefined {
   const authenticating = session.state === "opened" || session.state === "authenticating";
-  if (authenticating && now - session.openedAt >= AUTHENTICATION_TIMEOUT_MS)
+  if (authenticating && now - session.openedAt >= AUTHENTICATION_MS_MAX)
     return { reason: "authentication took too long", silentSince: undefined };
   return now - lastHeard >= silenceMs ? { reason: "silent for too long", silentSince: lastHeard } : undefined;
 }

@@ -41,10 +41,14 @@ const CONFIRMATION_MS_MAX = 5_000;
 const STORE_WINDOW_MS = 86_400_000;
 /** Confirmations that one caller waits for: one that was under way, one of its own, and one to spare. */
 const CONFIRMATIONS_MAX = 3;
+/** Elections that follow each other at once, each above the ballot that refused the one before. */
+const ELECTIONS_MAX = 3;
 /** How long what the log said about another leader is taken for true, ms. */
 const TAIL_MS_MAX = 1_000;
 /** After another candidate's ballot was promised, it has this long to write its leader entry before we stand again, ms. */
 const YIELD_MS = 2_000;
+/** How long what came of standing is said again without looking anew, ms. */
+const LOOKED_MS = 1_000;
 /** How long whoever asks this candidate to stand waits for what comes of it, ms. It goes on without them. */
 const STAND_ANSWER_MS = 1_500;
 
@@ -90,8 +94,12 @@ export class Candidate {
   #tailRetryAt = 0;
   #standing: Promise<Verdict["type"]> | undefined;
   #standings = 0;
+  /** What was said last to somebody who asked us to stand. */
+  #looked: { readonly at: number; readonly insteadOf: Epoch; readonly answer: Leadership } | undefined;
   #reason = "this candidate has not stood for election yet";
   #retryAt = 0;
+  /** The last ballot was given up because a higher one had been promised. */
+  #isFenced = false;
   #lastUnavailable: Unavailable | undefined;
   #waiters: ((leadership: Leadership) => void)[] = [];
   /** Calls to the log that have not been answered: while there is one, an answer to the waiters will come. */
@@ -156,33 +164,61 @@ export class Candidate {
     return this.#confirmedAt > since && this.#confirmedAt <= Date.now();
   }
 
+  /**
+   * Who leads, for somebody who only wants to know: nothing is elected for it, and of what an election needs nothing is loaded.
+   * Undefined when only standing could tell.
+   */
+  async owner(): Promise<KnownLeader | undefined> {
+    const { name: self, candidates, tables } = this.#options;
+    const epoch = tables.meta("epoch")?.epoch;
+    if (candidates.length === 1) return epoch === undefined ? undefined : { candidate: self, epoch };
+    const registrar = await this.#open();
+    if (registrar === undefined) return undefined;
+    const tail = await this.#readTail(registrar);
+    return tail.type === "tail" ? tail.leader : undefined;
+  }
+
   /** Somebody has heard of a higher epoch than ours: a quorum decides at once whether we still lead [M47]. */
   async hear(epoch: Epoch): Promise<Leadership> {
-    return this.#epoch !== undefined && epoch > this.#epoch ? this.lead(Date.now()) : this.lead();
+    return this.#epoch !== undefined && epoch > this.#epoch ? this.lead(Date.now() - 1) : this.lead();
   }
 
   /** Elects whoever leads: an operator wants it so. */
   async elect(): Promise<Leadership> {
     const registrar = await this.#open();
     if (registrar === undefined) return this.#notLeading();
-    if (this.leading && (await this.lead(Date.now())).type === "leading") return this.#leadership();
-    return this.#turnAndWait(registrar, { type: "stand", forced: true });
+    if (this.leading && (await this.lead(Date.now() - 1)).type === "leading") return this.#leadership();
+    return this.#elect(registrar);
+  }
+
+  /** Whoever has not stood for long learns from the first refusal how high ballots are by now. */
+  async #elect(registrar: Registrar): Promise<Leadership> {
+    for (let attempt = 1; ; attempt++) {
+      const leadership = await this.#turnAndWait(registrar, { type: "stand", forced: true });
+      if (leadership.type === "leading" || !this.#isFenced || attempt === ELECTIONS_MAX) return leadership;
+    }
   }
 
   /**
    * Somebody cannot reach the leader. Answers after a moment, whatever has come of it by then; asking again joins what is under
-   * way. Only one of these runs at a time, and pauses between them grow.
+   * way, or hears what came of it a moment ago: a colo full of callers that are cut off must not become a load on the log.
    */
   async stand(insteadOf: Epoch): Promise<Leadership> {
     if (this.leading) return this.lead();
+    const looked = this.#looked;
+    if (looked !== undefined && Date.now() < looked.at + LOOKED_MS && looked.insteadOf >= insteadOf)
+      return looked.answer;
     this.#standing ??= this.#stand(insteadOf).finally(() => (this.#standing = undefined));
     const verdict = await Promise.race([
       this.#standing,
       scheduler.wait(STAND_ANSWER_MS).then(() => "looking" as const),
     ]);
-    if (this.leading || verdict === "follow") return this.#leadership();
+    if (this.leading) return this.#leadership();
     const reason = this.#reason;
-    return verdict === "looking" ? { type: "not-leading", reason, looking: true } : { type: "not-leading", reason };
+    if (verdict === "looking") return { type: "not-leading", reason, looking: true };
+    const answer: Leadership = verdict === "follow" ? this.#leadership() : { type: "not-leading", reason };
+    this.#looked = { at: Date.now(), insteadOf, answer };
+    return answer;
   }
 
   async #stand(insteadOf: Epoch): Promise<Verdict["type"]> {
@@ -212,7 +248,7 @@ export class Candidate {
     else if (verdict.type === "wait") this.#reason = verdict.reason;
     else {
       this.#standings++;
-      await this.#turnAndWait(registrar, { type: "stand", forced: true });
+      await this.#elect(registrar);
     }
     return verdict.type;
   }
@@ -275,9 +311,10 @@ export class Candidate {
     }
   }
 
-  /** The log was just made: no reason to wait any longer. */
+  /** No reason to wait any longer: the log was just made, or another would stand. */
   standSoon(): void {
-    this.#retryAt = 0;
+    // Whoever refused us may be about to write its leader entry.
+    if (!this.#isFenced) this.#retryAt = 0;
     this.#tailRetryAt = 0;
   }
 
@@ -514,6 +551,7 @@ export class Candidate {
         this.#epoch = undefined;
         this.#reason = effect.reason;
         this.#retryAt = effect.retryAt;
+        this.#isFenced = effect.fenced;
         if (effect.fenced && this.#options.candidates.length > 1)
           this.#retryAt = Math.max(this.#retryAt, Date.now() + YIELD_MS);
         for (const id of effect.ids) {

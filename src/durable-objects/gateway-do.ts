@@ -57,7 +57,7 @@ import { nextSweep } from "../agent/sweep.ts";
 import { ringBy } from "./alarm.ts";
 import type { Env } from "./env.ts";
 import type { KnownLeader } from "#protocol/leadership.ts";
-import { LeaderFinder } from "./leader-finder.ts";
+import { LeaderFinder } from "../master/leader-finder.ts";
 import { note } from "./note.ts";
 import { type Master, masterStub } from "./peers.ts";
 import { challengeFor, principalsOf, webScram } from "./principals.ts";
@@ -72,6 +72,7 @@ const LIVE_TOLD = "live-told";
 /** And the leader that was known last, so that a wake does not begin with asking the first candidate. */
 const LEADER = "leader";
 
+/** Shortest pause before what is owed is told again, ms. */
 const RETRY_PAUSE_MS = 1_000;
 
 const random = { next: () => Math.random() };
@@ -96,6 +97,7 @@ export class GatewayDO extends DurableObject<Env> {
     this.#leader = new LeaderFinder({
       candidates,
       stub: (name) => masterStub(env, name),
+      now,
       remembered: kv.get<KnownLeader>(LEADER),
       onLearned: (leader) => kv.put(LEADER, leader),
     });
@@ -230,7 +232,8 @@ export class GatewayDO extends DurableObject<Env> {
       if (batch.live !== undefined) this.ctx.storage.kv.put(LIVE_TOLD, true);
       return;
     }
-    if (!this.#gateway.owesLive) this.ctx.storage.kv.delete(LIVE_TOLD);
+    const { kv } = this.ctx.storage;
+    if (kv.get(LIVE_TOLD) === true) kv.delete(LIVE_TOLD);
     for (const { socketId, what } of onNotTaken(this.#gateway, batch)) {
       const socket = this.#socket(socketId);
       if (socket === undefined) continue;
@@ -262,8 +265,11 @@ export class GatewayDO extends DurableObject<Env> {
       }
       const passed = onPlaneMessage(session, item.message);
       if (passed.session !== session) this.#keep(socket, passed.session);
-      if (!send(socket, passed.message)) socket.close(CLOSE_AGAIN, "a message for this agent is too long");
-      else if (passed.closing !== undefined) socket.close(CLOSE_POLICY, clip(passed.closing));
+      if (!send(socket, passed.message)) {
+        socket.close(CLOSE_AGAIN, "a message for this agent is too long");
+        // The master believes it to be there, and an agent that is gone would never answer our closing.
+        this.#closed(passed.session);
+      } else if (passed.closing !== undefined) socket.close(CLOSE_POLICY, clip(passed.closing));
     }
   }
 

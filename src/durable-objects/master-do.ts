@@ -5,15 +5,7 @@ import { backoffMs } from "#base/backoff.ts";
 import { millis, type Millis } from "#base/time.ts";
 import { present } from "#base/assert.ts";
 import type { AgentId, Epoch, MasterId, Principal, StreamId } from "#protocol/ids.ts";
-import type {
-  BatchAnswer,
-  CheckIn,
-  CheckInAnswer,
-  DeliveryItem,
-  GatewayBatch,
-  GatewayItem,
-  Located,
-} from "#protocol/gateway.ts";
+import type { BatchAnswer, CheckIn, CheckInAnswer, GatewayBatch, GatewayItem, Located } from "#protocol/gateway.ts";
 import {
   EPOCH_HEADER,
   LEADER_HEADER,
@@ -48,6 +40,7 @@ import {
   tasksView,
   type TasksQuery,
 } from "../master/views.ts";
+import { isOverloaded } from "../master/leader-finder.ts";
 import type { SignOfLife } from "../master/standing.ts";
 import type { RegistryCalls } from "../registrar/calls.ts";
 import type { Registrar, RegistrarEffect } from "../registrar/registrar.ts";
@@ -58,7 +51,7 @@ import type { Env } from "./env.ts";
 import { GatewayOutbox } from "./gateway-outbox.ts";
 import { MasterTables } from "./master-tables.ts";
 import { note } from "./note.ts";
-import { gatewayStub, isOverloaded, masterHint, masterStub } from "./peers.ts";
+import { gatewayStub, masterHint, masterStub } from "./peers.ts";
 import { settingsOf, type Settings } from "./settings.ts";
 import { Streams } from "./streams.ts";
 import { HEARTBEAT_INTERVAL_SECONDS } from "#protocol/scheduler.ts";
@@ -82,7 +75,9 @@ export type View =
   | { readonly type: "registry" }
   | { readonly type: "agents" }
   | { readonly type: "leader" };
-export type ViewAnswer = { readonly type: "view"; readonly json: string } | NotLeading;
+export type ViewAnswer = { readonly status: 200; readonly json: string } | NotLeading;
+/** `status` and `text` are what a Worker of the release before looks at. */
+type CallRefusal = NotLeading & { readonly status: 503; readonly text: string };
 
 /** How a candidate stands, for operators. */
 export interface CandidateStatus {
@@ -117,7 +112,7 @@ export class MasterDO extends DurableObject<Env> {
   readonly #streams = new Streams((streamId, reason) => this.#onStreamGone(streamId, reason));
   readonly #outbox = new GatewayOutbox(
     (gateway, items) => gatewayStub(this.env, gateway).deliver(items),
-    (gateway, items, error) => this.#onUndelivered(gateway, items, error),
+    (gateway, socketIds, reason) => this.#onUndelivered(gateway, socketIds, reason),
   );
   readonly #candidate: Candidate;
   #master: Master | undefined;
@@ -224,7 +219,7 @@ export class MasterDO extends DurableObject<Env> {
       .wait(LEADER_ANSWER_MS)
       .then((): SignOfLife => ({ type: "silent", reason: `no answer within ${LEADER_ANSWER_MS / 1000} s` }));
     const answered = masterStub(this.env, candidate)
-      .leadership()
+      .defend()
       .then(
         (leadership): SignOfLife =>
           leadership.type === "leading"
@@ -358,18 +353,18 @@ export class MasterDO extends DurableObject<Env> {
   }
 
   /** What a gateway did not take: its agents register again, and their reports tell what is missing. */
-  #onUndelivered(gateway: string, items: readonly DeliveryItem[], error: unknown): void {
-    this.#note("a gateway did not take a batch", { gateway, items: items.length, error: String(error) });
+  #onUndelivered(gateway: string, socketIds: readonly string[], reason: string): void {
+    this.#note("a gateway did not take what was sent", { gateway, sockets: socketIds.length, reason });
     const master = this.#master;
     if (master === undefined) return;
-    for (const { socketId } of items) onSocketClosed(master, { gateway, socketId }, now(), { type: "gateway" });
+    for (const socketId of socketIds) onSocketClosed(master, { gateway, socketId }, now(), { type: "gateway" });
     this.#settle(master);
     // The sockets may be open all the same: the gateway closes those that the books no longer have.
     this.ctx.waitUntil(this.#announce(gateway));
   }
 
   #setTimers(master: Master): void {
-    const deadline = nextDeadline(master);
+    const deadline = nextDeadline(master, now());
     if (deadline !== undefined) this.ctx.waitUntil(ringBy(this.ctx.storage, deadline, ALARM_SLACK_MS));
     const offersAt = this.#streams.size === 0 ? undefined : nextFilterEnd(master, now());
     if (this.#offersTimer?.at !== offersAt) {
@@ -401,7 +396,7 @@ export class MasterDO extends DurableObject<Env> {
   }
 
   override async alarm(): Promise<void> {
-    const deadline = this.#master === undefined ? undefined : nextDeadline(this.#master);
+    const deadline = this.#master === undefined ? undefined : nextDeadline(this.#master, now());
     // Set for what has been put off since: no quorum needs to be asked for that.
     if (deadline !== undefined && deadline > Date.now()) return ringBy(this.ctx.storage, deadline);
     const leadership = await this.#tick();
@@ -442,6 +437,12 @@ export class MasterDO extends DurableObject<Env> {
     return this.#candidate.stand(insteadOf);
   }
 
+  /** Another candidate was asked to take our place: whatever pause there was before standing again, now is the time. */
+  async defend(): Promise<Leadership> {
+    this.#candidate.standSoon();
+    return this.#candidate.lead();
+  }
+
   /** An operator's word: this candidate elects even though another one leads. Answers when it leads, or cannot. */
   async failover(): Promise<Leadership> {
     return this.#candidate.elect();
@@ -469,6 +470,12 @@ export class MasterDO extends DurableObject<Env> {
 
   /** A gateway's word once a minute: it learns the epoch, and whether the books have sockets that it no longer has. */
   async checkIn({ gateway, epochKnown, sockets }: CheckIn): Promise<CheckInAnswer> {
+    if (!this.#candidate.leading) {
+      // Asleep: all of the rows would be read for a question that the log's tail answers.
+      const owner = await this.#candidate.owner();
+      if (owner?.candidate === this.#name && owner.epoch >= epochKnown)
+        return { type: "leading", ...owner, tellLive: false };
+    }
     const leadership = await this.#candidate.hear(epochKnown);
     const master = this.#master;
     if (leadership.type === "not-leading" || master === undefined) return this.#notLeading(leadership);
@@ -553,19 +560,22 @@ export class MasterDO extends DurableObject<Env> {
     onAgentMessage(master, { from, hostKey, principal }, message, ids, now());
   }
 
-  call(request: CallRequest): Promise<CallAnswer | NotLeading> {
+  call(request: CallRequest): Promise<CallAnswer | CallRefusal> {
     return this.#answer((master, requestId) => onCall(master, request, requestId, now()));
   }
 
-  markAgentGone(agentId: AgentId, by: Principal | "operator"): Promise<CallAnswer | NotLeading> {
+  markAgentGone(agentId: AgentId, by: Principal | "operator"): Promise<CallAnswer | CallRefusal> {
     return this.#answer((master, requestId) => markAgentGone(master, agentId, { by, requestId }));
   }
 
   /** Does what was asked, and answers at once or when the registry has decided. */
-  async #answer(ask: (master: Master, requestId: number) => CallAnswer | undefined): Promise<CallAnswer | NotLeading> {
+  async #answer(ask: (master: Master, requestId: number) => CallAnswer | undefined): Promise<CallAnswer | CallRefusal> {
     const leadership = await this.#candidate.lead();
     const master = this.#master;
-    if (leadership.type === "not-leading" || master === undefined) return this.#notLeading(leadership);
+    if (leadership.type === "not-leading" || master === undefined) {
+      const refusal = this.#notLeading(leadership);
+      return { ...refusal, status: 503, text: refusal.reason };
+    }
     const requestId = this.#nextRequest++;
     const { promise, resolve } = Promise.withResolvers<CallAnswer>();
     this.#asked.set(requestId, resolve);
@@ -617,7 +627,7 @@ export class MasterDO extends DurableObject<Env> {
     const master = this.#master;
     if (leadership.type === "not-leading" || master === undefined) return this.#notLeading(leadership);
     this.#showAddress(master, reachedAt);
-    return { type: "view", json: JSON.stringify(this.#viewOf(master, view)) };
+    return { status: 200, json: JSON.stringify(this.#viewOf(master, view)) };
   }
 
   #viewOf(master: Master, view: View): unknown {

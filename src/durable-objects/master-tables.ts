@@ -15,6 +15,8 @@ import {
   type TaskRecord,
 } from "../master/state.ts";
 
+const REBUILT = ["agents", "orders", "tasks"] as const;
+
 /** Version of the tables; a build that finds a newer one refuses to run on it. */
 const SCHEMA_VERSION = 2;
 
@@ -46,18 +48,32 @@ export class MasterTables {
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
     this.#sql = storage.sql;
-    this.#sql.exec(`CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS agents (id TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS orders (agent TEXT, sequence INTEGER, value TEXT NOT NULL, PRIMARY KEY (agent, sequence)) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS frameworks (id TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS tasks (framework TEXT, id TEXT, value TEXT NOT NULL, PRIMARY KEY (framework, id)) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS completed_tasks (place INTEGER PRIMARY KEY AUTOINCREMENT, framework TEXT, id TEXT, value TEXT NOT NULL);
-      CREATE INDEX IF NOT EXISTS completed_by_task ON completed_tasks (framework, id);`);
-    const schema = this.meta("schema") ?? SCHEMA_VERSION;
-    if (schema > SCHEMA_VERSION)
+    storage.transactionSync(() => this.#migrate());
+  }
+
+  /** Forward from any older schema, in one transaction. */
+  #migrate(): void {
+    this.#sql.exec("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID");
+    const schema = this.meta("schema");
+    if (schema === SCHEMA_VERSION) return;
+    if (schema !== undefined && schema > SCHEMA_VERSION)
       throw new Error(
         `these tables have schema ${schema}, newer than this build's ${SCHEMA_VERSION}: deploy the newer build`,
       );
+    // Schema 1 kept these without rowids: rows of a kilobyte make such a tree deep, and each insertion six times as dear.
+    if (schema === 1) for (const table of REBUILT) this.#sql.exec(`ALTER TABLE ${table} RENAME TO ${table}_1`);
+    this.#sql.exec(`CREATE TABLE IF NOT EXISTS agents (id TEXT PRIMARY KEY, value TEXT NOT NULL);
+      CREATE TABLE IF NOT EXISTS orders (agent TEXT, sequence INTEGER, value TEXT NOT NULL, PRIMARY KEY (agent, sequence));
+      CREATE TABLE IF NOT EXISTS tasks (framework TEXT, id TEXT, value TEXT NOT NULL, PRIMARY KEY (framework, id));
+      CREATE TABLE IF NOT EXISTS frameworks (id TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS completed_tasks (place INTEGER PRIMARY KEY AUTOINCREMENT, framework TEXT, id TEXT, value TEXT NOT NULL);
+      CREATE INDEX IF NOT EXISTS completed_by_task ON completed_tasks (framework, id);`);
+    if (schema === 1) {
+      for (const table of REBUILT) {
+        this.#sql.exec(`INSERT INTO ${table} SELECT * FROM ${table}_1`);
+        this.#sql.exec(`DROP TABLE ${table}_1`);
+      }
+    }
     this.setMeta("schema", SCHEMA_VERSION);
   }
 
@@ -140,20 +156,20 @@ export class MasterTables {
 
   /** Writes what is marked. */
   save(master: Master): void {
-    const { agents, orders, frameworks, tasks, nextIds, recovery } = master.marked;
-    if (agents.size === 0 && orders.length === 0 && frameworks.size === 0 && tasks.size === 0 && !nextIds && !recovery)
-      return;
+    const { agents, orders, frameworks, tasks, ended, nextIds, recovery } = master.marked;
+    const marks = agents.size + orders.length + frameworks.size + tasks.size + ended.size;
+    if (marks === 0 && !nextIds && !recovery) return;
+    const frameworkOf = (id: FrameworkId) =>
+      master.frameworks.get(id) ?? master.completedFrameworks.find((framework) => framework.id === id);
     this.#storage.transactionSync(() => {
       if (nextIds) this.#saveNext(master);
       if (recovery) this.setMeta("recovery", { deadline: master.recoveredDeadline, of: master.recoveredOf });
       for (const change of orders) this.#saveOrder(change);
       for (const id of agents) this.#saveAgent(id, master.agents.get(id));
       for (const id of frameworks) this.#saveFramework(master, id);
-      for (const [frameworkId, taskIds] of tasks) {
-        const framework =
-          master.frameworks.get(frameworkId) ?? master.completedFrameworks.find(({ id }) => id === frameworkId);
-        for (const taskId of taskIds) this.#saveTask(frameworkId, taskId, framework);
-      }
+      // An id that ended may be in use again: first it leaves, then it comes.
+      for (const [id, taskIds] of ended) for (const taskId of taskIds) this.#saveEnded(id, taskId, frameworkOf(id));
+      for (const [id, taskIds] of tasks) for (const taskId of taskIds) this.#saveTask(id, taskId, frameworkOf(id));
     });
     clearMarks(master);
   }
@@ -189,7 +205,7 @@ export class MasterTables {
       this.#sql.exec("DELETE FROM frameworks WHERE id = ?", id);
       return;
     }
-    const { tasks: _, completedTasks: __, ...stored } = framework;
+    const { tasks: _, unreachableTasks: __, completedTasks: ___, ...stored } = framework;
     this.#sql.exec(
       "INSERT OR REPLACE INTO frameworks VALUES (?, ?)",
       id,
@@ -198,12 +214,17 @@ export class MasterTables {
   }
 
   #saveTask(frameworkId: FrameworkId, taskId: TaskId, framework: FrameworkRecord | undefined): void {
-    const live = framework?.tasks.get(taskId) ?? framework?.unreachableTasks.get(taskId);
-    if (live === undefined) this.#sql.exec("DELETE FROM tasks WHERE framework = ? AND id = ?", frameworkId, taskId);
-    else this.#sql.exec("INSERT OR REPLACE INTO tasks VALUES (?, ?, ?)", frameworkId, taskId, JSON.stringify(live));
-    const completed = (framework?.completedTasks ?? []).filter((task) => task.info.task_id.value === taskId);
+    const task = framework?.tasks.get(taskId) ?? framework?.unreachableTasks.get(taskId);
+    // Otherwise it has ended since, and is among those.
+    if (task === undefined) return;
+    this.#sql.exec("INSERT OR REPLACE INTO tasks VALUES (?, ?, ?)", frameworkId, taskId, JSON.stringify(task));
+  }
+
+  #saveEnded(frameworkId: FrameworkId, taskId: TaskId, framework: FrameworkRecord | undefined): void {
+    this.#sql.exec("DELETE FROM tasks WHERE framework = ? AND id = ?", frameworkId, taskId);
     this.#sql.exec("DELETE FROM completed_tasks WHERE framework = ? AND id = ?", frameworkId, taskId);
-    for (const task of completed) {
+    for (const task of framework?.completedTasks ?? []) {
+      if (task.info.task_id.value !== taskId) continue;
       this.#sql.exec(
         "INSERT INTO completed_tasks (framework, id, value) VALUES (?, ?, ?)",
         frameworkId,
@@ -219,6 +240,7 @@ function clearMarks(master: Master): void {
   master.marked.orders.length = 0;
   master.marked.frameworks.clear();
   master.marked.tasks.clear();
+  master.marked.ended.clear();
   master.marked.nextIds = false;
   master.marked.recovery = false;
 }

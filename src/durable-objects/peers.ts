@@ -22,7 +22,3 @@ export function masterHint(env: Env, name: string): DurableObjectLocationHint | 
 export function gatewayStub(env: Env, name: string) {
   return env.GATEWAY.get(env.GATEWAY.idFromName(name));
 }
-
-/** An object that has more to do than it can take refuses a call before it begins: it lives, and the call was not executed. */
-export const isOverloaded = (error: unknown): boolean =>
-  typeof error === "object" && error !== null && "overloaded" in error && error.overloaded === true;

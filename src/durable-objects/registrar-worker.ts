@@ -35,7 +35,16 @@ import type { Heard, Round, Send } from "#log/round.ts";
 import { settle } from "#log/settle.ts";
 import { status } from "#log/status.ts";
 import { verify } from "#log/verify.ts";
-import type { RegistryCalls, TailAnswer, TailCall } from "#registrar/calls.ts";
+import { history, registryAt } from "#registrar/audit.ts";
+import type {
+  HistoryAnswer,
+  HistoryCall,
+  RegistryAnswer,
+  RegistryCall,
+  RegistryCalls,
+  TailAnswer,
+  TailCall,
+} from "#registrar/calls.ts";
 import { tail } from "#registrar/tail.ts";
 import type { ReplicaDO } from "./replica-do.ts";
 
@@ -115,6 +124,14 @@ export class RegistrarWorker<Env extends RegistrarWorkerEnv = RegistrarWorkerEnv
 
   readTail(call: TailCall): Promise<TailAnswer> {
     return this.#converse(tail(call, this.#seeds()));
+  }
+
+  registry(call: RegistryCall): Promise<RegistryAnswer> {
+    return this.#converse(registryAt(call, this.#seeds()));
+  }
+
+  history(call: HistoryCall): Promise<HistoryAnswer> {
+    return this.#converse(history(call, this.#seeds()));
   }
 
   #seeds(): readonly ReplicaId[] {

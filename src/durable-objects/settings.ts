@@ -19,7 +19,7 @@ const orDefault = <const S extends v.GenericSchema<string, unknown>>(otherwise: 
 
 const wholeNumber = (name: string, otherwise: string, from: number, to: number) => {
   const problem = ({ input }: { readonly input: unknown }) =>
-    `${name} is ${JSON.stringify(input)}, expected a whole number from ${from} to ${to}`;
+    `${name} is "${String(input)}", expected a whole number from ${from} to ${to}`;
   return orDefault(
     otherwise,
     v.pipe(

@@ -6,6 +6,7 @@ import type { Env } from "../durable-objects/env.ts";
 import type { GatewayDO } from "../durable-objects/gateway-do.ts";
 import type { Master } from "../durable-objects/peers.ts";
 import type { RegistrarCalls } from "../log/calls.ts";
+import type { RegistryCalls } from "../registrar/calls.ts";
 
 /** The master that leads, wherever it is. "not-leading" when there is none now. */
 export interface LeaderCalls {
@@ -24,7 +25,7 @@ export interface Plane {
   /** A fresh stub for each call: one that threw is broken for good. */
   readonly candidate: (name: string) => Master;
   /** The log itself, also while no master leads. */
-  registrar(): Pick<RegistrarCalls, "status" | "verify">;
+  registrar(): Pick<RegistrarCalls, "status" | "verify"> & Pick<RegistryCalls, "registry" | "history">;
   gateway(name: string): DurableObjectStub<GatewayDO>;
   gatewayNameOf(hostKey: HostKey): string;
   authenticate(

@@ -30,7 +30,7 @@ const verifySchema = v.strictObject({
 });
 
 /** Names that the master knows: those of the configuration may all have been replaced. Without a master, none. */
-async function knowledge(context: Context<HttpEnv>): Promise<StatusCall> {
+export async function knowledge(context: Context<HttpEnv>): Promise<StatusCall> {
   try {
     const known = await context.get("plane").leader.read((master) => master.logKnowledge());
     return isNotLeading(known) ? {} : structuredClone(known);

@@ -57,7 +57,7 @@ export function mastersRoutes(): Hono<HttpEnv> {
       (best, one) => (one.state === "leads" && (one.epoch ?? 0) > (best?.epoch ?? -1) ? one : best),
       undefined,
     );
-    return context.json({ leader: leader?.name, epoch: leader?.epoch, masters });
+    return context.json({ leader: leader?.name, epoch: leader?.epoch, time: Date.now() / 1000, masters });
   });
 
   app.post("/mesoflare/masters/failover", needs("mesos-master-readwrite"), async (context) => {

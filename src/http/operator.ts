@@ -28,7 +28,7 @@ const view = (make: (context: Handled) => View) => async (context: Handled) => {
   const answer = await context
     .get("plane")
     .leader.read((master) => master.view(make(context), reachedAt(context.req.url)));
-  return answer.type === "view" ? json(context, answer.json) : refuseNotLeading(context, answer);
+  return "json" in answer ? json(context, answer.json) : refuseNotLeading(context, answer);
 };
 
 /** A query that is not a number is ignored silently, as in Mesos. */
@@ -49,7 +49,7 @@ export function operatorRoutes(): Hono<HttpEnv> {
       const at = reachedAt(context.req.url);
       const { leader, addressed } = context.get("plane");
       const answer = await leader.read((master) => master.view({ type: "leader" }, at));
-      if (answer.type === "view") return context.body(null, 307, { location: JSON.parse(answer.json) as string });
+      if ("json" in answer) return context.body(null, 307, { location: JSON.parse(answer.json) as string });
       // Without a path: that of the request would lead back to here.
       if (addressed !== undefined && answer.leader !== undefined)
         return context.body(null, 307, { location: `//${advertised(context.env.ADVERTISE, context.req.url)}` });

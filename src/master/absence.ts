@@ -5,6 +5,7 @@
 import { millis, type Millis } from "#base/time.ts";
 import { removeOffersOf } from "./offers.ts";
 import { nextPermit, takePermit } from "./permits.ts";
+import type { AgentId } from "#protocol/ids.ts";
 import {
   askRegistry,
   gatewayRecord,
@@ -112,7 +113,7 @@ export function excuseAgents(master: Master, now: Millis, { wasAway }: { readonl
   }
   for (const agentId of master.absent) {
     const agent = master.agents.get(agentId);
-    if (agent?.session === undefined) continue;
+    if (agent === undefined) continue;
     // Without one it was lost while nobody could note it.
     if (agent.deadline !== undefined && !isUnfair(agent.deadline)) continue;
     agent.deadline = millis(Math.max(agent.deadline ?? 0, fair));
@@ -130,7 +131,7 @@ export function spare(master: Master, agent: AgentRecord): void {
 export function endAbsences(master: Master, now: Millis): void {
   askSilentGateways(master, now);
   if (stopsForRecovery(master, now)) return;
-  for (const agentId of master.absent) {
+  for (const agentId of mayBeOverdue(master, now)) {
     const agent = master.agents.get(agentId);
     const deadline = agent === undefined ? undefined : deadlineOf(master, agent);
     if (deadline === undefined || deadline > now || master.overdue.has(agentId) || master.transitions.has(agentId))
@@ -151,11 +152,17 @@ export function endAbsences(master: Master, now: Millis): void {
   }
 }
 
+/** Recovered agents share one deadline, which is asked for after each turn: they are looked at one by one only once it has passed. */
+function* mayBeOverdue(master: Master, now: Millis): Iterable<AgentId> {
+  yield* master.absent;
+  if (master.recoveredDeadline <= now) yield* master.recovered;
+}
+
 /** Source: Mesos recovery_agent_removal_limit. More missing than that is our own mistake, not so many dead machines. */
 function stopsForRecovery(master: Master, now: Millis): boolean {
   const { recoveredOf, recoveredDeadline, settings } = master;
   if (recoveredOf === undefined || now < recoveredDeadline) return false;
-  const missing = [...master.absent].filter((id) => master.agents.get(id)?.session === undefined).length;
+  const missing = master.recovered.size;
   if (recoveredOf > 0 && missing / recoveredOf > settings.recoveryRemovalLimit) {
     const reason = `${missing} of ${recoveredOf} agents of the registry did not come back within the re-registration timeout, more than RECOVERY_AGENT_REMOVAL_LIMIT allows; nothing was changed`;
     master.effects.push({ type: "stop-leading", reason });
@@ -219,9 +226,10 @@ function gatewayDue({ settings }: Master, { heardAt, asked, sockets }: GatewayRe
 }
 
 /** When {@link endAbsences} next has something to do. */
-export function nextAbsence(master: Master): Millis | undefined {
+export function nextAbsence(master: Master, now: Millis): Millis | undefined {
   const due: Millis[] = [];
-  for (const agentId of master.absent) {
+  if (master.recovered.size > 0 && master.recoveredDeadline > now) due.push(master.recoveredDeadline);
+  for (const agentId of mayBeOverdue(master, now)) {
     const agent = master.agents.get(agentId);
     const deadline = agent === undefined ? undefined : deadlineOf(master, agent);
     if (deadline === undefined || master.overdue.has(agentId) || master.transitions.has(agentId)) continue;

@@ -25,7 +25,7 @@ export function tick(master: Master, now: Millis): void {
 }
 
 /** When {@link tick} next has something to do that must survive this instance; undefined when nothing waits. */
-export function nextDeadline(master: Master): Millis | undefined {
+export function nextDeadline(master: Master, now: Millis): Millis | undefined {
   const due: Millis[] = [];
   for (const { id, status } of master.frameworks.values()) {
     if (status.state === "disconnected" && !master.removals.has(id)) due.push(status.deadline);
@@ -35,7 +35,7 @@ export function nextDeadline(master: Master): Millis | undefined {
     if (agent?.connection !== undefined && agent.orders[0] !== undefined)
       due.push(millis(agent.orders[0].sentAt + STALE_ORDER_MS));
   }
-  const absence = nextAbsence(master);
+  const absence = nextAbsence(master, now);
   if (absence !== undefined) due.push(absence);
   const { unreachable, gone } = master.registry;
   if (unreachable.size > 0 || gone.size > 0) due.push(master.nextGc);

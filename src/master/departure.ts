@@ -7,6 +7,7 @@ import { removeOffersOf } from "./offers.ts";
 import { reply } from "./sockets.ts";
 import {
   isPartitionAware,
+  markEnded,
   markTask,
   REMOVED_AGENTS_MAX,
   removeTaskRecord,
@@ -131,7 +132,7 @@ function toUnreachable(
   for (const oldest of framework.unreachableTasks.keys()) {
     if (framework.unreachableTasks.size <= UNREACHABLE_TASKS_MAX) break;
     framework.unreachableTasks.delete(oldest);
-    markTask(master, framework.id, oldest);
+    markEnded(master, framework.id, oldest);
   }
 }
 
@@ -185,6 +186,7 @@ function forget(master: Master, agent: AgentRecord, now: Millis): void {
   setConnection(master, agent, undefined, now);
   master.agents.delete(agentId);
   master.absent.delete(agentId);
+  master.recovered.delete(agentId);
   master.overdue.delete(agentId);
   master.ordered.delete(agentId);
   master.transitions.delete(agentId);

@@ -59,8 +59,7 @@ function unknownState(master: Master, agentId: AgentId | undefined): Unknown | u
     ? { aware: "TASK_UNKNOWN", message: "Reconciliation: the task is unknown" }
     : undefined;
   if (agentId === undefined) {
-    const expected = [...master.absent].some((id) => master.agents.get(id)?.session === undefined);
-    return expected || master.transitions.size > 0 ? undefined : unknown;
+    return master.recovered.size > 0 || master.transitions.size > 0 ? undefined : unknown;
   }
   if (master.transitions.has(agentId)) return undefined;
   const agent = master.agents.get(agentId);

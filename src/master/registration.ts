@@ -72,7 +72,7 @@ function adoptAdmitted(master: Master, admitted: AdmittedAgent): AgentRecord {
   };
   master.agents.set(agent.agentId, agent);
   master.agentByHost.set(agent.hostKey, agent.agentId);
-  master.absent.add(agent.agentId);
+  master.recovered.add(agent.agentId);
   return agent;
 }
 
@@ -352,9 +352,9 @@ function completeRegistration(master: Master, agent: AgentRecord, pending: Regis
   agent.confirmed = false;
   agent.session = ids.uuid() as SessionId;
   agent.nextSequence = 1;
+  if (agent.orders.length > 0) master.marked.orders.push({ type: "voided", agentId: agent.agentId });
   agent.orders = [];
   master.ordered.delete(agent.agentId);
-  master.marked.orders.push({ type: "voided", agentId: agent.agentId });
   agent.system = pending.system;
   reply(master, pending.from, {
     type: "registered",

@@ -3,7 +3,7 @@
 //
 // Nothing here protects the registry: ballots and epochs do. What it protects is the peace, since each failover makes every
 // agent register again.
-import { assert, unreachable } from "#base/assert.ts";
+import { unreachable } from "#base/assert.ts";
 import { backoffMs } from "#base/backoff.ts";
 import type { Random } from "#base/random.ts";
 import type { Millis } from "#base/time.ts";
@@ -15,12 +15,11 @@ export const LEADER_SILENCE_MS = 10_000;
 export const LOOK_INTERVAL_MS = 2_500;
 /** Pause before the last look at the log, so that two candidates do not elect at once: full jitter, ms. */
 export const ELECT_DELAY = { firstMs: 500, maxMs: 8_000 } as const;
-/** Looks at the replicas before somebody must ask again. */
-export const LOOKS_MAX = 20;
 /** By how much a replica's count of its silence may differ from our own clock, ms. */
 const CLOCK_SLACK_MS = 250;
 
-assert(LOOKS_MAX * LOOK_INTERVAL_MS > 2 * LEADER_SILENCE_MS, "a standing looks for longer than the silence lasts");
+/** Looks at the replicas before somebody must ask again: for longer than the silence lasts. */
+const looksMax = (silenceMs: number): number => 2 * Math.ceil(silenceMs / LOOK_INTERVAL_MS) + 8;
 
 /** What the last chosen entry of the log says. */
 export type TailSeen =
@@ -113,10 +112,15 @@ export async function stand(standing: Standing, ports: StandingPorts): Promise<V
   return { type: "elect" };
 }
 
-/** [M42] [M43] Until the leader shows a sign of life, to us or to the replicas, or a quorum has heard nothing for long enough. */
+/**
+ * [M42] [M43] Until the leader shows a sign of life, to us or to the replicas, or has shown none for long enough. Of one that does not
+ * answer the replicas tell how long; of one that answers that it does not lead only its own word counts. Its attempts may be heard by some
+ * replica all the time; and a quorum that was away has heard nobody, which is no fault of the leader's.
+ */
 async function watch(leader: KnownLeader, silenceMs: number, ports: StandingPorts): Promise<Verdict> {
   let watchedSince: Millis | undefined;
-  for (let look = 0; look < LOOKS_MAX; look++) {
+  let leaderlessSince: Millis | undefined;
+  for (let look = 0; look < looksMax(silenceMs); look++) {
     const sign = await ports.callLeader(leader.candidate);
     switch (sign.type) {
       case "leads":
@@ -126,20 +130,24 @@ async function watch(leader: KnownLeader, silenceMs: number, ports: StandingPort
       case "does-not-lead":
         if (sign.leader !== undefined && sign.leader.epoch > leader.epoch)
           return follow(sign.leader, "it was replaced");
+        leaderlessSince ??= ports.now();
         break;
       case "silent":
+        leaderlessSince = undefined;
         break;
       default:
         return unreachable(sign);
     }
     const silent = quorumSilence(await ports.silences());
     if (silent === undefined) return { type: "wait", reason: "no quorum of the log's replicas answers" };
-    if (silent >= silenceMs) return { type: "elect" };
-    watchedSince ??= ports.now();
+    const now = ports.now();
+    const lastedMs = leaderlessSince === undefined ? silent : now - leaderlessSince;
+    if (lastedMs >= silenceMs) return { type: "elect" };
+    watchedSince ??= now;
     // Heard since we began to watch: others reach it, and that we do not is our own trouble.
-    if (silent + CLOCK_SLACK_MS < ports.now() - watchedSince)
+    if (leaderlessSince === undefined && silent + CLOCK_SLACK_MS < now - watchedSince)
       return follow(leader, `the replicas heard it ${Math.round(silent)} ms ago`);
-    await ports.wait(Math.min(silenceMs - silent, LOOK_INTERVAL_MS));
+    await ports.wait(Math.min(silenceMs - lastedMs, LOOK_INTERVAL_MS));
   }
   return { type: "wait", reason: `${leader.candidate} does not answer, and its replicas still hear it now and then` };
 }

@@ -237,8 +237,10 @@ export interface Master {
   /** Of those whose socket is still there, by {@link socketKey}. */
   readonly registrationBySocket: Map<string, PendingRegistration>;
   readonly transitions: Map<AgentId, Transition>;
-  /** Agents that are not connected: recovered and disconnected ones. */
+  /** Agents that were here under this epoch and are not connected now. */
   readonly absent: Set<AgentId>;
+  /** Agents of the registry that have not registered under this epoch. */
+  readonly recovered: Set<AgentId>;
   /** Agents with orders that they have not acted upon. */
   readonly ordered: Set<AgentId>;
   /** Absent agents whose deadline has passed and that wait for a permit. */
@@ -282,6 +284,7 @@ export interface Marked {
   readonly agents: Set<AgentId>;
   readonly frameworks: Set<FrameworkId>;
   readonly tasks: Map<FrameworkId, Set<TaskId>>;
+  readonly ended: Map<FrameworkId, Set<TaskId>>;
 }
 
 /** Source: Mesos MAX_REMOVED_SLAVES. */
@@ -322,6 +325,7 @@ export function newMaster(start: {
     registrationBySocket: new Map(),
     transitions: new Map(),
     absent: new Set(),
+    recovered: new Set(),
     ordered: new Set(),
     overdue: new Set(),
     removed: new Set(),
@@ -339,14 +343,32 @@ export function newMaster(start: {
     nextOperation: 0,
     allocationDue: false,
     effects: [],
-    marked: { nextIds: false, recovery: false, orders: [], agents: new Set(), frameworks: new Set(), tasks: new Map() },
+    marked: {
+      nextIds: false,
+      recovery: false,
+      orders: [],
+      agents: new Set(),
+      frameworks: new Set(),
+      tasks: new Map(),
+      ended: new Map(),
+    },
   };
 }
 
+/** A task in the books, or an unreachable one, differs from its row. */
 export function markTask(master: Master, frameworkId: FrameworkId, taskId: TaskId): void {
-  const marked = master.marked.tasks.get(frameworkId);
-  if (marked === undefined) master.marked.tasks.set(frameworkId, new Set([taskId]));
-  else marked.add(taskId);
+  mark(master.marked.tasks, frameworkId, taskId);
+}
+
+/** A task left the books, or the history: there is more to do than to replace its row. */
+export function markEnded(master: Master, frameworkId: FrameworkId, taskId: TaskId): void {
+  mark(master.marked.ended, frameworkId, taskId);
+}
+
+function mark(marked: Map<FrameworkId, Set<TaskId>>, frameworkId: FrameworkId, taskId: TaskId): void {
+  const ofFramework = marked.get(frameworkId);
+  if (ofFramework === undefined) marked.set(frameworkId, new Set([taskId]));
+  else ofFramework.add(taskId);
 }
 
 export const isPartitionAware = (info: FrameworkInfo): boolean =>
@@ -384,11 +406,12 @@ export function setConnection(
     if (gateway !== undefined) gateway.sockets -= 1;
   }
   agent.connection = connection;
-  if (connection === undefined) master.absent.add(agent.agentId);
+  if (connection === undefined) (agent.session === undefined ? master.recovered : master.absent).add(agent.agentId);
   else {
     master.agentBySocket.set(socketKey(connection), agent.agentId);
     gatewayRecord(master, connection.gateway, now).sockets += 1;
     master.absent.delete(agent.agentId);
+    master.recovered.delete(agent.agentId);
     agent.deadline = undefined;
   }
   master.marked.agents.add(agent.agentId);

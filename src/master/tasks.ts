@@ -13,6 +13,7 @@ import {
   COMPLETED_FRAMEWORKS_MAX,
   COMPLETED_TASKS_MAX,
   isPartitionAware,
+  markEnded,
   markTask,
   removeTaskRecord,
   tell,
@@ -120,10 +121,10 @@ export function completeTask(master: Master, framework: FrameworkRecord, task: T
   task.unacknowledged = undefined;
   task.unreachableAt = undefined;
   framework.completedTasks.push(task);
-  markTask(master, framework.id, taskId);
+  markEnded(master, framework.id, taskId);
   while (framework.completedTasks.length > COMPLETED_TASKS_MAX) {
     const oldest = present(framework.completedTasks.shift(), "oldest completed task");
-    markTask(master, framework.id, oldest.info.task_id.value);
+    markEnded(master, framework.id, oldest.info.task_id.value);
   }
   if (framework.status.state === "removed" && framework.tasks.size === 0) retire(master, framework);
 }
@@ -136,7 +137,7 @@ export function retire(master: Master, framework: FrameworkRecord): void {
   while (master.completedFrameworks.length > COMPLETED_FRAMEWORKS_MAX) {
     const oldest = present(master.completedFrameworks.shift(), "oldest completed framework");
     master.marked.frameworks.add(oldest.id);
-    for (const task of oldest.completedTasks) markTask(master, oldest.id, task.info.task_id.value);
+    for (const task of oldest.completedTasks) markEnded(master, oldest.id, task.info.task_id.value);
     oldest.completedTasks.length = 0;
   }
 }

@@ -234,8 +234,8 @@ export function registryView({ info, registry }: Master): Json {
         },
       })),
     },
-    ...(registry.unreachable.size === 0 ? {} : { unreachable: departed(registry.unreachable.values()) }),
-    ...(registry.gone.size === 0 ? {} : { gone: departed(registry.gone.values()) }),
+    unreachable: departed(registry.unreachable.values()),
+    gone: departed(registry.gone.values()),
   };
 }
 

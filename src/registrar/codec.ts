@@ -75,6 +75,8 @@ export interface SnapshotEntry {
   readonly last: boolean;
   /** In the first chunk: the stretches before it that are still kept, oldest first. */
   readonly stretches?: readonly Stretch[] | undefined;
+  /** In the first chunk: how many records the whole snapshot has. */
+  readonly records?: number | undefined;
   readonly tables: TableRecords;
 }
 export type RegistrarEntry = LeaderEntry | OperationsEntry | SnapshotEntry;
@@ -208,6 +210,7 @@ const chunkHead = {
   chunk: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
   last: v.boolean(),
   stretches: v.optional(v.pipe(v.array(stretch), v.maxLength(STRETCHES_MAX))),
+  records: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
 };
 
 const entrySchema = v.variant("type", [

@@ -22,7 +22,7 @@ import {
   createCoordinator,
   nextWake as nextWakeOfCoordinator,
 } from "#log/coordinator.ts";
-import { type Entry, type Position, position } from "#log/entry.ts";
+import { type Entry, type Position, position, type PositionedEntry } from "#log/entry.ts";
 import { PAGE_ENTRIES_MAX } from "#log/limits.ts";
 import type { Epoch, MasterId } from "#protocol/ids.ts";
 import { type Outcome, takeBatch, type Waiting } from "./batch.ts";
@@ -99,15 +99,12 @@ export type RegistrarEffect =
 
 type Outcomes = readonly { readonly id: number; readonly outcome: Outcome }[];
 
-/** The store in flight: what was put into it, in the order of its entries, and what is to be told when it is chosen. */
+/** The store in flight, and what is to be told when it is chosen. */
 interface Store {
-  readonly parts: readonly Part[];
-  readonly outcomes: Outcomes;
-}
-interface Part {
   readonly entry: Entry;
   /** What an entry of ours says, so that it need not be read back. */
-  readonly own?: RegistrarEntry;
+  readonly own: RegistrarEntry | undefined;
+  readonly outcomes: Outcomes;
 }
 
 type Phase =
@@ -122,7 +119,7 @@ type Phase =
   | { readonly state: "leading"; readonly epoch: Epoch; readonly store: Store | undefined };
 
 export interface RegistrarOptions extends CoordinatorOptions {
-  /** A random uuid: the master id of an epoch that this instance begins. A fresh one each time, or both would give the same ids to agents. */
+  /** A random uuid for each epoch that this instance begins: it may lead again after another has, and agents' ids are made of it. */
   readonly newMasterId: () => MasterId;
   /** The epoch that the object's tables belong to, undefined when they belong to none. */
   readonly cachedEpoch?: Epoch;
@@ -140,6 +137,8 @@ export interface Registrar {
   readonly snapshots: SnapshotOptions;
   /** The snapshot that we are writing, while we lead. */
   writer: SnapshotWriter | undefined;
+  /** The last store was a batch: the next one may be of the snapshot. */
+  isUpkeepNext: boolean;
   cachedEpoch: Epoch | undefined;
   readonly waiting: Waiting[];
   /** Failed attempts to lead since the last success. */
@@ -157,6 +156,7 @@ export function createRegistrar(options: RegistrarOptions): Registrar {
     replay,
     snapshots: { ...SNAPSHOT_OPTIONS, ...options.snapshots },
     writer: undefined,
+    isUpkeepNext: false,
     cachedEpoch: options.cachedEpoch,
     waiting: [],
     attempts: 0,
@@ -302,7 +302,8 @@ function replayOn(registrar: Registrar, through: Position, now: Millis, random: 
   const from = nextToRead(replay);
   if (from <= through) return [readEffect(registrar, from, through)];
   if (replay.loading === undefined) return appoint(registrar, now, random);
-  const reason = `the snapshot that begins at ${replay.loading.begin} is not complete, and nothing before it can be read`;
+  // Truncated by somebody who leads by now, or a log that has lost entries.
+  const reason = `the snapshot that begins at ${replay.loading.begin} is not complete at ${through}, where this election ended`;
   return stop(registrar, reason, now, random);
 }
 
@@ -384,22 +385,24 @@ function appoint(registrar: Registrar, now: Millis, random: Random): RegistrarEf
 
 function onAppended(
   registrar: Registrar,
-  { position: first, entries }: Extract<CoordinatorEffect, { type: "appended" }>,
+  { position: at, entries }: Extract<CoordinatorEffect, { type: "appended" }>,
   now: Millis,
   random: Random,
 ): RegistrarEffect[] {
   const { phase } = registrar;
-  skipTo(registrar, first);
+  const [entry] = entries;
+  assert(entry !== undefined && entries.length === 1, "a store is one entry");
+  skipTo(registrar, at);
   if (phase.state === "appointing") {
-    applyOwn(registrar, first, entries, [{ own: phase.own }]);
+    applyOwn(registrar, { position: at, entry }, phase.own);
     const { leader } = registrar.registry;
-    assert(leader?.epoch === (first as number), "the leader entry's position is the epoch");
+    assert(leader?.epoch === (at as number), "the leader entry's position is the epoch");
     registrar.cachedEpoch = leader.epoch;
     return lead(registrar, { epoch: leader.epoch, masterId: leader.masterId, fresh: true }, now, random);
   }
   assert(phase.state === "leading" && phase.store !== undefined, "only a leader appends, and knows what");
-  const { parts, outcomes } = phase.store;
-  applyOwn(registrar, first, entries, parts);
+  const { own, outcomes } = phase.store;
+  applyOwn(registrar, { position: at, entry }, own);
   registrar.phase = { ...phase, store: undefined };
   return [
     ...outcomes.map(({ id, outcome }) => ({ type: "outcome", id, outcome }) as const),
@@ -408,22 +411,12 @@ function onAppended(
 }
 
 /** What we wrote is chosen: it is applied as any reader will apply it. */
-function applyOwn(
-  registrar: Registrar,
-  first: Position,
-  entries: readonly Entry[],
-  parts: readonly Pick<Part, "own">[],
-): void {
-  const { replay } = registrar;
-  for (const [index, entry] of entries.entries()) {
-    const at = position(first + index);
-    const own = parts[index]?.own;
-    const replayed = applyEntry(replay, { position: at, entry }, own);
-    assert(replayed.type === "applied", "an own entry can be applied");
-    if (own?.type !== "snapshot" || registrar.writer === undefined) continue;
-    if (own.chunk === 0) registrar.writer.begin = at;
-    if (own.last) registrar.writer = undefined;
-  }
+function applyOwn(registrar: Registrar, positioned: PositionedEntry, own: RegistrarEntry | undefined): void {
+  const { replay, writer } = registrar;
+  assert(applyEntry(replay, positioned, own).type === "applied", "an own entry can be applied");
+  if (own?.type !== "snapshot" || writer === undefined) return;
+  if (own.chunk === 0) writer.begin = positioned.position;
+  if (own.last) registrar.writer = undefined;
 }
 
 /** Entries of the coordinator's own, a nop or a membership, stand between two stores; they change nothing here. */
@@ -444,33 +437,38 @@ function lead(
 }
 
 /**
- * [R3] [R21] Once no store is in flight: everything that waits becomes the next batch, and a snapshot goes on by one chunk. The chunk comes
- * first, because it is of the registry as it was before the batch. None of the entries needs another of the same store to be chosen: of a
- * store that is given up, a later one may be chosen without those before it [L38].
+ * [R3] Once no store is in flight: everything that waits becomes the next batch. Of a snapshot one chunk goes out after each batch, so that
+ * neither waits for the other for long.
  */
 function storeNext(registrar: Registrar, now: Millis, random: Random): RegistrarEffect[] {
-  const { phase, waiting, registry, replay, snapshots } = registrar;
+  const { phase } = registrar;
   if (phase.state !== "leading" || phase.store !== undefined) return [];
-  const parts: Part[] = [];
-  const to = truncationOf(stretchesOf(replay), snapshots);
-  if (to !== undefined && to > replay.begin) parts.push({ entry: { type: "truncate", to } });
+  const store = (registrar.isUpkeepNext ? upkeep(registrar) : undefined) ?? batch(registrar) ?? upkeep(registrar);
+  if (store === undefined) return [];
+  registrar.isUpkeepNext = store.own?.type === "operations";
+  registrar.phase = { ...phase, store };
+  // [L38] One entry: of a longer write that is given up, a later entry may be chosen behind those of a successor.
+  return toLog(registrar, { type: "append", id: STORE_GROUP, entries: [store.entry] }, now, random);
+}
+
+function batch({ registry, waiting }: Registrar): Store | undefined {
+  if (waiting.length === 0) return undefined;
+  const { entry: own, text, outcomes } = takeBatch(registry, waiting);
+  return { entry: { type: "append", data: text }, own, outcomes };
+}
+
+/** [R21] [R25] What the log itself needs: a truncation, or the next chunk of a snapshot. */
+function upkeep(registrar: Registrar): Store | undefined {
+  const { registry, replay, snapshots } = registrar;
+  const stretches = stretchesOf(replay);
+  const to = truncationOf(stretches, snapshots);
+  if (to !== undefined && to > replay.begin) return { entry: { type: "truncate", to }, own: undefined, outcomes: [] };
   if (registrar.writer === undefined && isSnapshotDue(replay, snapshots)) {
-    registrar.writer = beginSnapshot(registry, stretchesOf(replay));
+    registrar.writer = beginSnapshot(registry, stretches);
   }
-  if (registrar.writer !== undefined) {
-    const { text, entry: own } = nextChunk(registrar.writer, registry, snapshots);
-    parts.push({ entry: { type: "append", data: text }, own });
-  }
-  let outcomes: Outcomes = [];
-  if (waiting.length > 0) {
-    const batch = takeBatch(registry, waiting);
-    parts.push({ entry: { type: "append", data: batch.text }, own: batch.entry });
-    outcomes = batch.outcomes;
-  }
-  if (parts.length === 0) return [];
-  registrar.phase = { ...phase, store: { parts, outcomes } };
-  const entries = parts.map(({ entry }) => entry);
-  return toLog(registrar, { type: "append", id: STORE_GROUP, entries }, now, random);
+  if (registrar.writer === undefined) return undefined;
+  const { text, entry: own } = nextChunk(registrar.writer, registry, snapshots);
+  return { entry: { type: "append", data: text }, own, outcomes: [] };
 }
 
 /** The log is not to be written by us now, whatever the coordinator could still do. */

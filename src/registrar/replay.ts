@@ -4,7 +4,7 @@
 // A reader that begins at a snapshot holds back what stands among its chunks, and touches the registry only when the last chunk is there.
 import { assert, unreachable } from "#base/assert.ts";
 import { FIRST_POSITION, type Position, type PositionedEntry, position } from "#log/entry.ts";
-import type { Epoch } from "#protocol/ids.ts";
+import type { AgentId, Epoch } from "#protocol/ids.ts";
 import {
   decodeEntry,
   type OperationsEntry,
@@ -45,6 +45,8 @@ export interface Replay {
   /** A snapshot whose chunks have come one after the other so far. */
   coming: Coming | undefined;
   loading: Loading | undefined;
+  /** Which agents' records are kept: for a reader who shows a part. Nobody leads with it. */
+  readonly keeps: ((agentId: AgentId) => boolean) | undefined;
 }
 interface Coming {
   readonly begin: Position;
@@ -64,7 +66,8 @@ interface Loading {
   readonly held: { readonly position: Position; readonly letters: number; readonly entry: OperationsEntry }[];
 }
 
-export const createReplay = (registry: Registry = emptyRegistry()): Replay => ({
+export const createReplay = (registry: Registry = emptyRegistry(), keeps?: (agentId: AgentId) => boolean): Replay => ({
+  keeps,
   registry,
   next: FIRST_POSITION,
   begin: FIRST_POSITION,
@@ -156,7 +159,7 @@ function apply(
       replay.letters += letters;
       return APPLIED;
     case "operations": {
-      const problem = applyOperations(registry, entry, isOwn);
+      const problem = applyOperations(replay, entry, isOwn);
       if (problem !== undefined) return stopped(at, problem);
       replay.letters += letters;
       return APPLIED;
@@ -170,15 +173,16 @@ function apply(
 }
 
 /** Why it cannot be applied, or undefined when it was. */
-function applyOperations(
-  registry: Registry,
-  { leader, operations }: OperationsEntry,
-  isOwn: boolean,
-): string | undefined {
+function applyOperations({ registry, keeps }: Replay, entry: OperationsEntry, isOwn: boolean): string | undefined {
+  const { leader } = entry;
   // Whoever leads writes under the last leader entry; anything else is not the log that we have applied.
   if (leader !== undefined && !isSameLeader(leader, registry.leader)) {
     return `it was written under epoch ${leader.epoch}, the log is in ${epochOf(registry)}`;
   }
+  const operations =
+    keeps === undefined
+      ? entry.operations
+      : entry.operations.filter(({ operation }) => !("agentId" in operation) || keeps(operation.agentId));
   // Tried on a draft first, as the writer of an own entry has done: it is applied as a whole or not at all.
   const draft = isOwn ? undefined : draftOf(registry);
   if (draft !== undefined) {
@@ -232,7 +236,7 @@ function load(replay: Replay, loading: Loading, at: Position, entry: RegistrarEn
       }
       loading.chunks += 1;
       loading.letters += letters;
-      addRecords(loading.tables, tables);
+      addRecords(loading.tables, tables, replay.keeps);
       return last ? install(replay, loading, at) : APPLIED;
     }
     default:
@@ -240,10 +244,10 @@ function load(replay: Replay, loading: Loading, at: Position, entry: RegistrarEn
   }
 }
 
-function addRecords(into: RegistryMaps, tables: TableRecords): void {
-  for (const agent of tables.admitted ?? []) into.admitted.set(agent.agentId, agent);
-  for (const agent of tables.unreachable ?? []) into.unreachable.set(agent.agentId, agent);
-  for (const agent of tables.gone ?? []) into.gone.set(agent.agentId, agent);
+function addRecords(into: RegistryMaps, tables: TableRecords, keeps: Replay["keeps"] = () => true): void {
+  for (const agent of tables.admitted ?? []) if (keeps(agent.agentId)) into.admitted.set(agent.agentId, agent);
+  for (const agent of tables.unreachable ?? []) if (keeps(agent.agentId)) into.unreachable.set(agent.agentId, agent);
+  for (const agent of tables.gone ?? []) if (keeps(agent.agentId)) into.gone.set(agent.agentId, agent);
   for (const framework of tables.disconnectedFrameworks ?? []) {
     into.disconnectedFrameworks.set(framework.frameworkId, framework);
   }
@@ -268,7 +272,7 @@ function install(replay: Replay, loading: Loading, at: Position): Replayed {
   replay.loading = undefined;
   for (const { position: there, letters, entry } of loading.held) {
     replay.next = there;
-    const problem = applyOperations(registry, entry, false);
+    const problem = applyOperations(replay, entry, false);
     if (problem !== undefined) return stopped(there, problem);
     replay.letters += letters;
   }

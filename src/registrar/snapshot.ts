@@ -3,7 +3,7 @@
 // as they are written, and the records, which nobody edits, stay what they were meanwhile. Rules [R21] to [R25].
 import { assert } from "#base/assert.ts";
 import type { Position } from "#log/entry.ts";
-import { ENTRY_LETTERS_MAX } from "#log/limits.ts";
+import { ENTRY_LETTERS_MAX, PAGE_LETTERS_MAX } from "#log/limits.ts";
 import {
   ENTRY_VERSION,
   FRAME_LETTERS_MAX,
@@ -24,14 +24,15 @@ export interface SnapshotOptions {
 }
 export const SNAPSHOT_OPTIONS: SnapshotOptions = {
   lettersMin: 1_000_000,
-  /** Half an entry: a chunk shares its write with a batch, whose operations should not wait for it for long. */
-  chunkLettersMax: 128 * 1024,
+  /** Less than half an entry, because a batch waits for the chunk before it; eight fill a page of a reader. */
+  chunkLettersMax: 120 * 1024,
   historyLettersMin: 64_000_000,
 };
 assert(
   SNAPSHOT_OPTIONS.chunkLettersMax + FRAME_LETTERS_MAX <= ENTRY_LETTERS_MAX,
   "a chunk is one entry, with what stands around its records",
 );
+assert(8 * (SNAPSHOT_OPTIONS.chunkLettersMax + 1_024) < PAGE_LETTERS_MAX, "eight chunks are one page");
 
 /** A snapshot that is being written by the present leader. */
 export interface SnapshotWriter {
@@ -91,8 +92,11 @@ export function nextChunk(
   }
   writer.chunk += 1;
   const last = writer.table === writer.tables.length;
-  const stretches = chunk === 0 ? writer.stretches : undefined;
-  const entry: SnapshotEntry = { type: "snapshot", leader, snapshot, begin, chunk, last, stretches, tables: {} };
+  const first =
+    chunk === 0
+      ? { stretches: writer.stretches, records: writer.tables.reduce((sum, { records }) => sum + records.length, 0) }
+      : {};
+  const entry: SnapshotEntry = { type: "snapshot", leader, snapshot, begin, chunk, last, ...first, tables: {} };
   const around = JSON.stringify({ v: ENTRY_VERSION, ...entry, tables: undefined });
   return { text: `${around.slice(0, -1)},"tables":{${tables.join(",")}}}`, entry };
 }

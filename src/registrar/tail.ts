@@ -71,11 +71,13 @@ export function* findEnd({ clusterId, known }: TailCall, seeds: readonly Replica
   let begin = Math.max(...votes.map((standing) => standing.begin));
   let decidedTo = Math.max(...votes.map(({ missingFrom }) => missingFrom));
   let end = Math.max(...votes.map((standing) => standing.end));
+  // Not further than this: a log that is being written moves its end as fast as it is read.
+  const goal = end;
   let entries: readonly PositionedEntry[] = [];
   // What nobody has learned yet may be chosen all the same: a quorum that holds it under one ballot shows it. If the quorum that
   // answered first does not, all who are there may.
   for (const patience of ["quorum", "everybody"] as const) {
-    while (decidedTo <= end) {
+    while (decidedTo <= goal) {
       const from = position(decidedTo);
       const call: ReadCall = { clusterId, from, entriesMax: PAGE_ENTRIES_MAX, known: electorate };
       const page = yield* patience === "quorum" ? read(call, seeds) : readOfAll(call, electorate);

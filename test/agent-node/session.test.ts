@@ -144,7 +144,7 @@ test("[A16] the time for authentication doubles with each attempt, and is short 
     expect(types(driver.wake())).toEqual(["open"]);
     return time;
   });
-  expect(times).toEqual([5_000, 10_000, 20_000, 40_000, AUTHENTICATION_TIMEOUT_MS_MAX, AUTHENTICATION_TIMEOUT_MS_MAX]);
+  expect(times.map(Math.round)).toEqual([15_000, 30_000, ...Array<number>(4).fill(AUTHENTICATION_TIMEOUT_MS_MAX)]);
   driver.input({ type: "opened" });
   driver.message({ type: "authentication-step", serverFirst: "r=" });
   driver.input({ type: "proof", nonce: "nonce", clientFinal: "c=", serverFinal: "v=" });

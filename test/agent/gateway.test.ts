@@ -23,10 +23,10 @@ import {
 } from "../../src/agent/gateway.ts";
 import type { Session } from "../../src/agent/session.ts";
 import { SWEEP_INTERVAL_MS } from "../../src/agent/sweep.ts";
-import { register } from "../master/cluster.ts";
+import { register, SYSTEM } from "../master/cluster.ts";
 
 const session: SessionId = "session" as SessionId;
-const STATISTICS = { type: "statistics", system: register({}).system } as AgentMessage;
+const STATISTICS: AgentMessage = { type: "statistics", system: SYSTEM };
 
 const said = (socketId: string, message: AgentMessage, epochSeen = 0): GatewayItem => ({
   type: "message",

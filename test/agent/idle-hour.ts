@@ -5,7 +5,7 @@ import type { Epoch } from "#protocol/ids.ts";
 import { newGateway, takeBatch, takeCheckIn } from "../../src/agent/gateway.ts";
 import { overdue, type Session } from "../../src/agent/session.ts";
 import { nextSweep } from "../../src/agent/sweep.ts";
-import { onGatewayHeard } from "../../src/master/absence.ts";
+import { deadlineOf, onGatewayHeard } from "../../src/master/absence.ts";
 import { nextDeadline } from "../../src/master/deadlines.ts";
 import { Cluster, hostKey } from "../master/cluster.ts";
 
@@ -13,9 +13,17 @@ const HOUR_MS = 3_600_000;
 const PING_MS = 15_000;
 const SILENCE_MS = 75_000;
 
+/** Its ballot, and how far its ids have come. */
+const ROWS_OF_A_WAKE = 2;
+
 export interface IdleHour {
   readonly gateway: { readonly alarms: number; readonly rows: number; readonly batches: number };
-  readonly master: { readonly alarms: number; readonly rows: number; readonly checkIns: number };
+  readonly master: {
+    readonly alarms: number;
+    readonly rows: number;
+    readonly checkIns: number;
+    readonly elections: number;
+  };
   readonly pings: number;
 }
 
@@ -26,12 +34,12 @@ export function idleHour(agents: number): IdleHour {
   const { master } = cluster;
   const gateway = newGateway("gateway-1", { owesLive: false, sessions, epoch: 7 as Epoch });
   const counts = { alarms: 0, rows: 0, batches: 0 };
-  const atMaster = { alarms: 0, rows: 0, checkIns: 0 };
+  const atMaster = { alarms: 0, rows: 0, checkIns: 0, elections: 0 };
   const begin = cluster.now;
   let sweepAt: Millis | undefined = nextSweep(sessions, cluster.now);
   let masterAlarm: Millis | undefined;
   const setMasterAlarm = (): void => {
-    const due = nextDeadline(master);
+    const due = nextDeadline(master, cluster.now);
     if (due === undefined || (masterAlarm !== undefined && masterAlarm <= due)) return;
     masterAlarm = due;
     atMaster.rows += 1;
@@ -51,8 +59,8 @@ export function idleHour(agents: number): IdleHour {
       }
       if (takeBatch(gateway, () => [], { retry: true }) !== undefined) counts.batches += 1;
       if (takeCheckIn(gateway, now)) {
+        // The master is asleep, and does not wake for it: the log's tail answers.
         atMaster.checkIns += 1;
-        onGatewayHeard(master, "gateway-1", now);
       }
       sweepAt = nextSweep(sessions, now);
       counts.rows += 1;
@@ -60,7 +68,11 @@ export function idleHour(agents: number): IdleHour {
     if (now === masterAlarm) {
       atMaster.alarms += 1;
       masterAlarm = undefined;
-      if ((nextDeadline(master) ?? Infinity) <= now) throw new Error("a deadline of idle agents fell due");
+      if ((deadlineOfAgents(cluster) ?? Infinity) <= now) throw new Error("a deadline of idle agents fell due");
+      // A new instance: it stores a ballot and its next ids, elects, and asks every gateway.
+      atMaster.rows += ROWS_OF_A_WAKE;
+      atMaster.elections += 1;
+      onGatewayHeard(master, "gateway-1", now);
       setMasterAlarm();
     }
   }
@@ -70,6 +82,12 @@ export function idleHour(agents: number): IdleHour {
     master: { ...atMaster, rows: atMaster.rows + rowsOfMaster },
     pings: (agents * HOUR_MS) / PING_MS,
   };
+}
+
+/** Without the gateway's silence, which is what the master wakes for. */
+function deadlineOfAgents({ master }: Cluster): Millis | undefined {
+  const deadlines = [...master.agents.values()].flatMap((agent) => deadlineOf(master, agent) ?? []);
+  return deadlines.length === 0 ? undefined : millis(Math.min(...deadlines));
 }
 
 function registered(cluster: Cluster, host: number): Session {

@@ -1,15 +1,12 @@
 // What `mesoflare log` shows and says, and how it goes through a log part by part. The real plane is in test/e2e/log.test.ts.
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, describe, expect, test } from "vitest";
-import type { Context } from "#protocol/credentials.ts";
+import { describe, expect, test } from "vitest";
 import { changeMembers, replicaName, type LogJson, type ReplicaJson } from "../../cli/log/answers.ts";
 import { changeAndWait, changedText, progressText } from "../../cli/log/change.ts";
 import { isWhereWished, placeText } from "../../cli/log/place.ts";
 import { adviceOn, formatLog } from "../../cli/log/status.ts";
 import { formatVerification, verify } from "../../cli/log/verify.ts";
-import { Plane } from "../../cli/plane.ts";
+import { JsonPlane } from "./json-plane.ts";
 
 const CLUSTER = "0b9f7e9e-6d0e-4d8e-9a51-1f0c6b6f3c11";
 
@@ -183,43 +180,6 @@ describe("a change", () => {
 });
 
 /** Answers each request with what the test says, after as long as it says. */
-class FakeLogPlane {
-  readonly asked: { readonly path: string; readonly body: unknown }[] = [];
-  readonly #server: Server;
-
-  private constructor(answer: (path: string, body: unknown) => Promise<{ status?: number; body: unknown }>) {
-    this.#server = createServer(async (request, response) => {
-      let text = "";
-      for await (const chunk of request) text += String(chunk);
-      const path = request.url ?? "";
-      const body: unknown = text === "" ? undefined : JSON.parse(text);
-      this.asked.push({ path, body });
-      const { status = 200, body: answered } = await answer(path, body);
-      if (status === 0) return void response.destroy();
-      response.writeHead(status).end(typeof answered === "string" ? answered : JSON.stringify(answered));
-    });
-    cleanups.push(() => this.close());
-  }
-
-  static async listen(
-    answer: (path: string, body: { from: number }) => Promise<{ status?: number; body: unknown }>,
-  ): Promise<[FakeLogPlane, Plane]> {
-    const fake = new FakeLogPlane((path, body) => answer(path, body as { from: number }));
-    await new Promise<void>((resolve) => fake.#server.listen(0, "127.0.0.1", resolve));
-    const plane = `http://127.0.0.1:${(fake.#server.address() as AddressInfo).port}`;
-    return [fake, new Plane({ plane, principal: "operator", secret: "a secret of no use" } as Context)];
-  }
-
-  close(): void {
-    this.#server.closeAllConnections();
-    this.#server.close();
-  }
-}
-const cleanups: (() => void)[] = [];
-afterEach(() => {
-  for (const cleanup of cleanups.splice(0)) cleanup();
-});
-
 const replicas = ["replica-1", "replica-2"];
 const GET_LOG = { body: logOf(voting(1, { begin: 11 }), voting(2, { begin: 21 })) };
 
@@ -233,7 +193,7 @@ describe("verify", () => {
   };
 
   test("goes from the first entry that is left to the end, part by part", async () => {
-    const [fake, plane] = await FakeLogPlane.listen(async (path, body) =>
+    const [fake, plane] = await JsonPlane.listen(async (path, body) =>
       path === "/mesoflare/log"
         ? GET_LOG
         : {
@@ -255,7 +215,7 @@ describe("verify", () => {
 
   test("what is found in each part is told once, with what to do", async () => {
     const away = { replica: "replica-2", type: "unreachable", detail: "no answer" };
-    const [, plane] = await FakeLogPlane.listen(async (path, body) => {
+    const [, plane] = await JsonPlane.listen(async (path, body) => {
       if (path === "/mesoflare/log") return GET_LOG;
       const { from } = body;
       const other = { replica: "replica-1", type: "hole", position: from, detail: `no record at ${from}` };
@@ -274,7 +234,7 @@ describe("verify", () => {
     let looks = 0;
     const lag = { replica: "replica-2", type: "lag", position: 30, detail: "1 entries behind" };
     let until = 2;
-    const [, plane] = await FakeLogPlane.listen(async (path, body) => {
+    const [, plane] = await JsonPlane.listen(async (path, body) => {
       if (path === "/mesoflare/log") return GET_LOG;
       looks += 1;
       return { body: { from: body.from, end: 30, replicas, findings: looks < until ? [lag] : [] } };
@@ -287,7 +247,7 @@ describe("verify", () => {
   });
 
   test("replicas that are not the members, of a change on the way or a plane that knows an older set, prove nothing", async () => {
-    const [, plane] = await FakeLogPlane.listen(async (path, body) =>
+    const [, plane] = await JsonPlane.listen(async (path, body) =>
       path === "/mesoflare/log"
         ? GET_LOG
         : { body: { from: body.from, end: 30, replicas: ["replica-1", "replica-3"], findings: [] } },
@@ -298,13 +258,13 @@ describe("verify", () => {
   });
 
   test("a plane that does not get on, or answers no, ends it", async () => {
-    const [, stuck] = await FakeLogPlane.listen(async (path, body) =>
+    const [, stuck] = await JsonPlane.listen(async (path, body) =>
       path === "/mesoflare/log"
         ? GET_LOG
         : { body: { from: body.from, next: body.from, end: 30, replicas, findings: [] } },
     );
     await expect(verify(stuck, shell().shell)).rejects.toThrow("did not get beyond entry 11");
-    const [, no] = await FakeLogPlane.listen(async (path) =>
+    const [, no] = await JsonPlane.listen(async (path) =>
       path === "/mesoflare/log" ? GET_LOG : { status: 503, body: "no quorum\n" },
     );
     await expect(verify(no, shell().shell)).rejects.toThrow("503: no quorum");
@@ -317,7 +277,7 @@ describe("waiting for a change", () => {
   test("tells how far it is until the answer is there, and nothing afterwards", async () => {
     const said: string[] = [];
     const { promise, resolve } = Promise.withResolvers<void>();
-    const [fake, plane] = await FakeLogPlane.listen(async (path) => {
+    const [fake, plane] = await JsonPlane.listen(async (path) => {
       if (path === "/mesoflare/log") return { body: logOf(voting(1), voting(4, { member: false, missing_from: 5 })) };
       await promise;
       return { body: { membership: ["replica-1", "replica-4"], membership_position: 18 } };
@@ -342,7 +302,7 @@ describe("waiting for a change", () => {
       { status: 500, body: "failed\n" },
       { status: 0, body: "" },
     ];
-    const [, plane] = await FakeLogPlane.listen(async () => answers.shift() ?? { body: {} });
+    const [, plane] = await JsonPlane.listen(async () => answers.shift() ?? { body: {} });
     await expect(changeMembers(plane, change)).rejects.toThrow(/^refused: replica-4 is a member already$/);
     await expect(changeMembers(plane, change)).rejects.toThrow(/503: no quorum$/);
     await expect(changeMembers(plane, change)).rejects.toThrow(/500.*log status' tells$/);

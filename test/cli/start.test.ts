@@ -15,10 +15,11 @@ let directory: string;
 beforeEach(async () => void (directory = await mkdtemp(join(tmpdir(), "mesoflare-start-"))));
 afterEach(() => rm(directory, { recursive: true }));
 
-const given = { port: "5050", agents: "1", state: "somewhere" };
+const given = { port: "5050", masters: "1", gateways: "1", agents: "1", state: "somewhere" };
 
 test("flags are whole numbers in their bounds", () => {
   expect(parseStartOptions({ ...given, replicas: "5" })).toMatchObject({ port: 5050, agents: 1, replicas: 5 });
+  expect(parseStartOptions({ ...given, masters: "2", gateways: "3" })).toMatchObject({ masters: 2, gateways: 3 });
   for (const wrong of [
     { port: "0" },
     { port: "65536" },
@@ -26,6 +27,9 @@ test("flags are whole numbers in their bounds", () => {
     { agents: "-1" },
     { agents: "1.5" },
     { replicas: "4" },
+    { masters: "0" },
+    { masters: "6" },
+    { gateways: "65" },
     { state: "" },
   ]) {
     expect(() => parseStartOptions({ ...given, ...wrong })).toThrow(/must/);

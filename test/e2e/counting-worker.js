@@ -4,14 +4,19 @@ import { GatewayDO as RealGatewayDO, MasterDO as RealMasterDO, ReplicaDO as Real
 
 export { default, RegistrarWorker } from "../../src/index.ts";
 
+/** By object: they outlive its instances, which come and go while it sleeps. */
+const countsOf = new Map();
+
 /** `GET /counts` on a counted object. */
 function counted(Real) {
   return class extends Real {
-    #counts = { rowsWritten: 0, alarmsSet: 0 };
+    #counts;
 
     constructor(ctx, env) {
-      super(ctx, env);
-      const counts = this.#counts;
+      const name = `${Real.name} ${ctx.id.name}`;
+      const counts = countsOf.get(name) ?? { instances: 0, rowsWritten: 0, alarmsSet: 0 };
+      countsOf.set(name, counts);
+      counts.instances += 1;
       const { storage } = ctx;
       const exec = storage.sql.exec.bind(storage.sql);
       storage.sql.exec = (query, ...bindings) => {
@@ -24,13 +29,14 @@ function counted(Real) {
         counts.alarmsSet += 1;
         return setAlarm(...given);
       };
+      super(ctx, env);
+      this.#counts = counts;
     }
 
     fetch(request) {
       return new URL(request.url).pathname === "/counts" ? Response.json(this.#counts) : super.fetch(request);
     }
 
-    // A call through a stub reaches the class's methods only.
     count(name) {
       this.#counts[name] = (this.#counts[name] ?? 0) + 1;
     }

@@ -130,7 +130,7 @@ test("dual failure: an agent dies while no master leads; the next master finds o
     .toMatchObject({ [victimId]: "unreachable", [otherId]: "active" });
   for (const { framework, away } of frameworks) {
     await expect.poll(() => framework.lost, { timeout: 20_000, interval: 50 }).toEqual([victimId]);
-    await framework.client.reconcile([{ taskId: "t" as never, agentId: victimId as never }]);
+    await framework.client.reconcile([{ taskId: "t" as never, agentId: victimId }]);
     await framework.hears("t", away);
     expect(framework.statuses.at(-1)).toMatchObject({
       reason: "REASON_RECONCILIATION",

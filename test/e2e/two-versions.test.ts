@@ -52,7 +52,7 @@ test("the previous agent works with the present plane, and understands that it m
 
 test("the previous release's state directory under the present one: same cluster, same agent, its task's end is told", async () => {
   const directory = await temporaryDirectory();
-  execFileSync("tar", ["xzf", join(PREVIOUS, "state.tgz"), "-C", directory]);
+  execFileSync("tar", ["xzf", join(PREVIOUS, "state.tar.gz"), "-C", directory]);
   const plane = await TestPlane.on(join(directory, "state"));
   const { slaves, recovered_slaves: recovered } = await plane.operator.get<{
     slaves: { id: string }[];

@@ -166,7 +166,7 @@ test("[M18] a broken stream starts the failover timeout; with the default of 0 t
   const cluster = new Cluster();
   const patient = cluster.framework({ failover_timeout: 60 });
   disconnectStream(cluster.master, patient.streamId, cluster.now);
-  expect(nextDeadline(cluster.master)).toBe(cluster.now + 60_000);
+  expect(nextDeadline(cluster.master, cluster.now)).toBe(cluster.now + 60_000);
   tick(cluster.master, millis(cluster.now + 59_999));
   expect(cluster.master.frameworks.has(patient.id)).toBe(true);
   tick(cluster.master, millis(cluster.now + 60_000));

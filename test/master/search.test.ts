@@ -1,8 +1,9 @@
 // How callers find the leader: the real finder, among candidates that are a few lines each.
 import { describe, expect, test } from "vitest";
+import { millis } from "#base/time.ts";
 import type { Epoch } from "#protocol/ids.ts";
 import type { KnownLeader, Leadership, NotLeading } from "#protocol/leadership.ts";
-import { LeaderFinder } from "../../src/durable-objects/leader-finder.ts";
+import { LeaderFinder } from "../../src/master/leader-finder.ts";
 import { turnAfter } from "../../src/master/search.ts";
 
 type Answer = string | NotLeading;
@@ -15,6 +16,9 @@ class Candidates {
   /** Execute what they are asked, and then the answer is lost. */
   readonly mute = new Set<string>();
   readonly overloaded = new Set<string>();
+  /** Answers that it does not lead, and knows nobody: cut off from the log. */
+  cutOff: string | undefined;
+  now = 1_000_000;
   readonly calls: string[] = [];
   /** What a candidate answers to being asked to stand while the leader does not answer. */
   onStand: (candidate: string, insteadOf: Epoch) => Leadership = (candidate) => {
@@ -34,6 +38,7 @@ class Candidates {
     const stub = (name: string) => ({
       work: async (): Promise<Answer> => {
         this.#reach(name, "work");
+        if (name === this.cutOff) return { type: "not-leading", reason: "no quorum" };
         if (name === this.leader.candidate) return `done by ${name}`;
         return { type: "not-leading", reason: `${name} does not lead`, leader: this.leader };
       },
@@ -41,11 +46,11 @@ class Candidates {
         this.#reach(name, `stand(${insteadOf})`);
         if (name === this.leader.candidate) return { type: "leading", ...this.leader };
         const follow = { type: "not-leading", reason: `${this.leader.candidate} leads`, leader: this.leader } as const;
-        const isThere = !this.gone.has(this.leader.candidate);
+        const isThere = !this.gone.has(this.leader.candidate) && this.leader.candidate !== this.cutOff;
         return this.leader.epoch > insteadOf || isThere ? follow : this.onStand(name, insteadOf);
       },
     });
-    return new LeaderFinder({ candidates: this.names, stub });
+    return new LeaderFinder({ candidates: this.names, stub, now: () => millis(this.now) });
   }
 
   #reach(name: string, what: string): void {
@@ -126,6 +131,7 @@ describe("[M45] finding", () => {
     let epoch = 10;
     const liars = new LeaderFinder({
       candidates: ["master-1", "master-2"],
+      now: () => millis(0),
       stub: (name) => ({
         stand: async (): Promise<Leadership> => ({ type: "not-leading", reason: "no" }),
         work: async (): Promise<Answer> => ({
@@ -144,6 +150,22 @@ describe("[M45] finding", () => {
     for (const name of candidates.names) candidates.gone.add(name);
     expect(await read(candidates.finder())).toMatchObject({ type: "not-leading" });
     expect(candidates.take()).toHaveLength(4);
+  });
+
+  test("one that answers, and neither leads nor knows who does, may be cut off from the log: others are asked, now and then", async () => {
+    const candidates = new Candidates(2);
+    const finder = candidates.finder();
+    finder.learn(candidates.leader);
+    candidates.cutOff = "master-1";
+    const stand = candidates.onStand;
+    candidates.onStand = () => ({ type: "not-leading", reason: "master-1 was heard 3 s ago", looking: true });
+    const refused = { type: "not-leading", reason: "no quorum" };
+    expect(await write(finder)).toEqual(refused);
+    expect(await write(finder)).toEqual(refused);
+    expect(candidates.take()).toEqual(["master-1 work", "master-2 stand(5)", "master-1 work"]);
+    candidates.onStand = stand;
+    candidates.now += 5_000;
+    expect(await write(finder)).toBe("done by master-2");
   });
 
   test("a plane of one candidate: a call that threw is made once more, to the object as it is now", async () => {

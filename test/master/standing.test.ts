@@ -143,6 +143,32 @@ describe("[M43] silence at the replicas", () => {
     expect(await world.stand()).toMatchObject({ type: "follow" });
   });
 
+  test("a quorum that was away has heard nobody: a leader that answers has the whole silence to lead again", async () => {
+    const world = new World();
+    const begun = world.now;
+    world.sign = () => (world.now - begun < 8_000 ? { type: "does-not-lead", leader: undefined } : { type: "leads" });
+    expect(await world.stand()).toMatchObject({ type: "follow", leader: leader("master-1", 5) });
+  });
+
+  test("one that says itself that it does not lead is replaced after as long, although its attempts are heard", async () => {
+    const world = new World();
+    const begun = world.now;
+    world.sign = () => ({ type: "does-not-lead", leader: undefined });
+    world.silences = () => ({ members: 3, silentMs: [5, 60_000] });
+    expect(await world.stand()).toEqual({ type: "elect" });
+    expect(world.now - begun).toBeGreaterThanOrEqual(LEADER_SILENCE_MS);
+    expect(world.now - begun).toBeLessThan(LEADER_SILENCE_MS + 1_000);
+    // Unless it leads again, or is not there to say so.
+    const back = new World();
+    back.sign = () => (back.waited.length < 3 ? { type: "does-not-lead", leader: undefined } : { type: "leads" });
+    back.silences = world.silences;
+    expect(await back.stand()).toMatchObject({ type: "follow" });
+    const gone = new World();
+    gone.sign = () => (gone.waited.length < 3 ? { type: "does-not-lead", leader: undefined } : SILENT);
+    gone.silences = world.silences;
+    expect(await gone.stand()).toMatchObject({ type: "follow", reason: expect.stringContaining("heard it 5 ms ago") });
+  });
+
   test("without a quorum of the replicas nobody elects", async () => {
     const world = new World();
     world.silences = () => ({ members: 3, silentMs: [60_000] });

@@ -1,5 +1,5 @@
-// The log as an array, for Registrars one after the other: what was appended is chosen, unless a test says that the answer, or the write or a part
-// of it, is lost. It truncates as the replicas do.
+// The log as an array, for Registrars one after the other: what was appended is chosen, unless a test says that the answer or the write is
+// lost. It truncates as the replicas do.
 import type { ReadAnswer, ReadCall } from "#log/calls.ts";
 import { type Entry, position, type PositionedEntry } from "#log/entry.ts";
 import { PAGE_LETTERS_MAX } from "#log/limits.ts";
@@ -7,12 +7,12 @@ import { decodeEntry, type RegistrarEntry } from "#registrar/codec.ts";
 import { isLeading, type RegistrarEffect, type RegistrarInput } from "#registrar/registrar.ts";
 import { ELECTORATE, MEMBERSHIP_ENTRY, type TestRegistrar, unavailable } from "./sample.ts";
 
-/** What becomes of one write: which of its entries are chosen, and whether the writer hears of it. */
+/** What becomes of one write: whether it is chosen, and whether the writer hears of it. */
 export interface Fate {
-  readonly chosen: "all" | "none" | "first" | "last";
+  readonly isChosen: boolean;
   readonly isAnswered: boolean;
 }
-export const DONE: Fate = { chosen: "all", isAnswered: true };
+export const DONE: Fate = { isChosen: true, isAnswered: true };
 
 export class MemoryLog {
   /** From position 1 on; undefined where it was truncated. */
@@ -116,12 +116,8 @@ export class MemoryLog {
       case "append": {
         const { ballot, entries, position: at } = effect.call;
         if (at !== this.end + 1) throw new Error(`a write at ${at} of a log that ends at ${this.end}`);
-        const { chosen, isAnswered } = this.fate(entries);
-        if (chosen === "all") this.append(...entries);
-        if (chosen === "first") this.append(...entries.slice(0, 1));
-        // An election fills what it finds no record of [L16].
-        if (chosen === "last")
-          this.append(...entries.slice(1).map((): Entry => ({ type: "nop" })), ...entries.slice(-1));
+        const { isChosen, isAnswered } = this.fate(entries);
+        if (isChosen) this.append(...entries);
         const answer = isAnswered ? ({ type: "appended", electorate: ELECTORATE } as const) : unavailable;
         return { type: "append-answered", ballot, answer };
       }

@@ -113,6 +113,20 @@ describe("[R16] the tail of the log", () => {
     expect(tailOf(cluster)).toEqual({ type: "tail", leader: leader(2), decidedTo: 3 });
   });
 
+  test("a log that is being written all the time is not followed for ever", () => {
+    const cluster = logOf(leaderEntry());
+    let next = 3;
+    cluster.before = ({ message }) => {
+      // Each question finds one more entry than the one before it.
+      if (message.type !== "read" || next > 60) return;
+      for (const replica of [R2, R3])
+        cluster.replica(replica).deliver(write(ballot(1), next, operationsUnder(leader(2))));
+      next += 1;
+    };
+    expect(tailOf(cluster)).toMatchObject({ type: "tail", leader: leader(2) });
+    expect(next).toBeLessThan(30);
+  });
+
   test("one replica that lags does not hide the newest leader", () => {
     const cluster = logOf(leaderEntry());
     const by = ballot(2);

@@ -209,6 +209,8 @@ export class Candidate implements Caller {
       }
       case "lost":
       case "not-leading":
+        // What was chosen can be applied by everybody, or nobody will ever lead again.
+        if (effect.reason.includes("cannot apply")) checker.violated(`registry: ${this.id}: ${effect.reason}`);
         this.retryAt = this.#around.schedule.now + backoffMs(this.#around.random, this.#attempts, STAND_BACKOFF);
         this.#attempts += 1;
         return;

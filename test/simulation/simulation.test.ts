@@ -17,6 +17,8 @@ const REGRESSIONS: readonly (readonly [seed: number, found: string])[] = [
   [823, "[L24] a candidate knew a membership that none of the reachable members had learned"],
   [3550, "[L12] two of three members had damaged records: they repair each other before anybody leads"],
   [135, "[L25] a quorum of which one had truncated more than the others was read"],
+  [800, "[R3] [L38] a chunk and a batch in one write: the batch was chosen behind a successor's leader entry"],
+  [92, "[R16] the end of a log that was being written was followed for as long as it was written"],
 ];
 
 const explain = (seed: number) => `replay: npm run simulate -- --replay ${seed}`;

@@ -7,9 +7,21 @@ import type { Ballot, CandidateId } from "#log/ballot.ts";
 import { bootstrap } from "#log/bootstrap.ts";
 import type { MembershipChange } from "#log/calls.ts";
 import { ROUND_DEADLINE_MS } from "#log/conversation.ts";
-import { type ClusterId, type Entry, type Membership, position, quorumOf, type ReplicaId, seatOf } from "#log/entry.ts";
+import {
+  type ClusterId,
+  type Entry,
+  type Membership,
+  type Position,
+  position,
+  quorumOf,
+  type ReplicaId,
+  seatOf,
+} from "#log/entry.ts";
 import { read } from "#log/read.ts";
 import { statusOf } from "#log/replica.ts";
+import { registryAt } from "#registrar/audit.ts";
+import { applyEntry, createReplay } from "#registrar/replay.ts";
+import { shownRegistry } from "#registrar/shown.ts";
 import type { SnapshotOptions } from "#registrar/snapshot.ts";
 import type { BrokenRule } from "./broken-rules.ts";
 import { Candidate, type Disk, type Surroundings } from "./candidate.ts";
@@ -220,6 +232,7 @@ export class Simulation {
         if (answer.type !== "entries") return;
         this.#checker.toldFrom("a read", Math.max(from, answer.begin), answer.entries);
       });
+      if (this.#hasRegistrars) this.#audit(caller, random.next() < 0.3 ? undefined : from);
       this.#schedule.after(integerBetween(random, 300, 1_500), readSome);
     };
     this.#schedule.after(300, readSome);
@@ -528,6 +541,42 @@ export class Simulation {
       this.#checker.violated(`invariant 3: after ${rounds} reads ${from} of ${through} cannot be read any more`);
     }
     this.#checkRegistry();
+    if (!this.#hasRegistrars) return;
+    const auditor = { isTold: false };
+    const ask = (): void => {
+      if (auditor.isTold) return;
+      this.#audit(this.#operator, undefined, () => void (auditor.isTold = true));
+      this.#schedule.after(TICK_MS * 50, ask);
+    };
+    ask();
+    for (let ticks = 0; !auditor.isTold && ticks < READ_TICKS_MAX; ticks++) this.#runTicks(1);
+    if (!auditor.isTold) this.#checker.violated("liveness: an auditor of a healed majority is told nothing");
+  }
+
+  /** The registry that anybody is told must be what a replay of everything that was chosen gives. */
+  #audit(caller: Caller, at: Position | undefined, onTold: () => void = () => undefined): void {
+    // Those of the bootstrap may all be gone, as may those that they knew.
+    const known = { membership: this.#newestMembership(), position: position(this.#checker.newestMembership) };
+    this.#network.converse(caller, registryAt({ clusterId: CLUSTER, at, known }, this.#seeds), (answer) => {
+      if (answer.type === "unanswerable" && answer.reason.includes("cannot apply")) {
+        this.#checker.violated(`registry: an auditor is told ${answer.reason}`);
+      }
+      if (answer.type !== "registry") return;
+      onTold();
+      const replay = createReplay();
+      while (replay.next <= answer.at) {
+        const entry = this.#checker.chosen.get(replay.next);
+        const applied = entry === undefined ? undefined : applyEntry(replay, { position: replay.next, entry });
+        if (applied?.type === "applied") continue;
+        this.#checker.violated(
+          `registry: an auditor is told of ${answer.at}, and ${replay.next} is not there to apply`,
+        );
+        return;
+      }
+      if (JSON.stringify(answer.registry) !== JSON.stringify(shownRegistry(replay.registry))) {
+        this.#checker.violated(`registry: at ${answer.at} an auditor is told another one than was chosen`);
+      }
+    });
   }
 
   /** A Registrar that leads holds everything that any Registrar acknowledged. */

@@ -1,6 +1,6 @@
 import { env, evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { beforeEach, expect, test } from "vitest";
-import { AUTHENTICATION_TIMEOUT_MS } from "#protocol/agent.ts";
+import { AUTHENTICATION_MS_MAX } from "../../src/agent/session.ts";
 import type { Env } from "../../src/durable-objects/env.ts";
 import { initialise, register, request, TestSocket } from "./plane.ts";
 
@@ -61,7 +61,7 @@ test("[G4] a socket that never says anything is closed by the sweep", async () =
   await runInDurableObject(gateway(), (_, ctx) => {
     for (const server of ctx.getWebSockets()) {
       const session = server.deserializeAttachment() as { openedAt: number };
-      server.serializeAttachment({ ...session, openedAt: session.openedAt - AUTHENTICATION_TIMEOUT_MS });
+      server.serializeAttachment({ ...session, openedAt: session.openedAt - AUTHENTICATION_MS_MAX });
     }
   });
   expect(await runDurableObjectAlarm(gateway())).toBe(true);

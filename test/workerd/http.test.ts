@@ -47,6 +47,13 @@ test("open to everybody: /health, /version, /redirect; nothing else", async () =
   }
 });
 
+test("a plane of one candidate has nobody to fail over to, and says what to do", async () => {
+  await initialise();
+  const headers = { "content-type": "application/json" };
+  const answer = await request("/mesoflare/masters/failover", { as: "operator", method: "POST", body: "{}", headers });
+  expect([answer.status, await answer.text()]).toEqual([409, expect.stringContaining("MASTERS of 2 or more")]);
+});
+
 test("roles: an agent's secret opens nothing on HTTP, a reader may not schedule", async () => {
   await initialise();
   expect((await request("/state", { as: "agent" })).status).toBe(403);

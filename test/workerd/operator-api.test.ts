@@ -2,7 +2,7 @@
 import { beforeAll, expect, test } from "vitest";
 import { initialise, register, request, TestSocket } from "./plane.ts";
 
-const post = (body: unknown, { as = "operator" as const, headers = {} as Record<string, string> } = {}) =>
+const post = (body: unknown, { as = "operator" as const, headers = {} } = {}) =>
   request("/api/v1", {
     as,
     method: "POST",

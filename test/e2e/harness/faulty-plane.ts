@@ -1,4 +1,4 @@
-// A plane inside the test's own process, whose replicas stop answering when the test says so.
+// A plane inside the test's own process, whose replicas and masters stop answering when the test says so.
 import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -22,7 +22,8 @@ export class FaultyPlane {
     this.#miniflare = miniflare;
   }
 
-  static async start(): Promise<FaultyPlane> {
+  /** `bindings`: what the deployment sets besides. */
+  static async start(bindings: Readonly<Record<string, string>> = {}): Promise<FaultyPlane> {
     const directory = await temporaryDirectory();
     const worker = join(directory, "worker.js");
     await build({
@@ -52,6 +53,7 @@ export class FaultyPlane {
         GATEWAYS: "1",
         CREDENTIALS: await readFile(state.verifiers, "utf8"),
         ADVERTISE: `127.0.0.1:${port}`,
+        ...bindings,
       },
       host: "127.0.0.1",
       port,
@@ -71,6 +73,12 @@ export class FaultyPlane {
 
   mendReplica(number: number): Promise<void> {
     return this.#setFault(number, "DELETE");
+  }
+
+  /** From now on nobody reaches this candidate. */
+  async breakMaster(number: number): Promise<void> {
+    const masters = await this.#miniflare.getDurableObjectNamespace("MASTER");
+    await masters.get(masters.idFromName(`master-${number}`)).fetch("http://master/fault", { method: "PUT" });
   }
 
   async #setFault(number: number, method: "PUT" | "DELETE"): Promise<void> {

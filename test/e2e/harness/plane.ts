@@ -6,7 +6,7 @@ import type { Context } from "#protocol/credentials.ts";
 import { initialise } from "../../../cli/initialise.ts";
 import { Plane } from "../../../cli/plane.ts";
 import { PlaneProcess } from "../../../cli/start/plane-process.ts";
-import { endsWithin } from "../../../cli/start/processes.ts";
+import { end } from "../../../cli/start/processes.ts";
 import { StateDirectory } from "../../../cli/start/state-directory.ts";
 import { built, freePort, onEnd, temporaryDirectory } from "./workspace.ts";
 
@@ -90,10 +90,9 @@ export class TestPlane {
 
   /** kill -9 of workerd and of the process that holds it, as a power cut would. */
   async killHard(): Promise<void> {
-    for (const identity of [this.#process?.workerd, this.#process?.host]) {
-      if (identity === undefined) continue;
-      process.kill(identity.pid, "SIGKILL");
-      await endsWithin(identity, 5000);
+    // The host first: miniflare starts another workerd when its own dies, and that one would keep the port.
+    for (const identity of [this.#process?.host, this.#process?.workerd]) {
+      if (identity !== undefined) await end(identity, "SIGKILL", 5000);
     }
     this.#process = undefined;
   }

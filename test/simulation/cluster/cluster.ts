@@ -1,6 +1,7 @@
 // A whole cluster in one thread on virtual time, from one seed: the shipped objects (MasterDO with its candidate and tables, GatewayDO, the
 // search for the leader) on the log's real replicas, agents with their real cores, hosts with processes, frameworks and an operator. First
 // everything goes wrong that may; then it is healed, and everybody must agree on what runs where.
+import { millis } from "#base/time.ts";
 import { InvariantError } from "#base/assert.ts";
 import { integerBetween, pick, type Random, seededRandom } from "#base/random.ts";
 import { bootstrap } from "#log/bootstrap.ts";
@@ -592,6 +593,7 @@ export class ClusterSimulation {
     const finder = new LeaderFinder<MasterObject>({
       candidates: this.#candidates,
       stub: (candidate) => this.#plane.masterStub(candidate),
+      now: () => millis(this.#schedule.now),
     });
     this.#asOperator(async () => void (await finder.write((master) => master.markAgentGone(agentId, "operator"))));
   }

@@ -10,6 +10,11 @@ export class Disk {
   /** When the alarm rings, true time. */
   alarmAt: number | undefined;
 
+  /** Whether an instance has lived long enough to make its tables. */
+  get isMade(): boolean {
+    return this.#database.prepare("SELECT name FROM sqlite_master WHERE name = 'meta'").all().length > 0;
+  }
+
   execute(query: string, bindings: readonly SQLInputValue[]): readonly unknown[] {
     if (query.includes(";")) {
       this.#database.exec(query);
@@ -46,8 +51,9 @@ export function storageOf({ disk, isolate, isOwner, onAlarm, onTransaction }: St
   return {
     sql: {
       exec(query: string, ...bindings: SQLInputValue[]) {
-        if (!touches() && !query.startsWith("SELECT")) return rowsOf([]);
-        return rowsOf(disk.execute(query, bindings));
+        if (touches()) return rowsOf(disk.execute(query, bindings));
+        // The dead write nothing. What they read leads nowhere, but for its first tables an object reads before it has made them.
+        return rowsOf(query.startsWith("SELECT") && disk.isMade ? disk.execute(query, bindings) : []);
       },
     },
     transactionSync<T>(run: () => T): T {

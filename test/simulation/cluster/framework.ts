@@ -1,6 +1,7 @@
 // A framework in the simulation: it subscribes through a Worker that looks for the leader as the shipped one does, takes offers, launches,
 // kills, acknowledges now or later, reconciles as the published algorithm says, and remembers all that it was ever told.
 import { integerBetween, pick, type Random } from "#base/random.ts";
+import { millis } from "#base/time.ts";
 import type { AgentId, Epoch, FrameworkId, OfferId, Principal, StreamId, TaskId } from "#protocol/ids.ts";
 import { isNotLeading, type NotLeading } from "#protocol/leadership.ts";
 import type { Call, FrameworkInfo, Offer, SchedulerEvent } from "#protocol/scheduler.ts";
@@ -77,7 +78,11 @@ export class Framework {
     this.options = options;
     const { plane, candidates, world, name } = options;
     this.#worker = new Isolate(`worker of ${name}`, world);
-    this.#finder = new LeaderFinder<MasterObject>({ candidates, stub: (candidate) => plane.masterStub(candidate) });
+    this.#finder = new LeaderFinder<MasterObject>({
+      candidates,
+      stub: (candidate) => plane.masterStub(candidate),
+      now: () => millis(this.options.world.schedule.now),
+    });
   }
 
   get isSubscribed(): boolean {

@@ -287,6 +287,7 @@ export class Plane {
       leadership: () => this.#call(host, (object) => object.leadership()),
       stand: (insteadOf: Epoch) => this.#call(host, (object) => object.stand(insteadOf)),
       failover: () => this.#call(host, (object) => object.failover()),
+      defend: () => this.#call(host, (object) => object.defend()),
       hearOf: (leader: KnownLeader) => this.#call(host, (object) => object.hearOf(leader)),
       checkIn: (checkIn) => this.#call(host, (object) => object.checkIn(checkIn)),
       fromGateway: (batch) =>
@@ -356,6 +357,8 @@ export class Plane {
           return fail(`${host.name} is overloaded`, { overloaded: true });
         }
         const { object, isolate } = host.current();
+        // It may die while it is made: its constructor writes.
+        if (!isolate.isAlive) return fail(`${host.name} was reset`);
         const onDeath = (): void => fail(`${host.name} was reset`);
         isolate.onDeath.add(onDeath);
         const answer = isolate.enter(async () => execute(object, isolate));

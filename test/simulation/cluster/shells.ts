@@ -1,5 +1,6 @@
 // The shipped shells, loaded as they are: `cloudflare:workers` is replaced by a module with the two base classes. They are loaded by
 // Node itself, also in a test runner, so that there is one copy of each module and nothing between them and the simulation.
+import type { Millis } from "#base/time.ts";
 import { createRequire, registerHooks } from "node:module";
 import type { AgentId, Epoch, Principal } from "#protocol/ids.ts";
 import type {
@@ -22,6 +23,7 @@ export interface MasterObject {
   leadership(): Promise<Leadership>;
   stand(insteadOf: Epoch): Promise<Leadership>;
   failover(): Promise<Leadership>;
+  defend(): Promise<Leadership>;
   hearOf(leader: KnownLeader): Promise<void>;
   checkIn(checkIn: CheckIn): Promise<CheckInAnswer>;
   fromGateway(batch: GatewayBatch): Promise<BatchAnswer>;
@@ -47,6 +49,7 @@ interface Finder<Stub> {
 type FinderClass = new <Stub extends { stand(insteadOf: Epoch): Promise<Leadership> }>(options: {
   readonly candidates: readonly string[];
   readonly stub: (candidate: string) => Stub;
+  readonly now: () => Millis;
 }) => Finder<Stub>;
 
 /** Of Candidate: whether it leads, and since when that is known. */
@@ -80,6 +83,6 @@ const { MasterTables } = load("../../../src/durable-objects/master-tables.ts") a
 const { Candidate } = load("../../../src/durable-objects/candidate.ts") as {
   Candidate: { readonly prototype: { lead: Lead } };
 };
-const { LeaderFinder } = load("../../../src/durable-objects/leader-finder.ts") as { LeaderFinder: FinderClass };
+const { LeaderFinder } = load("../../../src/master/leader-finder.ts") as { LeaderFinder: FinderClass };
 
 export { Candidate, GatewayDO, LeaderFinder, MasterDO, MasterTables };
