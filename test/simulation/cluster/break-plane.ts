@@ -1,6 +1,6 @@
 // Looks into the shipped shells where they meet the cores, at the tables: each turn of a master passes there before anything leaves. The
 // same place, and the batches of the gateways, is where rules of the plane are switched off, one at a time.
-import type { GatewayBatch } from "#protocol/gateway.ts";
+import type { CheckIn, GatewayBatch } from "#protocol/gateway.ts";
 import { millis } from "#base/time.ts";
 import type { AgentId, Epoch, SessionId } from "#protocol/ids.ts";
 import type { Leadership } from "#protocol/leadership.ts";
@@ -19,6 +19,7 @@ export interface Hooks {
 
 export interface Breakage {
   onBatch(master: Master | undefined, batch: GatewayBatch): GatewayBatch;
+  onCheckIn(checkIn: CheckIn): CheckIn;
   /** Returns what undoes it. */
   install(hooks: Hooks): () => void;
 }
@@ -27,6 +28,7 @@ export function breakPlane(broken: ClusterRule | undefined): Breakage {
   const parts = new Map<string, number>();
   return {
     onBatch: (master, batch) => brokenBatch(broken, master, batch, parts),
+    onCheckIn: (checkIn) => (broken === "unbooked-socket" ? { ...checkIn, sockets: 0 } : checkIn),
     install(hooks) {
       const { load, save, beginEpoch } = MasterTables.prototype;
       const { lead } = Candidate.prototype;
@@ -53,13 +55,15 @@ export function breakPlane(broken: ClusterRule | undefined): Breakage {
             this.setMeta("epoch", epoch);
           },
         });
-      if (broken === "stale-leader")
+      if (broken === "stale-leader" || broken === "future-confirmation")
         Candidate.prototype.lead = function (this: unknown, since): Promise<Leadership> {
-          const { leading, registrar } = this as LeadingCandidate;
+          const { leading, registrar, confirmedAt } = this as LeadingCandidate;
           const phase = registrar?.phase;
-          const name = inside()?.name;
-          if (!leading || phase?.state !== "leading" || name === undefined) return lead.call(this, since);
-          return Promise.resolve({ type: "leading", candidate: name, epoch: phase.epoch });
+          const isolate = inside();
+          if (!leading || phase?.state !== "leading" || isolate === undefined) return lead.call(this, since);
+          const isTrusted = broken === "stale-leader" || confirmedAt > (since ?? isolate.now - CONFIRMATION_MS_MAX);
+          if (!isTrusted) return lead.call(this, since);
+          return Promise.resolve({ type: "leading", candidate: isolate.name, epoch: phase.epoch });
         };
       return () => {
         patch({ load, save, beginEpoch });
@@ -69,8 +73,12 @@ export function breakPlane(broken: ClusterRule | undefined): Breakage {
   };
 }
 
+/** As candidate.ts has it, ms. */
+const CONFIRMATION_MS_MAX = 5_000;
+
 interface LeadingCandidate {
   readonly leading: boolean;
+  readonly confirmedAt: number;
   readonly registrar: { readonly phase: { readonly state: string; readonly epoch: Epoch } } | undefined;
 }
 

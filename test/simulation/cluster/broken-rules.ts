@@ -9,6 +9,8 @@ export const CLUSTER_RULES = {
   sequence: "an order that was seen is not done again",
   "stale-cache": "a new epoch begins with empty tables",
   "stale-leader": "a quorum has confirmed whoever leads within 5 s, and after the cause of what ends tasks",
+  "future-confirmation": "a confirmation counts for 5 s, also when the clock is set back",
+  "unbooked-socket": "a gateway that has more agents than the books have closes what the books do not have",
   "report-hole": "a registration with a missing part is not taken",
   clone: "a copy of an agent's disk does not run beside it",
   "durable-orders": "orders are durable before they are acted upon",

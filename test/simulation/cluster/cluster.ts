@@ -160,6 +160,7 @@ export class ClusterSimulation {
           this.#say(() => `${isolate.name} is given ${JSON.stringify(batch)}`);
           return this.#breakage.onBatch(this.#masters.get(isolate), batch);
         },
+        onCheckIn: (checkIn) => this.#breakage.onCheckIn(checkIn),
         onTaken: (isolate, batch) => {
           const books = this.#masters.get(isolate);
           if (books !== undefined && isolate.isAlive) this.#checker.onTaken(books, batch);

@@ -2,7 +2,7 @@
 // A call may be lost before or after it was executed, and may be late; it is never executed twice.
 import { integerBetween, type Random } from "#base/random.ts";
 import type { Epoch, Principal } from "#protocol/ids.ts";
-import type { DeliveryItem, GatewayBatch } from "#protocol/gateway.ts";
+import type { CheckIn, DeliveryItem, GatewayBatch } from "#protocol/gateway.ts";
 import type { KnownLeader } from "#protocol/leadership.ts";
 import { PROTOCOL_VERSION } from "#protocol/version.ts";
 import { gatewayOf } from "../../../src/agent/gateway-of.ts";
@@ -50,6 +50,7 @@ const LATE_CALL_MS_MAX = 9_000;
 export interface PlaneObserver {
   onDeliver(master: MasterHost, isolate: Isolate, items: readonly DeliveryItem[]): readonly DeliveryItem[];
   onBatch(isolate: Isolate, batch: GatewayBatch): GatewayBatch;
+  onCheckIn(checkIn: CheckIn): CheckIn;
   /** The master has taken what the gateway said, whatever became of it at the edge. */
   onTaken(isolate: Isolate, batch: GatewayBatch): void;
   onAppend(isolate: Isolate, call: AppendCall): void;
@@ -289,7 +290,7 @@ export class Plane {
       failover: () => this.#call(host, (object) => object.failover()),
       defend: () => this.#call(host, (object) => object.defend()),
       hearOf: (leader: KnownLeader) => this.#call(host, (object) => object.hearOf(leader)),
-      checkIn: (checkIn) => this.#call(host, (object) => object.checkIn(checkIn)),
+      checkIn: (checkIn) => this.#call(host, (object) => object.checkIn(observer.onCheckIn(checkIn))),
       fromGateway: (batch) =>
         this.#call(host, async (object, isolate) => {
           this.#given.set(batch.gateway, batch);
