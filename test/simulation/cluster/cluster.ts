@@ -11,6 +11,7 @@ import { compareBallots } from "#log/ballot.ts";
 import type { AgentId, FrameworkId, HostKey } from "#protocol/ids.ts";
 import type { PlaneMessage } from "#protocol/agent.ts";
 import { isTerminal, type TaskState } from "#protocol/task.ts";
+import { onSocketClosed } from "../../../src/master/absence.ts";
 import type { Master } from "../../../src/master/state.ts";
 import { taskKey } from "../../../agent-node/checkpoint/state.ts";
 import { Checker as LogChecker } from "../checker.ts";
@@ -445,7 +446,11 @@ export class ClusterSimulation {
         master.clock.skewMs += pick(random, [-1, 1]) * pick(random, [1_000, 20_000, 400_000]);
         return;
       case 7:
-        return this.#hibernate(gateway, count);
+        if (random.next() < 0.6) return this.#hibernate(gateway, count);
+        count("gateway-cut-off");
+        // Its sockets stay, longer perhaps than the masters wait for a word of it.
+        gateway.cutUntil = this.#schedule.now + pick(random, [10_000, 60_000, 300_000]);
+        return;
       case 8:
       case 9:
         count("gateway-crash");
@@ -489,6 +494,7 @@ export class ClusterSimulation {
         count("unregister");
         return host.agent.unregister();
       case 22:
+        if (random.next() < 0.5) return this.#forgetSocket();
         return this.#crashReplica(pick(random, [...this.#replicas.values()]));
       default:
         count("restart");
@@ -540,6 +546,17 @@ export class ClusterSimulation {
     host.lose();
     const random = this.#random;
     if (random.next() < 0.7) this.#schedule.after(integerBetween(random, 2_000, 200_000), () => this.#reboot(host));
+  }
+
+  /** The books give up a socket that is open, as races between a gateway's lives can make them. */
+  #forgetSocket(): void {
+    const isolate = this.#leader()?.isolate;
+    const books = isolate === undefined ? undefined : this.#masters.get(isolate);
+    if (isolate === undefined || books === undefined) return;
+    const connected = [...books.agents.values()].flatMap(({ connection }) => connection ?? []);
+    if (connected.length === 0) return;
+    this.#faults.count("forgotten-socket");
+    isolate.enter(() => onSocketClosed(books, pick(this.#random, connected), millis(isolate.now), { type: "gateway" }));
   }
 
   /** The last that goes wrong: a host and its gateway at once, and whoever comes back finds the gateway new. */
@@ -609,6 +626,7 @@ export class ClusterSimulation {
     this.#say(() => "HEAL");
     this.#plane.burstUntil = 0;
     if (!this.#isCalm && this.#random.next() < 0.2) this.#loseTogether();
+    if (!this.#isCalm && this.#random.next() < 0.2) this.#forgetSocket();
     this.#isFaulty = false;
     this.#duplicateShare = 0;
     this.#ghostShare = 0;

@@ -9,6 +9,8 @@ export const CLUSTER_FAULTS = [
   "clock-leap",
   "gateway-hibernation",
   "gateway-crash",
+  "gateway-cut-off",
+  "forgotten-socket",
   "call-lost",
   "burst",
   "answer-lost",

@@ -345,7 +345,8 @@ export class Plane {
       const fail = (text: string, more: object = {}): void =>
         schedule.after(integerBetween(random, 1, 200), () => settle(() => reject(new CallError(text, more))));
       const { weather } = this;
-      const callerHost = caller === undefined ? undefined : this.masters.get(caller.name);
+      const callerHost =
+        caller === undefined ? undefined : (this.masters.get(caller.name) ?? this.gateways.get(caller.name));
       const lost = schedule.now < this.burstUntil ? BURST_LOST : weather.lost;
       if (random.next() < lost || (callerHost?.cutUntil ?? 0) > schedule.now) {
         faults.count("call-lost");
