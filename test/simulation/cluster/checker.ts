@@ -43,8 +43,6 @@ export class ClusterChecker {
   readonly #starts = new Map<TaskKey, number>();
   /** What each epoch has said "registered" to, and how far the log was then. */
   readonly #registeredAt = new Map<string, number>();
-  /** When a quorum last confirmed each instance, by when it was asked. */
-  readonly #confirmedAt = new Map<Isolate, number>();
   /** Ballots under which an append has failed. */
   readonly #failed = new Map<Isolate, Set<string>>();
   /** What the books said of each agent last, and before each session began. */
@@ -76,9 +74,6 @@ export class ClusterChecker {
     const failed = this.#failed.get(isolate) ?? new Set();
     failed.add(`${ballot.counter}/${ballot.nonce}`);
     this.#failed.set(isolate, failed);
-  }
-  onConfirmed(isolate: Isolate, askedAt: number): void {
-    this.#confirmedAt.set(isolate, Math.max(askedAt, this.#confirmedAt.get(isolate) ?? 0));
   }
 
   // ---- masters

@@ -168,7 +168,6 @@ export class ClusterSimulation {
         },
         onAppend: (isolate, call) => this.#checker.onAppend(isolate, call),
         onAppendFailed: (isolate, call) => this.#checker.onAppendFailed(isolate, call),
-        onConfirmed: (isolate, askedAt) => this.#checker.onConfirmed(isolate, askedAt),
         onException: (where, error) => this.#onException(where, error),
       },
     });

@@ -55,7 +55,6 @@ export interface PlaneObserver {
   onTaken(isolate: Isolate, batch: GatewayBatch): void;
   onAppend(isolate: Isolate, call: AppendCall): void;
   onAppendFailed(isolate: Isolate, call: AppendCall): void;
-  onConfirmed(isolate: Isolate, askedAt: number): void;
   /** Our own bug: an exception that no rule foresees. */
   onException(where: string, error: unknown): void;
 }
@@ -185,11 +184,6 @@ abstract class ObjectHost<T extends { alarm(): Promise<void> }> {
           again();
         },
       );
-  }
-
-  /** After {@link stop}: what the disk says of the alarm is kept by the platform. */
-  protected get options(): PlaneOptions {
-    return this.plane.options;
   }
 }
 
@@ -413,7 +407,7 @@ export class Plane {
   }
 
   logOf({ caller }: MasterHost, isolate: Isolate): object {
-    const { seeds, logChecker, observer, world } = this.options;
+    const { seeds, logChecker, observer } = this.options;
     const converse = <Result>(conversation: Conversation<Result>) => this.#converse(caller, isolate, conversation);
     return {
       status: (call?: StatusCall) => converse(status(seeds, call)),
@@ -429,12 +423,7 @@ export class Plane {
         else observer.onAppendFailed(isolate, call);
         return answer;
       },
-      confirm: async (call: ConfirmCall) => {
-        const askedAt = world.schedule.now;
-        const answer = await converse(confirm(call));
-        if (answer.type === "confirmed") observer.onConfirmed(isolate, askedAt);
-        return answer;
-      },
+      confirm: (call: ConfirmCall) => converse(confirm(call)),
       settle: (call: SettleCall) => converse(settle(call)),
       prepare: (call: PrepareCall) => converse(prepare(call)),
       read: (call: ReadCall) => converse(read(call, seeds)),
