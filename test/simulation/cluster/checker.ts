@@ -211,6 +211,8 @@ export class ClusterChecker {
   /** [30], [32] */
   #onEvent(isolate: Isolate, master: Master, event: SchedulerEvent): void {
     if (event.type === "HEARTBEAT" || event.type === "ERROR") return;
+    // Its own offers a master may take back at any time, also when another leads.
+    if (event.type === "RESCIND") return;
     this.#speaks(isolate, master.epoch, event.type);
     if (event.type === "FAILURE") this.#isNews(master, event.failure.agent_id.value, "FAILURE");
     if (event.type === "UPDATE") {
