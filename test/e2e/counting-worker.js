@@ -7,16 +7,15 @@ export { default, RegistrarWorker } from "../../src/index.ts";
 /** By object: they outlive its instances, which come and go while it sleeps. */
 const countsOf = new Map();
 
-/** `GET /counts` on a counted object. */
+/** `GET /counts` on such an object: what it is woken by, each handler and each call by its name, and what it writes. */
 function counted(Real) {
-  return class extends Real {
-    #counts;
+  class Counted extends Real {
+    counts;
 
     constructor(ctx, env) {
       const name = `${Real.name} ${ctx.id.name}`;
-      const counts = countsOf.get(name) ?? { instances: 0, rowsWritten: 0, alarmsSet: 0 };
+      const counts = countsOf.get(name) ?? { rowsWritten: 0, alarmsSet: 0 };
       countsOf.set(name, counts);
-      counts.instances += 1;
       const { storage } = ctx;
       const exec = storage.sql.exec.bind(storage.sql);
       storage.sql.exec = (query, ...bindings) => {
@@ -30,56 +29,24 @@ function counted(Real) {
         return setAlarm(...given);
       };
       super(ctx, env);
-      this.#counts = counts;
+      this.counts = counts;
     }
 
     fetch(request) {
-      return new URL(request.url).pathname === "/counts" ? Response.json(this.#counts) : super.fetch(request);
+      return new URL(request.url).pathname === "/counts" ? Response.json(this.counts) : super.fetch(request);
     }
-
-    count(name) {
-      this.#counts[name] = (this.#counts[name] ?? 0) + 1;
-    }
-  };
+  }
+  // What can be called from outside is what the prototype has.
+  for (const name of Object.getOwnPropertyNames(Real.prototype)) {
+    if (["constructor", "fetch"].includes(name)) continue;
+    Counted.prototype[name] = function (...given) {
+      this.counts[name] = (this.counts[name] ?? 0) + 1;
+      return Real.prototype[name].apply(this, given);
+    };
+  }
+  return Counted;
 }
 
-export class GatewayDO extends counted(RealGatewayDO) {
-  alarm() {
-    this.count("alarm");
-    return super.alarm();
-  }
-  webSocketMessage(...given) {
-    this.count("webSocketMessage");
-    return super.webSocketMessage(...given);
-  }
-  announce(...given) {
-    this.count("announce");
-    return super.announce(...given);
-  }
-  deliver(...given) {
-    this.count("deliver");
-    return super.deliver(...given);
-  }
-}
-
-export class MasterDO extends counted(RealMasterDO) {
-  alarm() {
-    this.count("alarm");
-    return super.alarm();
-  }
-  fromGateway(...given) {
-    this.count("fromGateway");
-    return super.fromGateway(...given);
-  }
-  checkIn(...given) {
-    this.count("checkIn");
-    return super.checkIn(...given);
-  }
-}
-
-export class ReplicaDO extends counted(RealReplicaDO) {
-  deliver(...given) {
-    this.count("deliver");
-    return super.deliver(...given);
-  }
-}
+export const GatewayDO = counted(RealGatewayDO);
+export const MasterDO = counted(RealMasterDO);
+export const ReplicaDO = counted(RealReplicaDO);

@@ -31,7 +31,7 @@ test(
   "500 idle agents, two minutes: as many wake-ups and rows as the virtual hour has, and none for a ping",
   { timeout: 240_000 },
   async () => {
-    const plane = await HostedPlane.host("counting-worker.js", {
+    const plane = await HostedPlane.start("counting-worker.js", {
       AGENT_PING_TIMEOUT: "5secs",
       MAX_AGENT_PING_TIMEOUTS: "3",
     });

@@ -15,7 +15,7 @@ export class HostedPlane {
   readonly operator: Plane;
   readonly #miniflare: Miniflare;
 
-  protected constructor(url: string, state: StateDirectory, operator: Plane, miniflare: Miniflare) {
+  private constructor(url: string, state: StateDirectory, operator: Plane, miniflare: Miniflare) {
     this.url = url;
     this.state = state;
     this.operator = operator;
@@ -23,7 +23,7 @@ export class HostedPlane {
   }
 
   /** `entry`: a file in test/e2e. `variables`: of the Worker, beside the usual ones. */
-  static async host(entry: string, variables: Readonly<Record<string, string>> = {}): Promise<HostedPlane> {
+  static async start(entry: string, variables: Readonly<Record<string, string>> = {}): Promise<HostedPlane> {
     const directory = await temporaryDirectory();
     const worker = join(directory, "worker.js");
     await build({
