@@ -34,6 +34,7 @@ type Closing = Extract<GatewayItem, { type: "closed" }>;
 
 export interface Gateway {
   readonly name: string;
+  readonly incarnation: number;
   readonly queue: Queued[];
   queuedBytes: number;
   /** Of batches that were not taken: they lead the next one. */
@@ -50,6 +51,7 @@ export interface Gateway {
 
 /** What is left of the instances before. */
 export interface Inherited {
+  readonly incarnation: number;
   /** This is a new incarnation, or the one before could not tell its live set. */
   readonly owesLive: boolean;
   /** Those of sockets that survived. */
@@ -58,11 +60,12 @@ export interface Inherited {
   readonly epoch: Epoch;
 }
 
-export function newGateway(name: string, { owesLive, sessions, epoch: known }: Inherited): Gateway {
+export function newGateway(name: string, { incarnation, owesLive, sessions, epoch: known }: Inherited): Gateway {
   let epoch: number = known;
   for (const session of sessions) if (session.state === "registered") epoch = Math.max(epoch, session.epoch);
   return {
     name,
+    incarnation,
     queue: [],
     queuedBytes: 0,
     kept: [],
@@ -105,13 +108,14 @@ export function takeBatch(
   }
   gateway.queue.splice(0, taken);
   gateway.queuedBytes -= bytes;
-  const { name, authentications, epoch } = gateway;
+  const { name, incarnation, authentications, epoch } = gateway;
   gateway.authentications = 0;
   return {
     gateway: name,
     items,
     authentications,
     epochKnown: epoch,
+    incarnation,
     // [G13] What is told as closed is not missing: its agent has the time of one lost socket, not of a lost gateway.
     ...(gateway.owesLive
       ? { live: [...live(), ...closedIn(items), ...closedIn(gateway.queue.map(({ item }) => item))] }

@@ -69,6 +69,8 @@ const TUNNEL_TIMEOUT_MS = 10_000;
 const REASON_LENGTH_MAX = 1024;
 /** In the object's storage while the master has heard the live set of this incarnation: a wake from hibernation is no new one. */
 const LIVE_TOLD = "live-told";
+/** The number of this incarnation. */
+const INCARNATION = "incarnation";
 /** And the leader that was known last, so that a wake does not begin with asking the first candidate. */
 const LEADER = "leader";
 
@@ -106,8 +108,11 @@ export class GatewayDO extends DurableObject<Env> {
     const isTold = kv.get(LIVE_TOLD) === true;
     if (isTold && sessions.length === 0) kv.delete(LIVE_TOLD);
     const owesLive = !isTold || sessions.length === 0;
+    const incarnation = (kv.get<number>(INCARNATION) ?? 0) + (owesLive ? 1 : 0);
+    if (owesLive) kv.put(INCARNATION, incarnation);
     // The master answers to this name: a gateway that does not know it would have its answers sent elsewhere.
     this.#gateway = newGateway(present(ctx.id.name, "the gateway's name"), {
+      incarnation,
       owesLive,
       sessions,
       epoch: this.#leader.known.epoch,
@@ -349,9 +354,9 @@ export class GatewayDO extends DurableObject<Env> {
 
   /** [G16] A new leader may not have reached us, and its predecessor's agents would stay silent for ever. */
   async #checkIn(): Promise<void> {
-    const { name: gateway, epoch: epochKnown } = this.#gateway;
+    const { name: gateway, incarnation, epoch: epochKnown } = this.#gateway;
     const sockets = this.#sockets().filter(([, session]) => session.state === "registered").length;
-    const answer = await this.#leader.read((master) => master.checkIn({ gateway, epochKnown, sockets }));
+    const answer = await this.#leader.read((master) => master.checkIn({ gateway, incarnation, epochKnown, sockets }));
     if (answer.type === "not-leading") return;
     this.#closeOutdated(answer.epoch);
     if (!answer.tellLive) return;

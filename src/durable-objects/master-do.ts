@@ -67,6 +67,9 @@ const LEADER_ANSWER_MS = 3_000;
 /** An alarm is moved only when a deadline is sooner by more than this, ms: no row for each launch. */
 const ALARM_SLACK_MS = 1_000;
 
+/** Nobody is left to hear it. */
+const OUTLIVED: NotLeading = { type: "not-leading", reason: "a later incarnation of this gateway was heard" };
+
 export type View =
   | { readonly type: "state" }
   | { readonly type: "slaves"; readonly slaveId: string | undefined }
@@ -469,7 +472,7 @@ export class MasterDO extends DurableObject<Env> {
   }
 
   /** A gateway's word once a minute: it learns the epoch, and whether the books have sockets that it no longer has. */
-  async checkIn({ gateway, epochKnown, sockets }: CheckIn): Promise<CheckInAnswer> {
+  async checkIn({ gateway, incarnation, epochKnown, sockets }: CheckIn): Promise<CheckInAnswer> {
     if (!this.#candidate.leading) {
       // Asleep: all of the rows would be read for a question that the log's tail answers.
       const owner = await this.#candidate.owner();
@@ -479,7 +482,7 @@ export class MasterDO extends DurableObject<Env> {
     const leadership = await this.#candidate.hear(epochKnown);
     const master = this.#master;
     if (leadership.type === "not-leading" || master === undefined) return this.#notLeading(leadership);
-    onGatewayHeard(master, gateway, now());
+    if (!onGatewayHeard(master, gateway, now(), incarnation)) return OUTLIVED;
     const booked = master.gateways.get(gateway)?.sockets ?? 0;
     // What the books gave up while the gateway was silent is open all the same: those agents would stay lost, though they are there.
     if (booked < sockets) this.ctx.waitUntil(this.#announce(gateway));
@@ -537,7 +540,7 @@ export class MasterDO extends DurableObject<Env> {
       if (master !== undefined) master.counters["master/dropped_messages"] += batch.items.length;
       return this.#notLeading(leadership);
     }
-    onGatewayHeard(master, batch.gateway, now());
+    if (!onGatewayHeard(master, batch.gateway, now(), batch.incarnation)) return OUTLIVED;
     if (batch.live !== undefined) onGatewayLive(master, batch.gateway, batch.live, now());
     for (const item of batch.items) this.#onItem(master, batch.gateway, item);
     this.#settle(master);

@@ -83,11 +83,17 @@ function noteLoss(master: Master, gateway: GatewayRecord, agent: AgentRecord, no
   }
 }
 
-/** A gateway has said something: it is alive. */
-export function onGatewayHeard(master: Master, name: string, now: Millis): void {
+/**
+ * A gateway has said something: it is alive. False when it was an earlier incarnation, whose call came behind one of its successor: what
+ * it knows of sockets and registrations is of the past, and counts for nothing [M37].
+ */
+export function onGatewayHeard(master: Master, name: string, now: Millis, incarnation = 0): boolean {
   const gateway = gatewayRecord(master, name, now);
+  if (incarnation > 0 && incarnation < gateway.incarnation) return false;
+  gateway.incarnation = Math.max(gateway.incarnation, incarnation);
   gateway.heardAt = now;
   gateway.asked = false;
+  return true;
 }
 
 /** A gateway's whole live set: what the books have of it beyond that is gone. */

@@ -198,6 +198,8 @@ export type Transition = "marking-unreachable" | "marking-gone" | "removing";
 
 /** What is known of a gateway. */
 export interface GatewayRecord {
+  /** The highest that was heard of; 0 before that. */
+  incarnation: number;
   heardAt: Millis;
   /** Asked since, because it was silent. */
   asked: boolean;
@@ -387,7 +389,7 @@ export function summaryOf(framework: FrameworkRecord): FrameworkSummary {
 export function gatewayRecord(master: Master, name: string, now: Millis): GatewayRecord {
   let gateway = master.gateways.get(name);
   if (gateway === undefined) {
-    gateway = { heardAt: now, asked: false, losses: [], sockets: 0 };
+    gateway = { incarnation: 0, heardAt: now, asked: false, losses: [], sockets: 0 };
     master.gateways.set(name, gateway);
   }
   return gateway;

@@ -36,6 +36,8 @@ export interface GatewayBatch {
   readonly live?: readonly string[];
   /** The highest epoch that the gateway has heard of. */
   readonly epochKnown?: Epoch;
+  /** 1, 2, 3… of the gateway's incarnations: a call of one that has died may arrive behind its successor's. */
+  readonly incarnation?: number;
 }
 
 /** Not leading: the gateway tells registering agents to wait, and lets the others come again. */
@@ -45,6 +47,7 @@ export type BatchAnswer = { readonly type: "taken"; readonly epoch?: Epoch } | N
 export interface CheckIn {
   readonly gateway: string;
   readonly epochKnown: Epoch;
+  readonly incarnation?: number;
   /** Open sockets of registered agents. */
   readonly sockets: number;
 }

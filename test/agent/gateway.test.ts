@@ -40,7 +40,7 @@ const acted = (socketId: string): GatewayItem => said(socketId, { type: "acted",
 const closed = (socketId: string): GatewayItem => ({ type: "closed", socketId });
 
 const fresh = (more: Partial<Parameters<typeof newGateway>[1]> = {}): Gateway =>
-  newGateway("gateway-1", { owesLive: true, sessions: [], epoch: 0 as Epoch, ...more });
+  newGateway("gateway-1", { incarnation: 1, owesLive: true, sessions: [], epoch: 0 as Epoch, ...more });
 const take = (gateway: Gateway, { live = [], retry = false }: { live?: readonly string[]; retry?: boolean } = {}) =>
   takeBatch(gateway, () => live, { retry });
 const taken = (gateway: Gateway, live: readonly string[] = []): GatewayBatch =>
@@ -190,7 +190,7 @@ describe("epochs", () => {
 });
 
 describe("[G16] asking who leads", () => {
-  const woken = (): Gateway => fresh({ owesLive: false });
+  const woken = (): Gateway => fresh({ incarnation: 1, owesLive: false });
 
   test("at the first sweep of an incarnation, which knows nothing", () => {
     expect(takeCheckIn(fresh(), millis(59_000))).toBe(true);

@@ -32,7 +32,7 @@ export function idleHour(agents: number): IdleHour {
   const cluster = new Cluster();
   const sessions = Array.from({ length: agents }, (_, i): Session => registered(cluster, i + 1));
   const { master } = cluster;
-  const gateway = newGateway("gateway-1", { owesLive: false, sessions, epoch: 7 as Epoch });
+  const gateway = newGateway("gateway-1", { incarnation: 1, owesLive: false, sessions, epoch: 7 as Epoch });
   const counts = { alarms: 0, rows: 0, batches: 0 };
   const atMaster = { alarms: 0, rows: 0, checkIns: 0, elections: 0 };
   const begin = cluster.now;

@@ -261,6 +261,18 @@ test("[M24] a gateway that answers keeps its agents", () => {
   expect(cluster.master.agents.get(agent.agentId)?.connection).toBeDefined();
 });
 
+test("[M37] a call of a dead gateway behind one of its successor counts for nothing", () => {
+  const cluster = new Cluster();
+  expect(onGatewayHeard(cluster.master, "gateway-1", cluster.now, 1)).toBe(true);
+  expect(onGatewayHeard(cluster.master, "gateway-1", cluster.now, 2)).toBe(true);
+  cluster.pass(1_000);
+  expect(onGatewayHeard(cluster.master, "gateway-1", cluster.now, 1)).toBe(false);
+  expect(cluster.master.gateways.get("gateway-1")?.heardAt).toBe(cluster.now - 1_000);
+  expect(onGatewayHeard(cluster.master, "gateway-1", cluster.now, 2)).toBe(true);
+  // One of the release before, which does not say.
+  expect(onGatewayHeard(cluster.master, "gateway-1", cluster.now)).toBe(true);
+});
+
 test.each([
   [AWARE, "TASK_GONE_BY_OPERATOR"],
   [{}, "TASK_LOST"],

@@ -347,9 +347,6 @@ export class Plane {
         return fail("the call was lost");
       }
       schedule.after(this.#delayMs(), () => {
-        // Nothing in a batch says which life of its gateway it is of: one of the dead that came after one of its successor would be taken
-        // for news. That is left out here, as long as no rule is there to forbid it.
-        if (caller?.isAlive === false && this.gateways.has(caller.name)) return;
         if (host.cutUntil > schedule.now) return fail(`${host.name} cannot be reached`);
         if (random.next() < weather.overloaded) {
           faults.count("overloaded");
