@@ -47,6 +47,8 @@ export interface FrameworkJson {
   readonly name: string;
   readonly user: string;
   readonly connected: boolean;
+  /** Known from its agents only: no scheduler has subscribed to this leader. */
+  readonly recovered?: boolean;
   readonly failover_timeout: number;
   readonly capabilities?: readonly string[];
   readonly role?: string;

@@ -1,7 +1,7 @@
 // `mesoflare agents`: every agent that the registry knows, and the operator's last word on one of them.
 import type { Command } from "commander";
 import { EXIT_CODES_HELP } from "../exit-codes.ts";
-import { Failure } from "../failure.ts";
+import { Failure, UsageError } from "../failure.ts";
 import { getAgents, getSlaves, type AgentListJson, type ResourcesJson } from "../mesos-json.ts";
 import { describeRefusal, type Plane } from "../plane.ts";
 import { formatTable } from "../table.ts";
@@ -35,6 +35,7 @@ export function addAgents(program: Command): void {
     .argument("<id>", "the agent's id, as 'mesoflare agents' shows it")
     .addHelpText("after", EXIT_CODES_HELP)
     .action(async (id: string, _options: object, self: Command) => {
+      if (id === "") throw new UsageError("name the agent: 'mesoflare agents' lists their ids");
       await markGone(await planeOf(self), id);
       process.stdout.write(`agent ${id} is gone\n`);
     });

@@ -14,6 +14,9 @@ import { contextSearch, printJson, warn } from "./shared-options.ts";
 
 /** How long the last update may take, ms: an agent gives a task 3 s between its two signals. */
 const KILL_MS_MAX = 30_000;
+/** Time for the scheduler of a framework that was recovered to come back after our kill, s: a week. */
+const RECOVERED_FAILOVER_S = 604_800;
+
 interface KillOptions {
   readonly force?: boolean;
   readonly json?: boolean;
@@ -70,7 +73,8 @@ export function requestOf(framework: FrameworkJson): FrameworkRequest {
   return {
     user,
     name,
-    failover_timeout,
+    // What it was before the masters changed nobody may know; with 0 its other tasks would end with our stream.
+    failover_timeout: framework.recovered === true && failover_timeout === 0 ? RECOVERED_FAILOVER_S : failover_timeout,
     roles: roles && [...roles],
     capabilities: capabilities.map((type) => ({ type })),
     labels: labels && { labels },

@@ -250,6 +250,16 @@ export class MasterDO extends DurableObject<Env> {
     void this.ctx.storage.sync().then(() => this.ctx.abort(reason));
   }
 
+  /** What throws half-way has changed the books half-way. */
+  #try<T>(turn: () => T): T {
+    try {
+      return turn();
+    } catch (error) {
+      this.#restart("a turn of the master failed", error);
+      throw error;
+    }
+  }
+
   /** A half-done turn must not be built upon: the next instance begins with what is stored. */
   #restart(what: string, error: unknown): void {
     this.#note(what, { error: String(error) });
@@ -393,7 +403,8 @@ export class MasterDO extends DurableObject<Env> {
   async #tick(): Promise<Leadership> {
     const leadership = await this.#candidate.lead(Date.now() - 1);
     if (leadership.type !== "leading" || this.#master === undefined) return leadership;
-    tick(this.#master, now());
+    const master = this.#master;
+    this.#try(() => tick(master, now()));
     this.#settle(this.#master);
     return leadership;
   }
@@ -542,7 +553,9 @@ export class MasterDO extends DurableObject<Env> {
     }
     if (!onGatewayHeard(master, batch.gateway, now(), batch.incarnation)) return OUTLIVED;
     if (batch.live !== undefined) onGatewayLive(master, batch.gateway, batch.live, now());
-    for (const item of batch.items) this.#onItem(master, batch.gateway, item);
+    this.#try(() => {
+      for (const item of batch.items) this.#onItem(master, batch.gateway, item);
+    });
     this.#settle(master);
     return { type: "taken", epoch: master.epoch };
   }
@@ -582,7 +595,7 @@ export class MasterDO extends DurableObject<Env> {
     const requestId = this.#nextRequest++;
     const { promise, resolve } = Promise.withResolvers<CallAnswer>();
     this.#asked.set(requestId, resolve);
-    const answer = ask(master, requestId);
+    const answer = this.#try(() => ask(master, requestId));
     if (answer !== undefined) {
       this.#asked.delete(requestId);
       resolve(answer);

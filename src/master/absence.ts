@@ -3,7 +3,7 @@
 // One lost socket is one agent's problem, and has the time of five pings. A gateway that begins anew, a fifth of its sockets gone
 // in one sweep, a new leader or a plane that was away is ours: nobody is given up before the re-registration timeout.
 import { millis, type Millis } from "#base/time.ts";
-import { removeOffersOf } from "./offers.ts";
+import { rescindOffersOn } from "./offers.ts";
 import { nextPermit, takePermit } from "./permits.ts";
 import type { AgentId } from "#protocol/ids.ts";
 import {
@@ -65,19 +65,26 @@ export function onSocketClosed(master: Master, from: Connection, now: Millis, lo
     agent.deadline = millis(Math.max(now, (loss.silentSince ?? now) + silenceMs));
     noteLoss(master, gatewayRecord(master, from.gateway, now), agent, now);
   }
-  removeOffersOf(master, (offer) => offer.agentId === agent.agentId, { rescind: true });
+  rescindOffersOn(master, agent.agentId);
 }
 
 /** [M23] Too many at once: everybody who went within the sweep has the longer time. */
 function noteLoss(master: Master, gateway: GatewayRecord, agent: AgentRecord, now: Millis): void {
-  gateway.losses = gateway.losses.filter(({ at }) => now - at < SWEEP_MS);
+  while (gateway.losses[0] !== undefined && now - gateway.losses[0].at >= SWEEP_MS) gateway.losses.shift();
   gateway.losses.push({ agentId: agent.agentId, at: now });
   const lost = gateway.losses.length;
   const had = lost + gateway.sockets;
-  if (lost <= MASS_LOSS_MIN || lost <= had * MASS_LOSS_SHARE) return;
-  for (const { agentId, at } of gateway.losses) {
+  if (lost <= MASS_LOSS_MIN || lost <= had * MASS_LOSS_SHARE) {
+    gateway.isMassLoss = false;
+    return;
+  }
+  // Whoever went before the line was crossed, once; then each one that follows.
+  const late = gateway.isMassLoss ? gateway.losses.slice(-1) : gateway.losses;
+  gateway.isMassLoss = true;
+  for (const { agentId, at } of late) {
     const one = master.agents.get(agentId);
     if (one === undefined || one.connection !== undefined || one.session === undefined) continue;
+    master.overdue.delete(agentId);
     one.deadline = millis(Math.max(one.deadline ?? 0, at + master.settings.reregisterTimeoutMs));
     master.marked.agents.add(agentId);
   }
@@ -123,8 +130,10 @@ export function excuseAgents(master: Master, now: Millis, { wasAway }: { readonl
     // Without one it was lost while nobody could note it.
     if (agent.deadline !== undefined && !isUnfair(agent.deadline)) continue;
     agent.deadline = millis(Math.max(agent.deadline ?? 0, fair));
+    master.overdue.delete(agentId);
     master.marked.agents.add(agentId);
   }
+  if (master.recoveredDeadline > now) for (const agentId of master.recovered) master.overdue.delete(agentId);
   for (const gateway of master.gateways.values()) gateway.heardAt = now;
 }
 
@@ -140,23 +149,41 @@ export function endAbsences(master: Master, now: Millis): void {
   for (const agentId of mayBeOverdue(master, now)) {
     const agent = master.agents.get(agentId);
     const deadline = agent === undefined ? undefined : deadlineOf(master, agent);
-    if (deadline === undefined || deadline > now || master.overdue.has(agentId) || master.transitions.has(agentId))
-      continue;
+    if (agent === undefined || deadline === undefined || deadline > now || isDecidedOn(master, agentId)) continue;
     master.overdue.add(agentId);
-    master.counters["master/slave_unreachable_scheduled"]++;
+    if (wayOut(master, agent) === "unreachable") master.counters["master/slave_unreachable_scheduled"]++;
   }
   let begun = 0;
+  const exhausted = new Set<WayOut>();
   for (const agentId of master.overdue) {
+    if (begun === TRANSITIONS_IN_TICK_MAX) return;
     const agent = master.agents.get(agentId);
-    if (agent === undefined) {
+    // Somebody else decides on it by now: an operator, or its own registration.
+    if (agent === undefined || master.transitions.has(agentId) || master.registrationByAgent.has(agentId)) {
       master.overdue.delete(agentId);
       continue;
     }
-    if (begun === TRANSITIONS_IN_TICK_MAX || !giveUp(master, agent, now)) return;
+    const way = wayOut(master, agent);
+    // Who waits for a permit of one kind holds nobody up that needs another.
+    if (exhausted.has(way)) continue;
+    if (!giveUp(master, agent, way, now)) {
+      exhausted.add(way);
+      continue;
+    }
     begun += 1;
     master.overdue.delete(agentId);
   }
 }
+
+/** Whether it waits already, or the registry is asked about it, be it by its own registration [M35]. */
+const isDecidedOn = (master: Master, agentId: AgentId): boolean =>
+  master.overdue.has(agentId) || master.transitions.has(agentId) || master.registrationByAgent.has(agentId);
+
+type WayOut = "unreachable" | "removed";
+
+/** Write-only: what a failover left behind is removed without a word. */
+const wayOut = ({ settings }: Master, agent: AgentRecord): WayOut =>
+  !settings.strict && agent.session === undefined ? "removed" : "unreachable";
 
 /** Recovered agents share one deadline, which is asked for after each turn: they are looked at one by one only once it has passed. */
 function* mayBeOverdue(master: Master, now: Millis): Iterable<AgentId> {
@@ -180,11 +207,11 @@ function stopsForRecovery(master: Master, now: Millis): boolean {
 }
 
 /** False when there is no permit now. */
-function giveUp(master: Master, agent: AgentRecord, now: Millis): boolean {
+function giveUp(master: Master, agent: AgentRecord, way: WayOut, now: Millis): boolean {
   const { settings } = master;
   const { agentId } = agent;
   const isRecovered = agent.session === undefined;
-  if (!settings.strict && isRecovered) {
+  if (way === "removed") {
     if (!takePermit(master.removalPermits, settings.removalRateLimit, now)) return false;
     master.transitions.set(agentId, "removing");
     askRegistry(
@@ -238,14 +265,18 @@ export function nextAbsence(master: Master, now: Millis): Millis | undefined {
   for (const agentId of mayBeOverdue(master, now)) {
     const agent = master.agents.get(agentId);
     const deadline = agent === undefined ? undefined : deadlineOf(master, agent);
-    if (deadline === undefined || master.overdue.has(agentId) || master.transitions.has(agentId)) continue;
+    if (deadline === undefined || isDecidedOn(master, agentId)) continue;
     due.push(deadline);
   }
-  if (master.overdue.size > 0) {
-    const { unreachableRateLimit, removalRateLimit } = master.settings;
-    due.push(nextPermit(master.unreachablePermits, unreachableRateLimit));
-    if (!master.settings.strict) due.push(nextPermit(master.removalPermits, removalRateLimit));
+  const waiting = new Set<WayOut>();
+  for (const agentId of master.overdue) {
+    const agent = master.agents.get(agentId);
+    if (agent !== undefined) waiting.add(wayOut(master, agent));
+    if (waiting.size === 2) break;
   }
+  const { unreachableRateLimit, removalRateLimit } = master.settings;
+  if (waiting.has("unreachable")) due.push(nextPermit(master.unreachablePermits, unreachableRateLimit));
+  if (waiting.has("removed")) due.push(nextPermit(master.removalPermits, removalRateLimit));
   for (const gateway of master.gateways.values()) {
     const next = gatewayDue(master, gateway);
     if (next !== undefined) due.push(next);

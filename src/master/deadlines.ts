@@ -5,13 +5,13 @@ import { closeStale, STALE_ORDER_MS } from "./agents.ts";
 import { requestRemoval } from "./frameworks.ts";
 import { allocateDue } from "./offers.ts";
 import { pruneLists } from "./pruning.ts";
-import type { Master } from "./state.ts";
+import type { FrameworkRecord, Master } from "./state.ts";
 
 /** Does what has fallen due: failover timeouts, absent agents, orders nobody acted upon, refusals that have ended. */
 export function tick(master: Master, now: Millis): void {
   for (const framework of [...master.frameworks.values()]) {
-    const { status } = framework;
-    if (status.state === "disconnected" && status.deadline <= now) {
+    const deadline = deadlineOf(framework);
+    if (deadline !== undefined && deadline <= now) {
       requestRemoval(master, framework, { who: "master", why: "its failover_timeout has passed" });
     }
   }
@@ -24,11 +24,15 @@ export function tick(master: Master, now: Millis): void {
   allocateDue(master, now);
 }
 
+const deadlineOf = ({ status }: FrameworkRecord): Millis | undefined =>
+  status.state === "disconnected" || status.state === "recovered" ? status.deadline : undefined;
+
 /** When {@link tick} next has something to do that must survive this instance; undefined when nothing waits. */
 export function nextDeadline(master: Master, now: Millis): Millis | undefined {
   const due: Millis[] = [];
-  for (const { id, status } of master.frameworks.values()) {
-    if (status.state === "disconnected" && !master.removals.has(id)) due.push(status.deadline);
+  for (const framework of master.frameworks.values()) {
+    const deadline = deadlineOf(framework);
+    if (deadline !== undefined && !master.removals.has(framework.id)) due.push(deadline);
   }
   for (const agentId of master.ordered) {
     const agent = master.agents.get(agentId);
@@ -37,7 +41,7 @@ export function nextDeadline(master: Master, now: Millis): Millis | undefined {
   }
   const absence = nextAbsence(master, now);
   if (absence !== undefined) due.push(absence);
-  const { unreachable, gone } = master.registry;
-  if (unreachable.size > 0 || gone.size > 0) due.push(master.nextGc);
+  const { unreachable, gone, disconnectedFrameworks } = master.registry;
+  if (unreachable.size + gone.size + disconnectedFrameworks.size > 0) due.push(master.nextGc);
   return due.length === 0 ? undefined : millis(Math.min(...due));
 }

@@ -3,7 +3,7 @@
 import type { Millis } from "#base/time.ts";
 import type { AgentId } from "#protocol/ids.ts";
 import { isTerminal, type TaskState, type TaskStatusReason } from "#protocol/task.ts";
-import { removeOffersOf } from "./offers.ts";
+import { rescindOffersOn } from "./offers.ts";
 import { reply } from "./sockets.ts";
 import {
   isPartitionAware,
@@ -182,7 +182,7 @@ function leave(master: Master, agent: AgentRecord, reason: string, now: Millis):
 
 function forget(master: Master, agent: AgentRecord, now: Millis): void {
   const { agentId, hostKey } = agent;
-  removeOffersOf(master, (offer) => offer.agentId === agentId, { rescind: true });
+  rescindOffersOn(master, agentId);
   setConnection(master, agent, undefined, now);
   master.agents.delete(agentId);
   master.absent.delete(agentId);

@@ -156,7 +156,7 @@ export function recoverFramework(master: Master, summary: FrameworkSummary, now:
     user: summary.user,
     name: summary.name,
     id: { value: summary.id },
-    failover_timeout: undefined,
+    failover_timeout: summary.failoverTimeoutMs === undefined ? undefined : summary.failoverTimeoutMs / 1000,
     checkpoint: true,
     role: undefined,
     roles: [],
@@ -174,6 +174,10 @@ export function recoverFramework(master: Master, summary: FrameworkSummary, now:
   else if (durable !== undefined) {
     const fair = master.electedAt + RESUBSCRIBE_GRACE_MS;
     framework.status = { state: "disconnected", deadline: millis(Math.max(durable.deadline, fair)) };
+  } else if (summary.failoverTimeoutMs !== undefined) {
+    // It was connected when its master fell: nobody could note a deadline, and without one its tasks would run for ever.
+    const timeoutMs = Math.max(summary.failoverTimeoutMs, RESUBSCRIBE_GRACE_MS);
+    framework.status = { state: "recovered", deadline: millis(master.electedAt + timeoutMs) };
   }
   master.frameworks.set(framework.id, framework);
   master.marked.frameworks.add(framework.id);
@@ -209,6 +213,25 @@ function noteDeadline(master: Master, { id, principal, status }: FrameworkRecord
   askRegistry(master, { type: "noted" }, operation, { who: "master", why: "it is not connected" });
 }
 
+/**
+ * Somebody else took the id after a failover, when nobody knew whose it was: the agents know. The stranger is told, and the owner may
+ * subscribe again.
+ */
+export function restoreOwner(master: Master, framework: FrameworkRecord, { principal }: FrameworkSummary): void {
+  if (principal === undefined || framework.principal === undefined || framework.principal === principal) return;
+  if (framework.status.state === "connected") {
+    const { streamId } = framework.status;
+    const message = "The framework belongs to another principal";
+    master.effects.push({ type: "event", streamId, event: { type: "ERROR", error: { message } } });
+    master.effects.push({ type: "close-stream", streamId });
+  }
+  if (framework.status.state !== "removed") framework.status = { state: "recovered" };
+  framework.principal = principal as Principal;
+  framework.info = { ...framework.info, principal };
+  removeOffersOf(master, (offer) => offer.frameworkId === framework.id, { rescind: false });
+  master.marked.frameworks.add(framework.id);
+}
+
 /** What {@link excuseAbsence} changed while nothing could be written. */
 export function noteDeadlines(master: Master): void {
   for (const framework of master.frameworks.values())
@@ -222,6 +245,15 @@ export function noteDeadlines(master: Master): void {
 export function excuseAbsence(master: Master, now: Millis, { wasAway }: { readonly wasAway: boolean }): void {
   for (const framework of master.frameworks.values()) {
     const { status } = framework;
+    if (
+      status.state === "recovered" &&
+      status.deadline !== undefined &&
+      (wasAway || now - status.deadline > OVERDUE_MS)
+    ) {
+      const deadline = millis(Math.max(status.deadline, now + RESUBSCRIBE_GRACE_MS));
+      framework.status = { state: "recovered", deadline };
+      master.marked.frameworks.add(framework.id);
+    }
     if (status.state === "connected") {
       disconnect(master, framework, Math.max(failoverMs(framework), RESUBSCRIBE_GRACE_MS), now);
     } else if (status.state === "disconnected" && (wasAway || now - status.deadline > OVERDUE_MS)) {

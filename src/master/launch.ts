@@ -13,7 +13,7 @@ import {
   subtract,
   sum,
 } from "#resources/resources.ts";
-import { decline, recover, refusalMs, removeOffer } from "./offers.ts";
+import { decline, dropOffer, recover, refusalMs, removeOffer } from "./offers.ts";
 import {
   give,
   summaryOf,
@@ -44,7 +44,7 @@ export function accept(master: Master, framework: FrameworkRecord, call: Accept,
       refuseLaunch(master, framework, task, now, { reason: offers.reason, message: offers.message });
     return;
   }
-  for (const offer of offers.offers) master.offers.delete(offer.id);
+  for (const offer of offers.offers) dropOffer(master, offer);
   let remaining = sum(offers.offers.map(({ resources }) => resources));
   for (const task of tasks) {
     const problem = taskProblem(framework, offers.agent.agentId, task, remaining);

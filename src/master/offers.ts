@@ -72,7 +72,7 @@ export const offeredTo = (master: Master, frameworkId: FrameworkId): ResourceSet
   offerSum(master, (offer) => offer.frameworkId === frameworkId);
 
 export const offeredOn = (master: Master, agentId: AgentId): ResourceSet =>
-  offerSum(master, (offer) => offer.agentId === agentId);
+  sum([...(master.offersByAgent.get(agentId) ?? [])].map(({ resources }) => resources));
 
 /** Free on each agent: total − used − offered. An agent that uses more than its (changed) total has nothing free. */
 function freeAgents(master: Master): readonly FreeAgent[] {
@@ -119,7 +119,7 @@ export function allocateDue(master: Master, now: Millis): void {
     const id = `${master.masterId}-O${master.nextOffer++}` as OfferId;
     if (master.nextOffer % OFFER_IDS_NOTED === 0) master.marked.nextIds = true;
     const record: OfferRecord = { id, frameworkId, agentId, resources };
-    master.offers.set(id, record);
+    addOffer(master, record);
     const framework = present(master.frameworks.get(frameworkId), "offered framework");
     const agent = present(master.agents.get(agentId), "offered agent");
     const offers = made.get(frameworkId) ?? [];
@@ -164,9 +164,29 @@ function offerOf(framework: FrameworkRecord, agent: AgentRecord, offer: OfferRec
   };
 }
 
+function addOffer(master: Master, offer: OfferRecord): void {
+  master.offers.set(offer.id, offer);
+  const ofAgent = master.offersByAgent.get(offer.agentId);
+  if (ofAgent === undefined) master.offersByAgent.set(offer.agentId, new Set([offer]));
+  else ofAgent.add(offer);
+}
+
+/** The offer is consumed. */
+export function dropOffer(master: Master, offer: OfferRecord): void {
+  master.offers.delete(offer.id);
+  const ofAgent = master.offersByAgent.get(offer.agentId);
+  ofAgent?.delete(offer);
+  if (ofAgent?.size === 0) master.offersByAgent.delete(offer.agentId);
+}
+
+/** The agent is not there (any more) as it was offered: whoever holds its offers hears RESCIND. */
+export function rescindOffersOn(master: Master, agentId: AgentId): void {
+  for (const offer of [...(master.offersByAgent.get(agentId) ?? [])]) removeOffer(master, offer, { rescind: true });
+}
+
 /** Takes an offer back without the framework's doing. It hears RESCIND when `rescind`, as long as it listens. */
 export function removeOffer(master: Master, offer: OfferRecord, { rescind }: { readonly rescind: boolean }): void {
-  master.offers.delete(offer.id);
+  dropOffer(master, offer);
   master.allocationDue = true;
   const framework = master.frameworks.get(offer.frameworkId);
   if (rescind && framework !== undefined)
@@ -224,7 +244,7 @@ export function decline(
   for (const id of offerIds) {
     const offer = master.offers.get(id);
     if (offer === undefined || offer.frameworkId !== framework.id) continue;
-    master.offers.delete(id);
+    dropOffer(master, offer);
     const refuseMs = Math.max(refusalMs(refuseSeconds), DECLINE_MS_MIN);
     recover(master, framework, offer, { refuseMs, firmMs: DECLINE_MS_MIN }, now);
   }

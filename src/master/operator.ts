@@ -13,8 +13,7 @@ export function markAgentGone(
   if (!registry.admitted.has(agentId) && !registry.unreachable.has(agentId)) {
     return { status: 404, text: "Agent not found in the registry" };
   }
-  const isReturning = [...master.registrationByHost.values()].some((pending) => pending.agentId === agentId);
-  if (master.transitions.has(agentId) || isReturning) {
+  if (master.transitions.has(agentId) || master.registrationByAgent.has(agentId)) {
     return { status: 503, text: `Agent ${agentId} is in transition: try again` };
   }
   master.transitions.set(agentId, "marking-gone");

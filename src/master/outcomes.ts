@@ -3,7 +3,7 @@ import { assert, unreachable } from "#base/assert.ts";
 import type { Millis } from "#base/time.ts";
 import type { AgentId } from "#protocol/ids.ts";
 import type { Outcome } from "#registrar/registrar.ts";
-import { onGone, onRemoved, onUnreachable } from "./departure.ts";
+import { followRegistry, onGone, onRemoved, onUnreachable } from "./departure.ts";
 import { removeFramework } from "./frameworks.ts";
 import { onRegistrationOutcome } from "./registration.ts";
 import { clip, reply } from "./sockets.ts";
@@ -21,13 +21,13 @@ export function onOutcome(master: Master, id: number, outcome: Outcome, ids: Ids
     case "registration":
       return onRegistrationOutcome(master, pending, outcome, ids, now);
     case "agent-unreachable": {
-      if (!settles(master, pending.agentId, outcome)) return;
+      if (!settles(master, pending.agentId, outcome, now)) return;
       const away = master.registry.unreachable.get(pending.agentId);
       assert(away !== undefined, "an agent whose marking was committed is unreachable");
       return onUnreachable(master, pending.agentId, away.at, now);
     }
     case "agent-removed": {
-      if (settles(master, pending.agentId, outcome)) onRemoved(master, pending.agentId, pending.why, now);
+      if (settles(master, pending.agentId, outcome, now)) onRemoved(master, pending.agentId, pending.why, now);
       return;
     }
     case "agent-gone": {
@@ -54,11 +54,11 @@ export function onOutcome(master: Master, id: number, outcome: Outcome, ids: Ids
   }
 }
 
-/** Whether the transition is done. One that the registry had no room for begins again; any other refusal is our own bug. */
-function settles(master: Master, agentId: AgentId, outcome: Outcome): boolean {
+/** Whether the transition is done. One that the registry had no room for begins again; if the agent is elsewhere by now, the books follow. */
+function settles(master: Master, agentId: AgentId, outcome: Outcome, now: Millis): boolean {
   master.transitions.delete(agentId);
   if (outcome.type === "committed") return true;
-  assert(outcome.reason === "registrar-full", `the registry refuses a transition of ${agentId}: ${outcome.reason}`);
+  if (outcome.reason !== "registrar-full") followRegistry(master, now);
   return false;
 }
 

@@ -1,7 +1,6 @@
 // How an agent comes in: admission through the registry, sessions, and what a registration that crosses another one means.
 // Rules: nobody is registered before the admission is committed [M1]; host key and agent id belong together [M2]; a
 // re-registration voids the older session [M4]; a copy of an agent's disk never runs beside it [M10].
-import { present } from "#base/assert.ts";
 import { millis, type Millis } from "#base/time.ts";
 import type { AgentMessage, TaskReport } from "#protocol/agent.ts";
 import { idProblem, type AgentId, type HostKey, type Principal, type SessionId } from "#protocol/ids.ts";
@@ -11,7 +10,7 @@ import type { Outcome } from "#registrar/registrar.ts";
 import type { AdmittedAgent } from "#registrar/registry.ts";
 import { onSocketClosed, registeredAt, spare } from "./absence.ts";
 import { followRegistry, shutDown } from "./departure.ts";
-import { removeOffersOf } from "./offers.ts";
+import { rescindOffersOn } from "./offers.ts";
 import { launchKey, reconcileReport } from "./report.ts";
 import { clip, closeStranger, reply } from "./sockets.ts";
 import {
@@ -95,7 +94,7 @@ export function onRegister(master: Master, sender: AgentSender, message: Registe
     reply(master, from, { type: "refused", reason: clip(claim.reason) });
     return;
   }
-  if (joinsPending(master, sender, report.tasks)) return;
+  if (joinsPending(master, sender, message, report.tasks)) return;
   if (claim.type === "new") {
     admit(master, sender, message, report.tasks);
     return;
@@ -154,20 +153,36 @@ function idOfHost(master: Master, hostKey: HostKey): AgentId | undefined {
   return undefined;
 }
 
-/** A host whose earlier registration is still being committed takes that one over when its socket is gone, or waits. */
-function joinsPending(master: Master, { from, hostKey }: AgentSender, tasks: readonly TaskReport[]): boolean {
+const claimedBy = ({ agentId, lastSession }: Register): PendingRegistration["claimed"] => ({ agentId, lastSession });
+
+/**
+ * A host whose earlier registration is still being committed takes that one over when its socket is gone, or waits. Only if it says the
+ * same of itself: a copy of its disk, or words of before, would end what runs by a report of their own [M10].
+ */
+function joinsPending(
+  master: Master,
+  { from, hostKey }: AgentSender,
+  { agentId, lastSession, info }: Register,
+  tasks: readonly TaskReport[],
+): boolean {
   const pending = master.registrationByHost.get(hostKey);
   if (pending === undefined) return false;
-  if (pending.from === undefined) {
+  const { claimed } = pending;
+  const isSame =
+    claimed.agentId === agentId &&
+    claimed.lastSession === lastSession &&
+    JSON.stringify(pending.info) === JSON.stringify(info);
+  if (pending.from === undefined && isSame) {
     setWaiting(master, pending, from);
     pending.tasks = tasks;
-  } else if (socketKey(pending.from) !== socketKey(from)) {
+  } else if (pending.from === undefined || socketKey(pending.from) !== socketKey(from)) {
     reply(master, from, { type: "unavailable", reason: "an earlier registration of this host is being committed" });
   }
   return true;
 }
 
-function admit(master: Master, sender: AgentSender, { info, system }: Register, tasks: readonly TaskReport[]): void {
+function admit(master: Master, sender: AgentSender, message: Register, tasks: readonly TaskReport[]): void {
+  const { info, system } = message;
   const agentId = `${master.masterId}-S${master.nextAgent++}` as AgentId;
   master.marked.nextIds = true;
   const { hostKey, principal } = sender;
@@ -175,7 +190,7 @@ function admit(master: Master, sender: AgentSender, { info, system }: Register, 
   const operation = { type: "admit-agent", agentId, info, hostKey, principal, strict } as const;
   commit(
     master,
-    { ...sender, agentId, info, tasks, system, first: true, wasUnreachable: false },
+    { ...sender, agentId, claimed: claimedBy(message), info, tasks, system, first: true, wasUnreachable: false },
     operation,
     "first registration",
   );
@@ -189,12 +204,14 @@ function comeBack(
   master: Master,
   agentId: AgentId,
   sender: AgentSender,
-  { info, system }: Register,
+  message: Register,
   tasks: readonly TaskReport[],
 ): void {
+  const { info, system } = message;
   const { hostKey, principal } = sender;
   const wasUnreachable = master.registry.unreachable.has(agentId);
-  const registration = { ...sender, agentId, info, tasks, system, first: false, wasUnreachable };
+  const claimed = claimedBy(message);
+  const registration = { ...sender, agentId, claimed, info, tasks, system, first: false, wasUnreachable };
   const described = { agentId, info, hostKey, principal };
   if (wasUnreachable) {
     commit(master, registration, { type: "mark-agent-reachable", ...described }, "it has come back");
@@ -208,11 +225,12 @@ function readmit(
   master: Master,
   agent: AgentRecord,
   sender: AgentSender,
-  { info, system, lastSession }: Register,
+  message: Register,
   tasks: readonly TaskReport[],
   ids: Ids,
   now: Millis,
 ): void {
+  const { info, system, lastSession } = message;
   const { agentId } = agent;
   const current = lastSession === agent.session || (!agent.confirmed && lastSession === agent.sessionBefore);
   if (agent.connection !== undefined && socketKey(agent.connection) !== socketKey(sender.from) && !current) {
@@ -235,6 +253,7 @@ function readmit(
     agentId,
     info,
     tasks,
+    claimed: claimedBy(message),
     system,
     first: false,
     wasUnreachable: false,
@@ -279,6 +298,7 @@ function commit(
 ): void {
   const pending: PendingRegistration = { type: "registration", ...registration, from: undefined };
   master.registrationByHost.set(pending.hostKey, pending);
+  master.registrationByAgent.set(pending.agentId, pending);
   setWaiting(master, pending, registration.from);
   askRegistry(master, pending, operation, { who: pending.principal, why });
 }
@@ -297,7 +317,12 @@ export function onRegistrationOutcome(
     if (from !== undefined) refuse(master, from, agentId, outcome.reason);
     return;
   }
-  const admitted = present(master.registry.admitted.get(agentId), "agent that was just admitted");
+  const admitted = master.registry.admitted.get(agentId);
+  if (admitted === undefined) {
+    // Given up again by another operation of the same batch.
+    if (from !== undefined) reply(master, from, { type: "unavailable", reason: `agent ${agentId} is in transition` });
+    return;
+  }
   const agent = adoptAdmitted(master, admitted);
   if (from !== undefined) {
     completeRegistration(master, agent, { ...pending, from }, ids, now);
@@ -338,7 +363,7 @@ function completeRegistration(master: Master, agent: AgentRecord, pending: Regis
       reason: "a newer socket of this agent has registered",
     });
   }
-  removeOffersOf(master, (offer) => offer.agentId === agent.agentId, { rescind: true });
+  rescindOffersOn(master, agent.agentId);
   master.counters[pending.first ? "master/slave_registrations" : "master/slave_reregistrations"]++;
   if (!pending.first) agent.reregisteredAt = now;
   const neverActed = new Set(

@@ -5,7 +5,7 @@ import type { Millis } from "#base/time.ts";
 import type { TaskReport } from "#protocol/agent.ts";
 import type { FrameworkId, TaskId } from "#protocol/ids.ts";
 import { isTerminal, type TaskState } from "#protocol/task.ts";
-import { recoverFramework } from "./frameworks.ts";
+import { recoverFramework, restoreOwner } from "./frameworks.ts";
 import { endUnreachable } from "./departure.ts";
 import { acknowledge } from "./sockets.ts";
 import {
@@ -98,6 +98,7 @@ function adoptReport(
   const { task: info, latest, statuses } = report;
   const taskId = info.task_id.value;
   const framework = findFramework(master, report.framework.id) ?? recoverFramework(master, report.framework, now);
+  restoreOwner(master, framework, report.framework);
   if (!master.frameworks.has(framework.id)) {
     // Its task is alive after all: the framework is being removed again until the task has ended.
     master.completedFrameworks.splice(master.completedFrameworks.indexOf(framework), 1);

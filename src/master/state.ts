@@ -69,13 +69,13 @@ export interface PendingOrder extends NumberedOrder {
 }
 
 /**
- * connected: a stream is open. disconnected: it broke; the deadline runs. recovered: known only from agents' reports.
+ * connected: a stream is open. disconnected: it broke; the deadline runs. recovered: known only from agents' reports; the deadline is what they know of its failover_timeout.
  * removed: its tasks are told to end, and the record stays until the last of them has.
  */
 export type FrameworkStatus =
   | { readonly state: "connected"; readonly streamId: StreamId }
   | { readonly state: "disconnected"; readonly deadline: Millis }
-  | { readonly state: "recovered" }
+  | { readonly state: "recovered"; readonly deadline?: Millis }
   | { readonly state: "removed"; readonly at: Millis };
 
 export interface FrameworkRecord {
@@ -165,6 +165,8 @@ export interface PendingRegistration {
   readonly hostKey: HostKey;
   readonly principal: Principal;
   readonly agentId: AgentId;
+  /** What it said of itself: whoever says the same is the same, and may go on where its socket broke. */
+  readonly claimed: { readonly agentId: AgentId | undefined; readonly lastSession: SessionId | undefined };
   readonly info: AgentInfo;
   tasks: readonly TaskReport[];
   readonly system: SystemStatistics;
@@ -203,6 +205,8 @@ export interface GatewayRecord {
   heardAt: Millis;
   /** Asked since, because it was silent. */
   asked: boolean;
+  /** Those of the last sweep are more than one agent's fault, and have the longer time. */
+  isMassLoss: boolean;
   /** Agents lost within the last sweep, oldest first. */
   losses: { readonly agentId: AgentId; readonly at: Millis }[];
   /** Agents whose connection is there. */
@@ -233,9 +237,11 @@ export interface Master {
   /** Removed frameworks without live tasks, newest last, at most {@link COMPLETED_FRAMEWORKS_MAX}. */
   readonly completedFrameworks: FrameworkRecord[];
   readonly offers: Map<OfferId, OfferRecord>;
+  readonly offersByAgent: Map<AgentId, Set<OfferRecord>>;
   readonly filters: Map<FrameworkId, Filter[]>;
   readonly operations: Map<number, PendingOperation>;
   readonly registrationByHost: Map<HostKey, PendingRegistration>;
+  readonly registrationByAgent: Map<AgentId, PendingRegistration>;
   /** Of those whose socket is still there, by {@link socketKey}. */
   readonly registrationBySocket: Map<string, PendingRegistration>;
   readonly transitions: Map<AgentId, Transition>;
@@ -321,9 +327,11 @@ export function newMaster(start: {
     frameworks: new Map(),
     completedFrameworks: [],
     offers: new Map(),
+    offersByAgent: new Map(),
     filters: new Map(),
     operations: new Map(),
     registrationByHost: new Map(),
+    registrationByAgent: new Map(),
     registrationBySocket: new Map(),
     transitions: new Map(),
     absent: new Set(),
@@ -383,13 +391,14 @@ export function summaryOf(framework: FrameworkRecord): FrameworkSummary {
     user: framework.info.user,
     partitionAware: isPartitionAware(framework.info),
     principal: framework.principal,
+    failoverTimeoutMs: (framework.info.failover_timeout ?? 0) * 1000,
   };
 }
 
 export function gatewayRecord(master: Master, name: string, now: Millis): GatewayRecord {
   let gateway = master.gateways.get(name);
   if (gateway === undefined) {
-    gateway = { incarnation: 0, heardAt: now, asked: false, losses: [], sockets: 0 };
+    gateway = { incarnation: 0, heardAt: now, asked: false, isMassLoss: false, losses: [], sockets: 0 };
     master.gateways.set(name, gateway);
   }
   return gateway;
@@ -469,6 +478,7 @@ export function endWaiting(master: Master, pending: PendingRegistration): Connec
   const { from } = pending;
   setWaiting(master, pending, undefined);
   master.registrationByHost.delete(pending.hostKey);
+  master.registrationByAgent.delete(pending.agentId);
   return from;
 }
 

@@ -60,6 +60,8 @@ export const frameworkSummarySchema = v.object({
   partitionAware: v.boolean(),
   /** Whose framework it is: after a failover nobody else may take its id. */
   principal: v.optional(shortText),
+  /** After a failover the framework has this long to come back. */
+  failoverTimeoutMs: v.optional(v.pipe(v.number(), v.minValue(0))),
 });
 export type FrameworkSummary = v.InferOutput<typeof frameworkSummarySchema>;
 
