@@ -239,7 +239,7 @@ function readmit(
     reply(master, sender.from, { type: "unavailable", reason });
     return;
   }
-  if (agent.connection === undefined && agent.confirmed && agent.session !== undefined && !current) {
+  if (agent.connection === undefined && agent.session !== undefined && !current) {
     // Somebody knows a newer session: this is a copy, or was said before that session and arrives late. Its report would end what
     // has been launched since. Should nobody else come, the agent is given up, and whoever is left comes back from there.
     const reason = `agent ${agentId} has a newer session: whoever knows it is waited for`;
@@ -372,8 +372,8 @@ function completeRegistration(master: Master, agent: AgentRecord, pending: Regis
     ),
   );
   setConnection(master, agent, pending.from, now);
-  // Two answers lost in a row: what the agent surely knows is still the older one.
-  if (agent.confirmed) agent.sessionBefore = agent.session;
+  // What it surely knows, however many answers were lost in a row, is what it has named.
+  agent.sessionBefore = pending.claimed.lastSession;
   agent.confirmed = false;
   agent.session = ids.uuid() as SessionId;
   agent.nextSequence = 1;

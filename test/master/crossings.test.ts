@@ -65,6 +65,20 @@ test("[M10] a copy does not join the pending registration of the original", () =
   expect(sent(copy, "unavailable")).toHaveLength(1);
 });
 
+test("[M10] an agent that names its session has shown that it knows it: an older copy has no chance any more", () => {
+  const cluster = new Cluster();
+  const first = cluster.agent();
+  const registerAgain = (lastSession: SessionId) =>
+    cluster.say(cluster.socket(), register({ agentId: first.agentId, lastSession }), first.host);
+  cluster.say(first.socket, { type: "acted", session: first.session, sequence: 0 });
+  const [second] = sent(registerAgain(first.session), "registered");
+  if (second === undefined) throw new Error("not registered");
+  // Its `acted` is lost, and it comes again; then the word of that is lost.
+  expect(sent(registerAgain(second.session), "registered")).toHaveLength(1);
+  expect(sent(registerAgain(first.session), "unavailable")).toHaveLength(1);
+  expect(sent(registerAgain(second.session), "registered")).toHaveLength(1);
+});
+
 test("[M33] who waits for a permit of one kind holds nobody up, and makes no alarm ring before there is one", () => {
   const before = new Cluster();
   [1, 2, 3].map((host) => before.agent(host));
