@@ -31,9 +31,7 @@ export class TestAgent {
   }
 
   static async start(options: AgentOptions): Promise<TestAgent> {
-    const agent = new TestAgent(options, options.workDirectory ?? join(await temporaryDirectory(), "work"));
-    onEnd(() => agent.command.leave("SIGUSR1")); // with its tasks
-    return agent;
+    return new TestAgent(options, options.workDirectory ?? join(await temporaryDirectory(), "work"));
   }
 
   #spawn(): Command {
@@ -46,7 +44,12 @@ export class TestAgent {
       hostname: this.hostname,
       resources: "cpus:8;mem:4096",
     };
-    return new Command(node, [program, ...Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, value])]);
+    const command = new Command(node, [
+      program,
+      ...Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, value]),
+    ]);
+    onEnd(() => command.leave("SIGUSR1")); // with its tasks, and before the command's own end, which leaves them
+    return command;
   }
 
   async restart(): Promise<void> {
