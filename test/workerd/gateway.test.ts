@@ -82,7 +82,7 @@ test("a gateway that was evicted goes on with the sessions of its sockets", asyn
 });
 
 test("a master that was evicted keeps its epoch and its agents, and nobody registers again", async () => {
-  const socket = await TestSocket.open();
+  const socket = await TestSocket.open(2);
   await socket.authenticate();
   await socket.next("authenticated");
   socket.send(register());
@@ -91,7 +91,7 @@ test("a master that was evicted keeps its epoch and its agents, and nobody regis
   const slaves = await (
     await request("/slaves", { as: "reader" })
   ).json<{ slaves: { id: string; active: boolean }[]; recovered_slaves: unknown[] }>();
-  expect(slaves.slaves).toMatchObject([{ id: before.agentId, active: true }]);
+  expect(slaves.slaves.find(({ id }) => id === before.agentId)).toMatchObject({ active: true });
   expect(slaves.recovered_slaves).toEqual([]);
   socket.send(register({ agentId: before.agentId, lastSession: before.session }));
   expect((await socket.next("registered")).epoch).toBe(before.epoch);
@@ -99,7 +99,7 @@ test("a master that was evicted keeps its epoch and its agents, and nobody regis
 });
 
 test("a tunnelled request ends with its socket, not with its time", async () => {
-  const socket = await TestSocket.open();
+  const socket = await TestSocket.open(3);
   await socket.authenticate();
   await socket.next("authenticated");
   socket.send(register());
@@ -111,7 +111,7 @@ test("a tunnelled request ends with its socket, not with its time", async () => 
 });
 
 test("a tunnelled answer passes as plain data that no browser runs", async () => {
-  const socket = await TestSocket.open();
+  const socket = await TestSocket.open(4);
   await socket.authenticate();
   await socket.next("authenticated");
   socket.send(register());
