@@ -14,6 +14,7 @@ import {
   subtract,
   sum,
   toResources,
+  withRole,
   type ResourceSet,
 } from "#resources/resources.ts";
 import { isTerminal } from "#protocol/task.ts";
@@ -155,8 +156,7 @@ function offerOf(framework: FrameworkRecord, agent: AgentRecord, offer: OfferRec
       path: "/slave(1)",
     },
     resources: toResources(offer.resources).map((resource) => ({
-      ...resource,
-      role: "*",
+      ...withRole(resource),
       ...(multiRole ? { allocation_info: { role } } : {}),
     })),
     ...(agent.info.attributes.length === 0 ? {} : { attributes: agent.info.attributes }),

@@ -3,7 +3,15 @@ import { millis, type Millis, toSeconds } from "#base/time.ts";
 import type { AgentId, FrameworkId, TaskId } from "#protocol/ids.ts";
 import { MESOFLARE_VERSION, VERSION_INFO } from "#protocol/version.ts";
 import { attributesObject } from "#resources/text.ts";
-import { add, resourcesObject, toResources, type ResourceSet } from "#resources/resources.ts";
+import {
+  add,
+  inBothForms,
+  reservedByRole,
+  resourcesObject,
+  toResources,
+  type ResourceSet,
+  unreserved,
+} from "#resources/resources.ts";
 import { deadlineOf } from "./absence.ts";
 import { isMultiRole, offeredOn, offeredTo, resourcesOf, roleOf, usedBy, usedOn } from "./offers.ts";
 import type { AgentRecord, FrameworkRecord, Master, TaskRecord } from "./state.ts";
@@ -14,7 +22,7 @@ type Json = Record<string, unknown>;
 /** Capabilities of our agents, by Mesos' names: tools show them. */
 const AGENT_CAPABILITIES = ["MULTI_ROLE"] as const;
 
-const full = (resources: ResourceSet): Json[] => toResources(resources).map((resource) => ({ ...resource, role: "*" }));
+const full = (resources: ResourceSet): Json[] => toResources(resources).map(inBothForms);
 
 export function agentView(master: Master, agent: AgentRecord): Json {
   const total = resourcesOf(agent.info);
@@ -29,8 +37,10 @@ export function agentView(master: Master, agent: AgentRecord): Json {
     resources: resourcesObject(total),
     used_resources: resourcesObject(usedOn(master, agent.agentId)),
     offered_resources: resourcesObject(offeredOn(master, agent.agentId)),
-    reserved_resources: {},
-    unreserved_resources: resourcesObject(total),
+    reserved_resources: Object.fromEntries(
+      [...reservedByRole(total)].map(([role, reserved]) => [role, resourcesObject(reserved)]),
+    ),
+    unreserved_resources: resourcesObject(unreserved(total)),
     active: agent.connection !== undefined,
     deactivated: false,
     version: MESOFLARE_VERSION,
@@ -60,8 +70,10 @@ export function slavesView(master: Master, query: { readonly slaveId: string | u
       .filter((agent) => !isRecovered(agent))
       .map((agent) => ({
         ...agentView(master, agent),
-        reserved_resources_full: {},
-        unreserved_resources_full: full(resourcesOf(agent.info)),
+        reserved_resources_full: Object.fromEntries(
+          [...reservedByRole(resourcesOf(agent.info))].map(([role, reserved]) => [role, full(reserved)]),
+        ),
+        unreserved_resources_full: full(unreserved(resourcesOf(agent.info))),
         used_resources_full: full(usedOn(master, agent.agentId)),
         offered_resources_full: full(offeredOn(master, agent.agentId)),
       })),

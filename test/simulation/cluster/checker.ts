@@ -5,6 +5,7 @@ import type { GatewayBatch } from "#protocol/gateway.ts";
 import type { AgentId, FrameworkId, SessionId } from "#protocol/ids.ts";
 import type { AppendCall } from "#log/calls.ts";
 import type { SchedulerEvent } from "#protocol/scheduler.ts";
+import { scalar } from "#resources/resources.ts";
 import { isTerminal, type TaskStatus } from "#protocol/task.ts";
 import type { Master } from "../../../src/master/state.ts";
 import {
@@ -103,8 +104,7 @@ export class ClusterChecker {
     const offered = new Set<AgentId>();
     for (const offer of master.offers.values()) {
       offered.add(offer.agentId);
-      const thousandths = offer.resources.scalars.get("cpus") ?? 0;
-      used.set(offer.agentId, (used.get(offer.agentId) ?? 0) + thousandths / 1000);
+      used.set(offer.agentId, (used.get(offer.agentId) ?? 0) + scalar(offer.resources, "cpus"));
     }
     for (const agentId of offered) {
       const agent = master.agents.get(agentId);
