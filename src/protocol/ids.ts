@@ -16,6 +16,8 @@ export type SessionId = Brand<string, "SessionId">;
 export type Epoch = Brand<number, "Epoch">;
 /** Made once on a host and kept there; it chooses the gateway and ties an agent id to its host. */
 export type HostKey = Brand<string, "HostKey">;
+/** 16 random bytes in base64, made by the master for each operation that it gives to an agent: such a one is done once. */
+export type OperationUuid = Brand<string, "OperationUuid">;
 /** Made once by `mesoflare init`. The same brand as the log's. */
 export type ClusterId = Brand<string, "ClusterId">;
 export type Principal = Brand<string, "Principal">;
@@ -64,6 +66,12 @@ export const hostKeyText = v.pipe(
   v.regex(/^[0-9a-f]{32}$/, "a host key is 32 lower-case hexadecimal digits"),
   v.transform((text) => text as HostKey),
 );
+export const operationUuidText = v.pipe(
+  v.string(),
+  v.regex(/^[A-Za-z0-9+/]{22}==$/, "an operation's uuid is base64 of 16 bytes"),
+  v.transform((text) => text as OperationUuid),
+);
+export const executorIdText = branded<ExecutorId>();
 export const epochNumber = v.pipe(
   v.number(),
   v.safeInteger(),
