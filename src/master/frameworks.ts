@@ -2,6 +2,7 @@
 import { millis, type Millis } from "#base/time.ts";
 import { idProblem, type FrameworkId, type Principal, type StreamId } from "#protocol/ids.ts";
 import { HEARTBEAT_INTERVAL_SECONDS, type FrameworkInfo, type SchedulerEvent } from "#protocol/scheduler.ts";
+import { DEFAULT_ROLE, roleProblem } from "#protocol/roles.ts";
 import type { FrameworkSummary } from "#protocol/agent.ts";
 import { removeOffersOf } from "./offers.ts";
 import { isTerminal } from "#protocol/task.ts";
@@ -91,13 +92,9 @@ function infoProblem(info: FrameworkInfo, id: FrameworkId | undefined): string |
   const multiRole = info.capabilities.some((capability) => capability.type === "MULTI_ROLE");
   if (multiRole && info.role !== undefined) return "framework_info: 'role' may not be set together with MULTI_ROLE";
   if (!multiRole && info.roles.length > 0) return "framework_info: 'roles' needs the capability MULTI_ROLE";
-  for (const role of [...info.roles, info.role ?? "*"]) {
-    if (
-      role !== "*" &&
-      (role === "" || role === "." || role === ".." || role.startsWith("-") || /[\s\b*]|^\/|\/\/|\/$/.test(role))
-    ) {
-      return `framework_info: '${role}' is not a valid role`;
-    }
+  for (const role of [...info.roles, info.role ?? DEFAULT_ROLE]) {
+    const wrong = roleProblem(role);
+    if (wrong !== undefined) return `framework_info: ${wrong}`;
   }
   if (new Set(info.roles).size !== info.roles.length) return "framework_info: a role is named twice";
   return undefined;

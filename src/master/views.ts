@@ -6,6 +6,7 @@ import { attributesObject } from "#resources/text.ts";
 import { add, resourcesObject, toResources, type ResourceSet } from "#resources/resources.ts";
 import { deadlineOf } from "./absence.ts";
 import { isMultiRole, offeredOn, offeredTo, resourcesOf, roleOf, usedBy, usedOn } from "./offers.ts";
+import { roleTables } from "./role-views.ts";
 import type { AgentRecord, FrameworkRecord, Master, TaskRecord } from "./state.ts";
 import { stateFor } from "./tasks.ts";
 
@@ -236,6 +237,7 @@ export function registryView({ info, registry }: Master): Json {
     },
     unreachable: departed(registry.unreachable.values()),
     gone: departed(registry.gone.values()),
+    ...roleTables(registry),
   };
 }
 
