@@ -23,12 +23,14 @@ import { onAgentMessage } from "../master/agents.ts";
 import { excuseAgents, onGatewayHeard, onGatewayLive, onSocketClosed } from "../master/absence.ts";
 import { adoptRegistry } from "../master/registration.ts";
 import { onNotCommitted, onOutcome } from "../master/outcomes.ts";
-import { markAgentGone } from "../master/operator.ts";
+import { markAgentGone, updateQuota, updateWeights } from "../master/operator.ts";
 import { onCall, type CallRequest } from "../master/calls.ts";
 import { nextDeadline, tick } from "../master/deadlines.ts";
 import { disconnectStream, excuseAbsence, noteDeadlines, subscribe } from "../master/frameworks.ts";
 import { masterMetrics } from "../master/metrics.ts";
 import { allocateDue, nextFilterEnd } from "../master/offers.ts";
+import type { QuotaChange } from "../master/quota.ts";
+import { quotaView, roleInfos, rolesView, weightsView } from "../master/role-views.ts";
 import { newMaster, type CallAnswer, type Ids, type Master, type MasterEffect } from "../master/state.ts";
 import {
   agentsView,
@@ -43,6 +45,7 @@ import {
 import { isOverloaded } from "../master/leader-finder.ts";
 import type { SignOfLife } from "../master/standing.ts";
 import type { RegistryCalls } from "../registrar/calls.ts";
+import type { Weight } from "../registrar/registry.ts";
 import type { Registrar, RegistrarEffect } from "../registrar/registrar.ts";
 import { ringBy } from "./alarm.ts";
 import { Candidate } from "./candidate.ts";
@@ -77,6 +80,11 @@ export type View =
   | ({ readonly type: "tasks" } & TasksQuery)
   | { readonly type: "registry" }
   | { readonly type: "agents" }
+  | { readonly type: "quota" }
+  | { readonly type: "weights" }
+  | { readonly type: "roles" }
+  /** As GET_ROLES has them. */
+  | { readonly type: "role-infos" }
   | { readonly type: "leader" };
 export type ViewAnswer = { readonly status: 200; readonly json: string } | NotLeading;
 /** `status` and `text` are what a Worker of the release before looks at. */
@@ -584,6 +592,14 @@ export class MasterDO extends DurableObject<Env> {
     return this.#answer((master, requestId) => markAgentGone(master, agentId, { by, requestId }));
   }
 
+  updateQuota(change: QuotaChange, by: Principal): Promise<CallAnswer | CallRefusal> {
+    return this.#answer((master, requestId) => updateQuota(master, change, { by, requestId }));
+  }
+
+  updateWeights(infos: readonly Weight[], by: Principal): Promise<CallAnswer | CallRefusal> {
+    return this.#answer((master, requestId) => updateWeights(master, infos, { by, requestId }));
+  }
+
   /** Does what was asked, and answers at once or when the registry has decided. */
   async #answer(ask: (master: Master, requestId: number) => CallAnswer | undefined): Promise<CallAnswer | CallRefusal> {
     const leadership = await this.#candidate.lead();
@@ -660,6 +676,14 @@ export class MasterDO extends DurableObject<Env> {
         return registryView(master);
       case "agents":
         return agentsView(master);
+      case "quota":
+        return quotaView(master);
+      case "weights":
+        return weightsView(master);
+      case "roles":
+        return rolesView(master);
+      case "role-infos":
+        return roleInfos(master);
       case "leader":
         return leaderAddress(master);
     }

@@ -5,12 +5,10 @@ import type { AgentId } from "#protocol/ids.ts";
 import type { Outcome } from "#registrar/registrar.ts";
 import { followRegistry, onGone, onRemoved, onUnreachable } from "./departure.ts";
 import { removeFramework } from "./frameworks.ts";
+import { dropQuotaChanges, onQuotaOutcome, onWeightsOutcome } from "./operator.ts";
 import { onRegistrationOutcome } from "./registration.ts";
 import { clip, reply } from "./sockets.ts";
-import { endWaiting, type CallAnswer, type Ids, type Master, type PendingRegistration } from "./state.ts";
-
-const answer = (master: Master, requestId: number, given: CallAnswer): void =>
-  void master.effects.push({ type: "answer", requestId, answer: given });
+import { answer, endWaiting, type CallAnswer, type Ids, type Master, type PendingRegistration } from "./state.ts";
 
 /** An operation has an outcome; `master.registry` is as it is after that batch. */
 export function onOutcome(master: Master, id: number, outcome: Outcome, ids: Ids, now: Millis): void {
@@ -47,6 +45,10 @@ export function onOutcome(master: Master, id: number, outcome: Outcome, ids: Ids
       }
       return;
     }
+    case "quota-updated":
+      return onQuotaOutcome(master, pending, outcome);
+    case "weights-updated":
+      return onWeightsOutcome(master, pending, outcome);
     case "noted":
       return;
     default:
@@ -99,6 +101,12 @@ export function onNotCommitted(master: Master, operationIds: readonly number[], 
       case "framework-removed":
         master.removals.delete(pending.frameworkId);
         for (const requestId of pending.requestIds) answer(master, requestId, unknown);
+        break;
+      case "quota-updated":
+        dropQuotaChanges(master, unknown, reason);
+        break;
+      case "weights-updated":
+        answer(master, pending.requestId, unknown);
         break;
       case "noted":
         break;

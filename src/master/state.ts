@@ -28,9 +28,10 @@ import type { FrameworkInfo, MasterInfo, SchedulerEvent } from "#protocol/schedu
 import type { KillPolicy, TaskInfo, TaskState, TaskStatus } from "#protocol/task.ts";
 import type { ResourceSet } from "#resources/resources.ts";
 import type { RegistryOperation } from "#registrar/operations.ts";
-import type { Registry } from "#registrar/registry.ts";
+import type { QuotaConfig, Registry, Weight } from "#registrar/registry.ts";
 import { newCounters, type Counters } from "./counters.ts";
 import { newPermits, type Permits } from "./permits.ts";
+import type { QuotaChange } from "./quota.ts";
 import type { MasterSettings } from "./settings.ts";
 
 /** One socket of one gateway. A gateway never uses a socket id twice. */
@@ -146,9 +147,15 @@ export type MasterEffect =
 
 /** What a call comes to. */
 export interface CallAnswer {
-  readonly status: 200 | 202 | 400 | 403 | 404 | 501 | 503;
+  readonly status: 200 | 202 | 400 | 403 | 404 | 409 | 501 | 503;
   /** Plain text; empty for 200 and 202. */
   readonly text: string;
+}
+
+/** Which operator asked, and under which request he waits for the answer. */
+export interface Asked {
+  readonly by: Principal | "operator";
+  readonly requestId: number;
 }
 
 /** Sources of fresh ids; a test hands in a counter. */
@@ -189,6 +196,8 @@ export type PendingOperation =
   | { readonly type: "agent-gone"; readonly agentId: AgentId; readonly requestId: number }
   | { readonly type: "agent-removed"; readonly agentId: AgentId; readonly why: Departure }
   | { readonly type: "framework-removed"; readonly frameworkId: FrameworkId; readonly requestIds: number[] }
+  | { readonly type: "quota-updated"; readonly configs: readonly QuotaConfig[] }
+  | { readonly type: "weights-updated"; readonly infos: readonly Weight[]; readonly requestId: number }
   /** Nothing follows from its outcome. */
   | { readonly type: "noted" };
 
@@ -257,6 +266,8 @@ export interface Master {
   readonly removed: Set<AgentId>;
   /** Frameworks whose removal the registry decides on. */
   readonly removals: Map<FrameworkId, Extract<PendingOperation, { type: "framework-removed" }>>;
+  /** The first of them is with the registry, the others wait for what comes of it. */
+  readonly quotaChanges: (Asked & { readonly change: QuotaChange })[];
   readonly gateways: Map<string, GatewayRecord>;
   readonly unreachablePermits: Permits;
   readonly removalPermits: Permits;
@@ -340,6 +351,7 @@ export function newMaster(start: {
     overdue: new Set(),
     removed: new Set(),
     removals: new Map(),
+    quotaChanges: [],
     gateways: new Map(),
     unreachablePermits: newPermits(),
     removalPermits: newPermits(),
@@ -492,4 +504,9 @@ export function askRegistry(
   const id = master.nextOperation++;
   master.operations.set(id, pending);
   master.effects.push({ type: "registry", id, operation, who, why });
+}
+
+/** Whoever asked under `requestId` hears what it comes to. */
+export function answer(master: Master, requestId: number, given: CallAnswer): void {
+  master.effects.push({ type: "answer", requestId, answer: given });
 }

@@ -14,6 +14,7 @@ import {
 } from "#resources/resources.ts";
 import { deadlineOf } from "./absence.ts";
 import { isMultiRole, offeredOn, offeredTo, resourcesOf, roleOf, usedBy, usedOn } from "./offers.ts";
+import { roleTables } from "./role-views.ts";
 import type { AgentRecord, FrameworkRecord, Master, TaskRecord } from "./state.ts";
 import { stateFor } from "./tasks.ts";
 
@@ -248,6 +249,7 @@ export function registryView({ info, registry }: Master): Json {
     },
     unreachable: departed(registry.unreachable.values()),
     gone: departed(registry.gone.values()),
+    ...roleTables(registry),
   };
 }
 
