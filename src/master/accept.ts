@@ -183,7 +183,7 @@ function launch(acceptance: Acceptance, operation: Operation): void {
       addExecutor(master, agent, { frameworkId: framework.id, info: info.executor, role });
     }
     acceptance.remaining = subtract(subtract(acceptance.remaining, checked.resources), checked.executorResources);
-    addTask(master, framework, { agentId: agent.agentId, info, role, resources: checked.resources, launchedAt: now });
+    addTask(master, framework, agent, info, now);
     give(master, agent, { type: "launch", framework: summaryOf(framework), task: info }, now);
   }
 }
@@ -204,10 +204,7 @@ function launchGroup(acceptance: Acceptance, operation: Operation): void {
   if (live === undefined) addExecutor(master, agent, { frameworkId: framework.id, info: own, role });
   const tasks = group.tasks.map((task) => ({ ...task, executor: own, resources: allocatedTo(task.resources, role) }));
   acceptance.remaining = subtract(acceptance.remaining, sum([...checked.resources, checked.executorResources]));
-  for (const [at, info] of tasks.entries()) {
-    const resources = present(checked.resources[at], "resources of a task of the group");
-    addTask(master, framework, { agentId: agent.agentId, info, role, resources, launchedAt: now });
-  }
+  for (const info of tasks) addTask(master, framework, agent, info, now);
   give(master, agent, { type: "launch-group", framework: summaryOf(framework), executor: own, tasks }, now);
 }
 
@@ -262,7 +259,7 @@ function convertResources(acceptance: Acceptance, operation: Operation): Resourc
   );
   agent.total = total;
   master.marked.agents.add(agentId);
-  orderOperation(master, agent, { uuid: ids.bytes(), frameworkId: framework.id, operationId, operation: wanted }, now);
+  orderOperation(master, agent, { uuid: ids.operationUuid(), frameworkId: framework.id, operationId, operation: wanted }, now);
   acceptance.remaining = subtract(acceptance.remaining, conversion.consumed);
   if (wanted.type === "GROW_VOLUME" || wanted.type === "SHRINK_VOLUME") return conversion.converted;
   acceptance.remaining = sum([acceptance.remaining, conversion.converted]);

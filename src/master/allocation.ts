@@ -4,12 +4,14 @@ import { assert } from "#base/assert.ts";
 import { millis, type Millis } from "#base/time.ts";
 import type { AgentId, FrameworkId } from "#protocol/ids.ts";
 import type { FrameworkInfo } from "#protocol/scheduler.ts";
+import { isTerminal } from "#protocol/task.ts";
+import type { Quantity } from "#registrar/registry.ts";
 import { toThousandths } from "#resources/amounts.ts";
+import type { Quantities } from "#resources/quantities.ts";
 import type { Conversion } from "#resources/conversion.ts";
 import { isEmpty, type ResourceSet } from "#resources/resources.ts";
 import * as allocator from "./allocator/hierarchical.ts";
-import type { AllocatorFramework, Quantities } from "./allocator/hierarchical.ts";
-import { isTerminal } from "#protocol/task.ts";
+import type { FrameworkDescription } from "./allocator/hierarchical.ts";
 import type { AgentRecord, FrameworkRecord, Master } from "./state.ts";
 
 /** Whose resources, and under which role they were allocated. */
@@ -28,7 +30,7 @@ export interface Refusal {
 
 /** Resources come back to the pool. */
 export function recover(master: Master, from: Allocated, refusal?: Refusal): void {
-  if (!isEmpty(from.resources)) allocator.recover(master.allocator, from, refusal);
+  if (!isEmpty(from.resources) && master.allocated.has(from.agentId)) allocator.recover(master.allocator, from, refusal);
 }
 
 /** Resources are held: a task or executor that an agent reports. */
@@ -47,16 +49,17 @@ export function convertAllocated(
 /** An agent has registered: this is what it has. */
 export function agentIsThere(master: Master, agent: AgentRecord): void {
   const { agentId, total, info } = agent;
-  const { attributes, domain } = info;
+  const { hostname, attributes, domain } = info;
   const region = domain?.fault_domain?.region.name;
+  const zone = domain?.fault_domain?.zone.name;
   const isActive = agent.connection !== undefined;
   if (master.allocated.has(agentId)) {
-    allocator.updateAgent(master.allocator, agentId, { total, attributes, region });
+    allocator.updateAgent(master.allocator, agentId, { hostname, total, attributes, region, zone });
     allocator.setAgentActive(master.allocator, agentId, isActive);
     return;
   }
   master.allocated.add(agentId);
-  allocator.addAgent(master.allocator, { agentId, total, attributes, region, isActive });
+  allocator.addAgent(master.allocator, { agentId, hostname, total, attributes, region, zone, isActive });
 }
 
 /** Its socket is gone: nothing is offered, and what its tasks hold stays held. */
@@ -79,7 +82,7 @@ const has = (info: FrameworkInfo, capability: string): boolean =>
 export const isMultiRole = (info: FrameworkInfo): boolean => has(info, "MULTI_ROLE");
 export const isRefining = (info: FrameworkInfo): boolean => has(info, "RESERVATION_REFINEMENT");
 
-function describe({ id, info, suppressedRoles, offerConstraints }: FrameworkRecord): AllocatorFramework {
+function describe({ id, info, suppressedRoles, offerConstraints }: FrameworkRecord): FrameworkDescription {
   return {
     frameworkId: id,
     roles: rolesOf(info),
@@ -94,14 +97,13 @@ function describe({ id, info, suppressedRoles, offerConstraints }: FrameworkReco
     offerConstraints,
     minAllocatable: new Map(
       Object.entries(info.offer_filters ?? {}).flatMap(([role, { min_allocatable_resources: least }]) =>
-        least === undefined ? [] : [[role, least.quantities.map(({ quantities }) => quantitiesOf(quantities))]],
+        least === undefined ? [] : [[role, least.quantities.map(({ quantities }) => amountsOf(quantities))]],
       ),
     ),
   };
 }
 
-/** Amounts of the API in thousandths. */
-export const quantitiesOf = (named: Readonly<Record<string, { readonly value: number }>> | undefined): Quantities =>
+const amountsOf = (named: Readonly<Record<string, { readonly value: number }>> | undefined): Quantities =>
   new Map(Object.entries(named ?? {}).map(([name, { value }]) => [name, toThousandths(value)]));
 
 /** A framework is there, or says anew what it is. */
@@ -139,8 +141,8 @@ export function followShares(master: Master): void {
   }
 }
 
-const thousandthsOf = (amounts: Readonly<Record<string, number>>): Quantities =>
-  new Map(Object.entries(amounts).map(([name, value]) => [name, toThousandths(value)]));
+const thousandthsOf = (amounts: readonly Quantity[]): Quantities =>
+  new Map(amounts.map(({ name, value }) => [name, toThousandths(value)]));
 
 /** Builds the allocator's books from the master's, after those were read back from rows. */
 export function rebuildAllocation(master: Master): void {

@@ -6,12 +6,13 @@ import { CALL_ITEMS_MAX, type Call, type CallType } from "#protocol/scheduler.ts
 import { isTerminal } from "#protocol/task.ts";
 import { accept } from "./accept.ts";
 import { messageExecutor, shutdownExecutor } from "./executors.ts";
-import { requestRemoval, reviveOffers, suppressOffers, updateFramework } from "./frameworks.ts";
+import { requestRemoval } from "./frameworks.ts";
 import { decline } from "./offers.ts";
 import { onOperationAcknowledged, reconcileOperationQueries } from "./operations.ts";
 import { reconcile } from "./reconciliation.ts";
 import { orderKill } from "./report.ts";
 import { acknowledge } from "./sockets.ts";
+import { reviveOffers, suppressOffers, updateFramework, type Subscription } from "./subscriptions.ts";
 import { markTask, type CallAnswer, type FrameworkRecord, type Ids, type Master } from "./state.ts";
 import { onAcknowledged } from "./tasks.ts";
 
@@ -105,7 +106,7 @@ export function onCall(
     case "UPDATE_FRAMEWORK":
       return call.update_framework === undefined
         ? ACCEPTED
-        : updateFramework(master, framework, call.update_framework, request.principal);
+        : updateFramework(master, framework, subscriptionOf(call.update_framework));
     default:
       return unreachable(call.type);
   }
@@ -148,7 +149,7 @@ function onKill(master: Master, framework: FrameworkRecord, call: Call, now: Mil
   if (away !== undefined) {
     // Remembered all the same: the agent hears of it when it comes back.
     away.kill = { policy: kill_policy };
-    markTask(master, framework.id, task_id.value);
+    markTask(master, away);
   }
   const task = framework.tasks.get(task_id.value);
   if (task === undefined) {
@@ -158,7 +159,7 @@ function onKill(master: Master, framework: FrameworkRecord, call: Call, now: Mil
   if ((agent_id !== undefined && agent_id.value !== task.agentId) || isTerminal(task.latest)) return ACCEPTED;
   // Remembered until the task has ended, so that an agent that is away hears of it when it is back.
   task.kill = { policy: kill_policy };
-  markTask(master, framework.id, task_id.value);
+  markTask(master, task);
   const agent = master.agents.get(task.agentId);
   if (agent !== undefined) orderKill(master, agent, task, now);
   return ACCEPTED;
@@ -179,6 +180,12 @@ function onAcknowledge(master: Master, framework: FrameworkRecord, call: Call): 
   acknowledge(master, agent, { frameworkId: framework.id, taskId: task_id.value }, [uuid]);
   return ACCEPTED;
 }
+
+const subscriptionOf = (update: NonNullable<Call["update_framework"]>): Subscription => ({
+  info: update.framework_info,
+  suppressedRoles: update.suppressed_roles,
+  offerConstraints: update.offer_constraints,
+});
 
 function onAcknowledgeOperation(master: Master, framework: FrameworkRecord, call: Call): CallAnswer {
   master.counters["master/messages_operation_status_update_acknowledgement"]++;

@@ -4,10 +4,14 @@ import type { Millis } from "#base/time.ts";
 import type { AgentMessage } from "#protocol/agent.ts";
 import type { AgentId, ExecutorId, FrameworkId } from "#protocol/ids.ts";
 import type { ExecutorInfo } from "#protocol/task.ts";
-import { fromResources, type ResourceSet } from "#resources/resources.ts";
-import { recover } from "./allocation.ts";
+import { DEFAULT_ROLE } from "#protocol/roles.ts";
+import { hold, recover } from "./allocation.ts";
+import { resourceSet } from "./resource-sets.ts";
+import { giveBack, take } from "./tally.ts";
 import { reply } from "./sockets.ts";
 import { give, tell, type AgentRecord, type ExecutorRecord, type FrameworkRecord, type Master } from "./state.ts";
+
+export type ExecutorReport = NonNullable<Extract<AgentMessage, { type: "register" }>["executors"]>[number];
 
 const keyOf = (frameworkId: FrameworkId, executorId: ExecutorId): string => JSON.stringify([frameworkId, executorId]);
 
@@ -28,9 +32,11 @@ export function addExecutor(
 ): ExecutorRecord {
   const { frameworkId, info, role } = executor;
   const executorId = info.executor_id.value;
-  const resources: ResourceSet = fromResources(info.resources);
+  const resources = resourceSet(info.resources);
   const record: ExecutorRecord = { frameworkId, executorId, info, role, resources };
   agent.executors.set(keyOf(frameworkId, executorId), record);
+  const framework = master.frameworks.get(frameworkId);
+  if (framework !== undefined) take(framework.used, resources);
   master.marked.agents.add(agent.agentId);
   return record;
 }
@@ -39,6 +45,8 @@ export function addExecutor(
 export function dropExecutor(master: Master, agent: AgentRecord, executor: ExecutorRecord): void {
   const { frameworkId, executorId, role, resources } = executor;
   if (!agent.executors.delete(keyOf(frameworkId, executorId))) return;
+  const framework = master.frameworks.get(frameworkId);
+  if (framework !== undefined) giveBack(framework.used, resources);
   master.marked.agents.add(agent.agentId);
   recover(master, { agentId: agent.agentId, frameworkId, role, resources });
 }
@@ -69,13 +77,18 @@ function tellExit(master: Master, agentId: AgentId, executor: ExecutorRecord, st
 export function reconcileExecutors(
   master: Master,
   agent: AgentRecord,
-  reports: NonNullable<Extract<AgentMessage, { type: "register" }>["executors"]>,
+  reports: readonly ExecutorReport[],
 ): void {
   const reported = new Set(reports.map(({ framework, executor }) => keyOf(framework.id, executor.executor_id.value)));
   for (const [key, executor] of [...agent.executors]) {
     if (reported.has(key)) continue;
     dropExecutor(master, agent, executor);
     tellExit(master, agent.agentId, executor, -1);
+  }
+  for (const { framework, executor: info } of reports) {
+    if (liveExecutor(agent, framework.id, info.executor_id.value) !== undefined) continue;
+    const role = info.resources[0]?.allocation_info?.role ?? DEFAULT_ROLE;
+    hold(master, { agentId: agent.agentId, ...addExecutor(master, agent, { frameworkId: framework.id, info, role }) });
   }
 }
 

@@ -8,6 +8,7 @@ import { frameworkHasLeft, frameworkIs, frameworkIsAway } from "./allocation.ts"
 import { removeOffersTo } from "./offers.ts";
 import { acknowledge } from "./sockets.ts";
 import { askRegistry, give, type FrameworkRecord, type Master, type TaskRecord } from "./state.ts";
+import { newTally } from "./tally.ts";
 import { completeTask, retire } from "./tasks.ts";
 
 /** After the plane itself was away, a framework has at least this long to come back, ms. Source: Mesos agent_reregister_timeout. */
@@ -33,6 +34,7 @@ export function newFramework(
     undelivered: new Map(),
     tasks: new Map(),
     unreachableTasks: new Map(),
+    used: newTally(),
   };
 }
 
@@ -187,7 +189,7 @@ export function removeFramework(master: Master, framework: FrameworkRecord, now:
   }
   // Of an agent that is away: should it come back, it is told to end what it has of this framework.
   for (const task of [...framework.unreachableTasks.values()]) {
-    framework.unreachableTasks.delete(task.info.task_id.value);
+    framework.unreachableTasks.delete(task.taskId);
     completeTask(master, framework, task);
   }
   // What has ended only waited for an acknowledgement, which nobody will send now.
@@ -203,7 +205,7 @@ function completeIfEnded(master: Master, framework: FrameworkRecord, task: TaskR
   const agent = master.agents.get(task.agentId);
   const uuid = task.unacknowledged?.uuid;
   if (agent !== undefined && uuid !== undefined) {
-    acknowledge(master, agent, { frameworkId: framework.id, taskId: task.info.task_id.value }, [uuid]);
+    acknowledge(master, agent, { frameworkId: framework.id, taskId: task.taskId }, [uuid]);
   }
   completeTask(master, framework, task);
 }

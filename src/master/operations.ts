@@ -2,7 +2,7 @@
 // agent repeats its update until somebody has it: the framework, if it gave the operation an id, else the master.
 import type { Millis } from "#base/time.ts";
 import type { AgentMessage, ResourceOperation } from "#protocol/agent.ts";
-import type { AgentId, FrameworkId } from "#protocol/ids.ts";
+import type { AgentId, FrameworkId, OperationUuid } from "#protocol/ids.ts";
 import type { OperationState, OperationStatus } from "#protocol/operation.ts";
 import { reply } from "./sockets.ts";
 import { give, tell, type AgentRecord, type FrameworkRecord, type Master, type OperationRecord } from "./state.ts";
@@ -15,7 +15,7 @@ export function orderOperation(
   master: Master,
   agent: AgentRecord,
   asked: {
-    readonly uuid: string;
+    readonly uuid: OperationUuid;
     readonly frameworkId: FrameworkId | undefined;
     readonly operationId: string | undefined;
     readonly operation: ResourceOperation;
@@ -101,7 +101,7 @@ export function onOperationAcknowledged(
 function acknowledgeOperation(
   master: Master,
   agent: AgentRecord,
-  operationUuid: string,
+  operationUuid: OperationUuid,
   uuid: string | undefined,
 ): void {
   if (agent.connection === undefined || agent.session === undefined || uuid === undefined) return;

@@ -2,10 +2,11 @@
 // §12, §14, §15). Answered when the registry has it.
 import type { AgentId } from "#protocol/ids.ts";
 import { isStrictSubrole } from "#protocol/roles.ts";
-import { sum } from "#resources/resources.ts";
+import { quantities, sum } from "#resources/resources.ts";
 import type { QuotaConfig, Weight } from "#registrar/registry.ts";
 import type { Outcome } from "#registrar/registrar.ts";
-import { removeOffersOf, resourcesOf, roleOf } from "./offers.ts";
+import { followShares, rolesOf } from "./allocation.ts";
+import { removeOffer } from "./offers.ts";
 import { type Amounts, planQuota, type QuotaChange } from "./quota.ts";
 import { consumedBy } from "./role-views.ts";
 import { clip } from "./sockets.ts";
@@ -51,7 +52,7 @@ function askNextQuota(master: Master): void {
     const planned = planQuota(next.change, {
       quotas: master.registry.quotas,
       capacity: capacityOf(master),
-      consumed: (role) => consumedBy(master, role).scalars,
+      consumed: (role) => consumedBy(master, role),
     });
     if (planned.type === "planned") {
       const { configs } = planned;
@@ -69,7 +70,7 @@ const WHY = { update: "UPDATE_QUOTA", set: "SET_QUOTA", remove: "REMOVE_QUOTA" }
 /** Agents that have registered with this master, also while their sockets are lost: they are believed to come back. */
 function capacityOf(master: Master): Amounts {
   const registered = [...master.agents.values()].filter(({ session }) => session !== undefined);
-  return sum(registered.map(({ info }) => resourcesOf(info))).scalars;
+  return quantities(sum(registered.map(({ total }) => total)));
 }
 
 type Pending<Type extends PendingOperation["type"]> = Extract<PendingOperation, { type: Type }>;
@@ -130,23 +131,18 @@ export function onQuotaChanged(master: Master, configs: readonly QuotaConfig[]):
 
 /** Of a role that nobody has, nothing is offered by its weight. */
 export function onWeightsChanged(master: Master, infos: readonly Weight[]): void {
+  const isMeant = (role: string): boolean => infos.some((info) => isWithin(role, info.role));
   const isKnown = [...master.frameworks.values()].some(
-    (framework) => framework.status.state !== "removed" && infos.some((info) => isWithin(roleOf(framework), info.role)),
+    ({ status, info }) => status.state !== "removed" && rolesOf(info).some(isMeant),
   );
   onSharesChanged(master, () => isKnown);
 }
 
 const isWithin = (role: string, of: string): boolean => role === of || isStrictSubrole(role, of);
 
-/** Where the allocator hears that it goes by other weights or quotas: takes back what was offered to the roles named, and offers anew. */
+/** The allocator goes by other weights or quotas: what was offered to the roles named is taken back, and offered anew. */
 function onSharesChanged(master: Master, isTakenBack: (role: string) => boolean): void {
-  removeOffersOf(
-    master,
-    ({ frameworkId }) => {
-      const framework = master.frameworks.get(frameworkId);
-      return framework !== undefined && isTakenBack(roleOf(framework));
-    },
-    { rescind: true },
-  );
-  master.allocationDue = true;
+  for (const offer of [...master.offers.values()])
+    if (isTakenBack(offer.role)) removeOffer(master, offer, { rescind: true });
+  followShares(master);
 }

@@ -8,6 +8,7 @@ import { removeFramework } from "./frameworks.ts";
 import { dropQuotaChanges, onQuotaOutcome, onWeightsOutcome } from "./operator.ts";
 import { onRegistrationOutcome } from "./registration.ts";
 import { clip, reply } from "./sockets.ts";
+import { onNotRegistered, onRegistered } from "./subscriptions.ts";
 import { answer, endWaiting, type CallAnswer, type Ids, type Master, type PendingRegistration } from "./state.ts";
 
 /** An operation has an outcome; `master.registry` is as it is after that batch. */
@@ -18,6 +19,8 @@ export function onOutcome(master: Master, id: number, outcome: Outcome, ids: Ids
   switch (pending.type) {
     case "registration":
       return onRegistrationOutcome(master, pending, outcome, ids, now);
+    case "framework-registered":
+      return onRegistered(master, pending, outcome, now);
     case "agent-unreachable": {
       if (!settles(master, pending.agentId, outcome, now)) return;
       const away = master.registry.unreachable.get(pending.agentId);
@@ -89,6 +92,9 @@ export function onNotCommitted(master: Master, operationIds: readonly number[], 
     switch (pending.type) {
       case "registration":
         notRegistered(master, pending, reason);
+        break;
+      case "framework-registered":
+        onNotRegistered(master, pending);
         break;
       case "agent-gone":
         master.transitions.delete(pending.agentId);

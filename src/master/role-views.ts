@@ -1,9 +1,9 @@
 // Roles, their weights and quotas, in Mesos' shapes (endpoints.md §4, http-api-v1 §9.2). What a role holds is counted by its
 // frameworks' roles.
-import { isStrictSubrole } from "#protocol/roles.ts";
-import { add, NOTHING, type ResourceSet, sum, toResources } from "#resources/resources.ts";
+import { add, NOTHING, quantities, type ResourceSet, subtract, sum, toResources } from "#resources/resources.ts";
 import type { Quantity, QuotaConfig, Registry } from "#registrar/registry.ts";
-import { offeredTo, roleOf, usedBy } from "./offers.ts";
+import { rolesOf } from "./allocation.ts";
+import { allocatedTo, roleView } from "./allocator/hierarchical.ts";
 import type { FrameworkRecord, Master } from "./state.ts";
 import { WEIGHT_DEFAULT } from "./weights.ts";
 
@@ -63,38 +63,38 @@ interface RoleHoldings {
   offered: ResourceSet;
 }
 
-/** By role, in the order of their names: those of frameworks, and those with a weight or a quota. */
+/** By role, in the order of their names: those of frameworks, those that hold something, and those with a weight or a quota. */
 function holdings(master: Master): ReadonlyMap<string, RoleHoldings> {
   const { weights, quotas } = master.registry;
-  const names = new Set([...weights.keys(), ...quotas.keys(), ...[...master.frameworks.values()].map(roleOf)]);
   const roles = new Map<string, RoleHoldings>();
-  for (const name of [...names].toSorted()) roles.set(name, { frameworks: [], allocated: NOTHING, offered: NOTHING });
+  const at = (name: string): RoleHoldings => {
+    let role = roles.get(name);
+    if (role === undefined) roles.set(name, (role = { frameworks: [], allocated: NOTHING, offered: NOTHING }));
+    return role;
+  };
+  for (const name of [...weights.keys(), ...quotas.keys()]) at(name);
   for (const framework of master.frameworks.values()) {
-    const role = roles.get(roleOf(framework));
-    if (role === undefined) continue;
-    role.allocated = add(role.allocated, usedBy(framework));
-    role.offered = add(role.offered, offeredTo(master, framework.id));
-    if (framework.status.state !== "removed") role.frameworks.push(framework);
+    if (framework.status.state !== "removed") for (const name of rolesOf(framework.info)) at(name).frameworks.push(framework);
+    for (const [name, resources] of allocatedTo(master.allocator, framework.id)) {
+      const offers = [...(master.offersByFramework.get(framework.id) ?? [])].filter(({ role }) => role === name);
+      const offered = sum(offers.map((offer) => offer.resources));
+      const role = at(name);
+      role.offered = add(role.offered, offered);
+      role.allocated = add(role.allocated, subtract(resources, offered));
+    }
   }
-  return roles;
+  return new Map([...roles].toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** What the tasks of a role and of those below it hold. */
-export function consumedBy(master: Master, role: string): ResourceSet {
-  const frameworks = [...master.frameworks.values()].filter((framework) => {
-    const own = roleOf(framework);
-    return own === role || isStrictSubrole(own, role);
-  });
-  return sum(frameworks.map(usedBy));
-}
+/** What a role and those below it hold of its quota, in thousandths: its reservations, and what is allocated to it of the rest. */
+export const consumedBy = (master: Master, role: string): ReadonlyMap<string, number> =>
+  roleView(master.allocator, role).consumed;
 
 /** `/roles`. */
 export function rolesView(master: Master): Json {
   const roles = holdings(master);
   return {
     roles: [...roles].map(([name, { frameworks, allocated, offered }]) => {
-      const below = [...roles].filter(([other]) => isStrictSubrole(other, name));
-      const consumed = sum([allocated, ...below.map(([, role]) => role.allocated)]);
       const quota: QuotaConfig = master.registry.quotas.get(name) ?? { role: name, guarantees: [], limits: [] };
       return {
         name,
@@ -103,7 +103,7 @@ export function rolesView(master: Master): Json {
           role: name,
           guarantee: plain(quota.guarantees),
           limit: plain(quota.limits),
-          consumed: quantitiesOf(consumed),
+          consumed: inUnits(consumedBy(master, name)),
         },
         resources: quantitiesOf(add(allocated, offered)),
         allocated: quantitiesOf(allocated),
@@ -141,5 +141,7 @@ const weightOf = ({ registry }: Master, role: string): number => registry.weight
 const plain = (quantities: readonly Quantity[]): Json =>
   Object.fromEntries(quantities.map(({ name, value }) => [name, value]));
 
-const quantitiesOf = ({ scalars: amounts }: ResourceSet): Json =>
-  Object.fromEntries([...amounts].map(([name, amount]) => [name, amount / 1000]));
+const quantitiesOf = (set: ResourceSet): Json => inUnits(quantities(set));
+
+const inUnits = (thousandths: ReadonlyMap<string, number>): Json =>
+  Object.fromEntries([...thousandths].map(([name, amount]) => [name, amount / 1000]));

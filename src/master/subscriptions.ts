@@ -9,10 +9,10 @@ import { DEFAULT_ROLE, roleProblem } from "#protocol/roles.ts";
 import { HEARTBEAT_INTERVAL_SECONDS, type FrameworkInfo, type SchedulerEvent } from "#protocol/scheduler.ts";
 import type { Outcome } from "#registrar/registrar.ts";
 import { frameworkIs, isMultiRole, rolesOf } from "./allocation.ts";
-import { offerConstraintsProblem } from "./allocator/constraints.ts";
-import { revive, suppress } from "./allocator/hierarchical.ts";
+import { constraintsProblem, revive, suppress } from "./allocator/hierarchical.ts";
 import { disconnect, failoverMs, newFramework } from "./frameworks.ts";
 import { removeOffersTo } from "./offers.ts";
+import { detailOf } from "./task-store.ts";
 import { askRegistry, type CallAnswer, type FrameworkRecord, type Master, type PendingSubscription } from "./state.ts";
 
 /** Longest `failover_timeout`, s: what Mesos' durations hold, 2^63 ns. */
@@ -172,7 +172,7 @@ function subscriptionProblem(
   if (offerConstraints === undefined) return undefined;
   const constrained = stranger(Object.keys(offerConstraints.role_constraints ?? {}));
   if (constrained !== undefined) return `offer_constraints: '${constrained}' is not a role of the framework`;
-  return offerConstraintsProblem(offerConstraints);
+  return constraintsProblem(offerConstraints);
 }
 
 /** The stream is the framework's from now on. */
@@ -220,7 +220,11 @@ function greet(master: Master, framework: FrameworkRecord, streamId: StreamId): 
   // Some readers deliver a record only when the next one begins: this releases SUBSCRIBED.
   send({ type: "HEARTBEAT" });
   for (const task of framework.tasks.values()) {
-    if (task.unacknowledged !== undefined) send({ type: "UPDATE", update: { status: task.unacknowledged } });
+    if (task.unacknowledged === undefined) continue;
+    const { uuid } = task.unacknowledged;
+    // One that a later word of the master has replaced its agent will repeat.
+    const status = detailOf(master, task).statuses.findLast((one) => one.uuid === uuid);
+    if (status !== undefined) send({ type: "UPDATE", update: { status } });
   }
   // [M62] What we said while nobody listened.
   for (const [taskId, status] of framework.undelivered) {
