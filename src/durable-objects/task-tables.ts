@@ -77,8 +77,8 @@ export class TaskTables implements TaskStorage {
   shown(frameworkId: FrameworkId, taskIds: readonly TaskId[]): readonly (string | undefined)[] {
     const found: (string | undefined)[] = taskIds.map(() => undefined);
     // CROSS JOIN is SQLite's word for "in this order": the other way round it reads all tasks for each of these.
-    const query = `SELECT wanted.key AS at, shown FROM json_each(?) AS wanted
-      CROSS JOIN tasks ON framework = ? AND id = wanted.value`;
+    const query = `SELECT at, shown FROM (SELECT key AS at, value AS wanted FROM json_each(?))
+      CROSS JOIN tasks ON framework = ? AND id = wanted`;
     const rows = this.#sql.exec<{ at: number; shown: string }>(query, JSON.stringify(taskIds), frameworkId);
     for (const { at, shown } of rows) found[at] = shown;
     return found;
@@ -111,8 +111,8 @@ export class TaskTables implements TaskStorage {
   }
 
   shownAt(places: readonly number[]): readonly ShownTask[] {
-    const query = `SELECT ${PAST}, shown FROM json_each(?) AS wanted
-      CROSS JOIN completed_tasks ON place = wanted.value ORDER BY wanted.key`;
+    const query = `SELECT ${PAST}, shown FROM (SELECT key AS at, value AS wanted FROM json_each(?))
+      CROSS JOIN completed_tasks ON place = wanted ORDER BY at`;
     return this.#rows<PastRow & { shown: string }>(query, JSON.stringify(places)).map(shownOf);
   }
 

@@ -11,6 +11,7 @@ import type { AdmittedAgent } from "#registrar/registry.ts";
 import { onSocketClosed, registeredAt, spare } from "./absence.ts";
 import { agentIsThere } from "./allocation.ts";
 import { followRegistry, shutDown } from "./departure.ts";
+import { TASK_LETTERS_MAX } from "./task-checks.ts";
 import { rescindOffersOn } from "./offers.ts";
 import { reconcileExecutors } from "./executors.ts";
 import { reconcileOperations } from "./operations.ts";
@@ -295,15 +296,25 @@ function wholeReport(master: Master, from: Connection, message: Register): Whole
     return { type: "refused", reason: `an agent may report at most ${REPORTED_TASKS_MAX} tasks` };
   const executors = [...before.executors, ...(message.executors ?? [])];
   const operations = [...before.operations, ...(message.operations ?? [])];
-  const resources = [
-    ...message.tasks.map(({ task }) => task.resources),
-    ...executors.map(({ executor }) => executor.resources),
-  ];
-  const problem = resources.flatMap((list) => list.map(resourceProblem)).find((text) => text !== undefined);
-  if (problem !== undefined) return { type: "refused", reason: clip(`reported resources: ${problem}`) };
+  const problem =
+    message.tasks.map(reportProblem).find((text) => text !== undefined) ??
+    executors
+      .flatMap(({ executor }) => executor.resources.map(resourceProblem))
+      .find((text) => text !== undefined);
+  if (problem !== undefined) return { type: "refused", reason: clip(`what it reports: ${problem}`) };
   if (!message.more) return { type: "whole", report: { tasks, executors, operations } };
   master.partialReports.set(socketKey(from), { parts: message.part, letters, tasks, executors, operations });
   return { type: "more-to-come" };
+}
+
+/** Why it can be no task that was ever launched here. Its row must be found again by its id, and hold it. */
+function reportProblem({ framework, task }: TaskReport): string | undefined {
+  const badId = idProblem(task.task_id.value) ?? idProblem(framework.id);
+  if (badId !== undefined) return badId;
+  let letters = 0;
+  for (const { key, value } of task.labels?.labels ?? []) letters += key.length + (value?.length ?? 0);
+  if (letters > TASK_LETTERS_MAX) return `labels of ${letters} letters`;
+  return task.resources.map(resourceProblem).find((text) => text !== undefined);
 }
 
 function commit(
