@@ -30,15 +30,15 @@ import { disconnectStream, excuseAbsence, noteDeadlines, subscribe } from "../ma
 import { masterMetrics } from "../master/metrics.ts";
 import { allocateDue, nextFilterEnd } from "../master/offers.ts";
 import { newMaster, type CallAnswer, type Ids, type Master, type MasterEffect } from "../master/state.ts";
+import type { Pieces } from "../master/json-pieces.ts";
+import { tasksPieces, type TasksQuery } from "../master/task-views.ts";
 import {
-  agentsView,
-  frameworksView,
+  agentsPieces,
+  frameworksPieces,
   leaderAddress,
   registryView,
-  slavesView,
-  stateView,
-  tasksView,
-  type TasksQuery,
+  slavesPieces,
+  statePieces,
 } from "../master/views.ts";
 import { isOverloaded } from "../master/leader-finder.ts";
 import type { SignOfLife } from "../master/standing.ts";
@@ -185,7 +185,8 @@ export class MasterDO extends DurableObject<Env> {
       const { clusterId } = options;
       const settings = this.#settings.master;
       const startedAt = this.#startedAt;
-      this.#master = newMaster({ masterId, epoch, clusterId, settings, registry, info, startedAt, electedAt });
+      const store = this.#tables.tasks;
+      this.#master = newMaster({ masterId, epoch, clusterId, settings, registry, info, store, startedAt, electedAt });
       if (fresh) {
         this.#master.recoveredOf = registry.admitted.size;
         this.#master.marked.recovery = true;
@@ -643,26 +644,7 @@ export class MasterDO extends DurableObject<Env> {
     const master = this.#master;
     if (leadership.type === "not-leading" || master === undefined) return this.#notLeading(leadership);
     this.#showAddress(master, reachedAt);
-    return { status: 200, json: JSON.stringify(this.#viewOf(master, view)) };
-  }
-
-  #viewOf(master: Master, view: View): unknown {
-    switch (view.type) {
-      case "state":
-        return stateView(master);
-      case "slaves":
-        return slavesView(master, view);
-      case "frameworks":
-        return frameworksView(master, view);
-      case "tasks":
-        return tasksView(master, view);
-      case "registry":
-        return registryView(master);
-      case "agents":
-        return agentsView(master);
-      case "leader":
-        return leaderAddress(master);
-    }
+    return { status: 200, json: [...piecesOf(master, view)].join("") };
   }
 
   /** Answers also without a quorum: that is when it is needed most. */
@@ -684,6 +666,25 @@ export class MasterDO extends DurableObject<Env> {
     if (agent.connection === undefined)
       return { type: "absent", status: 503, reason: `agent ${agentId} is not connected` };
     return { type: "located", ...agent.connection, agentId };
+  }
+}
+
+function piecesOf(master: Master, view: View): Pieces {
+  switch (view.type) {
+    case "state":
+      return statePieces(master);
+    case "slaves":
+      return slavesPieces(master, view);
+    case "frameworks":
+      return frameworksPieces(master, view);
+    case "tasks":
+      return tasksPieces(master, view);
+    case "registry":
+      return [JSON.stringify(registryView(master))];
+    case "agents":
+      return agentsPieces(master);
+    case "leader":
+      return [JSON.stringify(leaderAddress(master))];
   }
 }
 

@@ -110,7 +110,7 @@ function onKill(master: Master, framework: FrameworkRecord, call: Call, now: Mil
   if (away !== undefined) {
     // Remembered all the same: the agent hears of it when it comes back.
     away.kill = { policy: kill_policy };
-    markTask(master, framework.id, task_id.value);
+    markTask(master, away);
   }
   const task = framework.tasks.get(task_id.value);
   if (task === undefined) {
@@ -120,7 +120,7 @@ function onKill(master: Master, framework: FrameworkRecord, call: Call, now: Mil
   if ((agent_id !== undefined && agent_id.value !== task.agentId) || isTerminal(task.latest)) return ACCEPTED;
   // Remembered until the task has ended, so that an agent that is away hears of it when it is back.
   task.kill = { policy: kill_policy };
-  markTask(master, framework.id, task_id.value);
+  markTask(master, task);
   const agent = master.agents.get(task.agentId);
   if (agent !== undefined) orderKill(master, agent, task, now);
   return ACCEPTED;

@@ -7,7 +7,6 @@ import { rescindOffersOn } from "./offers.ts";
 import { reply } from "./sockets.ts";
 import {
   isPartitionAware,
-  markEnded,
   markTask,
   REMOVED_AGENTS_MAX,
   removeTaskRecord,
@@ -109,12 +108,11 @@ function toUnreachable(
   now: Millis,
   message: string,
 ): void {
-  const taskId = task.info.task_id.value;
+  const { taskId, lastState } = task;
   removeTaskRecord(master, framework, task);
   task.unreachableAt = at;
   // An end that the framework was told of stays its end; it only waits to be acknowledged.
-  const told = task.statuses.at(-1)?.state;
-  if (told === undefined || !isTerminal(told)) {
+  if (lastState === undefined || !isTerminal(lastState)) {
     const status = {
       ...masterStatus(taskId, isPartitionAware(framework.info) ? "TASK_UNREACHABLE" : "TASK_LOST", now, {
         agentId: task.agentId,
@@ -128,11 +126,11 @@ function toUnreachable(
     tell(master, framework, { type: "UPDATE", update: { status } });
   }
   framework.unreachableTasks.set(taskId, task);
-  markTask(master, framework.id, taskId);
-  for (const oldest of framework.unreachableTasks.keys()) {
+  markTask(master, task);
+  for (const oldest of framework.unreachableTasks.values()) {
     if (framework.unreachableTasks.size <= UNREACHABLE_TASKS_MAX) break;
-    framework.unreachableTasks.delete(oldest);
-    markEnded(master, framework.id, oldest);
+    framework.unreachableTasks.delete(oldest.taskId);
+    markTask(master, oldest);
   }
 }
 
@@ -164,7 +162,7 @@ export function endUnreachable(
   now: Millis,
   why: { readonly reason: TaskStatusReason; readonly message: string },
 ): void {
-  framework.unreachableTasks.delete(task.info.task_id.value);
+  framework.unreachableTasks.delete(task.taskId);
   task.unreachableAt = undefined;
   if (isTerminal(task.latest)) completeTask(master, framework, task);
   else endTask(master, framework, task, aware, now, why);

@@ -7,6 +7,8 @@ import { removeOffersOf } from "./offers.ts";
 import { isTerminal } from "#protocol/task.ts";
 import { acknowledge } from "./sockets.ts";
 import { askRegistry, give, type FrameworkRecord, type Master, type TaskRecord } from "./state.ts";
+import { newTally } from "./tally.ts";
+import { detailOf } from "./task-store.ts";
 import { completeTask, retire } from "./tasks.ts";
 
 /** After the plane itself was away, a framework has at least this long to come back, ms. Source: Mesos agent_reregister_timeout. */
@@ -118,7 +120,7 @@ function newFramework(
     reregisteredAt: undefined,
     tasks: new Map(),
     unreachableTasks: new Map(),
-    completedTasks: [],
+    used: newTally(),
   };
 }
 
@@ -145,7 +147,11 @@ function connect(master: Master, framework: FrameworkRecord, streamId: StreamId)
   // Some readers deliver a record only when the next one begins: this releases SUBSCRIBED.
   send({ type: "HEARTBEAT" });
   for (const task of framework.tasks.values()) {
-    if (task.unacknowledged !== undefined) send({ type: "UPDATE", update: { status: task.unacknowledged } });
+    if (task.unacknowledged === undefined) continue;
+    const { uuid } = task.unacknowledged;
+    // One that a later word of the master has replaced its agent will repeat.
+    const status = detailOf(master, task).statuses.findLast((one) => one.uuid === uuid);
+    if (status !== undefined) send({ type: "UPDATE", update: { status } });
   }
   return { type: "subscribed", framework };
 }
@@ -307,7 +313,7 @@ export function removeFramework(master: Master, framework: FrameworkRecord, now:
   }
   // Of an agent that is away: should it come back, it is told to end what it has of this framework.
   for (const task of [...framework.unreachableTasks.values()]) {
-    framework.unreachableTasks.delete(task.info.task_id.value);
+    framework.unreachableTasks.delete(task.taskId);
     completeTask(master, framework, task);
   }
   // What has ended only waited for an acknowledgement, which nobody will send now.
@@ -323,7 +329,7 @@ function completeIfEnded(master: Master, framework: FrameworkRecord, task: TaskR
   const agent = master.agents.get(task.agentId);
   const uuid = task.unacknowledged?.uuid;
   if (agent !== undefined && uuid !== undefined) {
-    acknowledge(master, agent, { frameworkId: framework.id, taskId: task.info.task_id.value }, [uuid]);
+    acknowledge(master, agent, { frameworkId: framework.id, taskId: task.taskId }, [uuid]);
   }
   completeTask(master, framework, task);
 }

@@ -58,7 +58,7 @@ export function accept(master: Master, framework: FrameworkRecord, call: Accept,
       continue;
     }
     remaining = subtract(remaining, fromResources(task.resources));
-    addTask(master, framework, { agentId: offers.agent.agentId, info: task, latest: "TASK_STAGING", launchedAt: now });
+    addTask(master, framework, offers.agent, task, now);
     give(master, offers.agent, { type: "launch", framework: summaryOf(framework), task }, now);
   }
   const unused = { agentId: offers.agent.agentId, resources: remaining };

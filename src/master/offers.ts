@@ -9,7 +9,6 @@ import {
   add,
   contains,
   NOTHING,
-  fromResources,
   isEmpty,
   subtract,
   sum,
@@ -17,16 +16,10 @@ import {
   withRole,
   type ResourceSet,
 } from "#resources/resources.ts";
-import { isTerminal } from "#protocol/task.ts";
+import { resourceSet } from "./resource-sets.ts";
+import { total } from "./tally.ts";
 import { allocate, type Candidate, type FreeAgent } from "./allocator/allocator.ts";
-import {
-  tell,
-  type AgentRecord,
-  type FrameworkRecord,
-  type Master,
-  type OfferRecord,
-  type TaskRecord,
-} from "./state.ts";
+import { tell, type AgentRecord, type FrameworkRecord, type Master, type OfferRecord } from "./state.ts";
 
 /** Seconds that a refusal holds when the framework does not say. Source: Mesos Filters.refuse_seconds. */
 export const REFUSE_SECONDS_DEFAULT = 5;
@@ -48,26 +41,25 @@ const OFFERS_IN_EVENT_MAX = 500;
 /** Descriptions never change once they are in the books, and are asked for again and again: their sums are kept with them. */
 const known = new WeakMap<object, ResourceSet>();
 
-/** The resources of a task or an agent as a set. */
+/** The resources of an agent as a set. */
 export function resourcesOf(info: { readonly resources: readonly Resource[] }): ResourceSet {
   const found = known.get(info);
   if (found !== undefined) return found;
-  const made = fromResources(info.resources);
+  const made = resourceSet(info.resources);
   known.set(info, made);
   return made;
 }
-
-const liveSum = (tasks: Iterable<TaskRecord>): ResourceSet =>
-  sum([...tasks].filter(({ latest }) => !isTerminal(latest)).map(({ info }) => resourcesOf(info)));
 
 const offerSum = (master: Master, which: (offer: OfferRecord) => boolean): ResourceSet =>
   sum([...master.offers.values()].filter(which).map(({ resources }) => resources));
 
 /** What an agent's tasks hold. A task that has ended holds nothing. */
-export const usedOn = (master: Master, agentId: AgentId): ResourceSet =>
-  liveSum(master.tasksByAgent.get(agentId) ?? []);
+export function usedOn(master: Master, agentId: AgentId): ResourceSet {
+  const used = master.usedByAgent.get(agentId);
+  return used === undefined ? NOTHING : total(used);
+}
 
-export const usedBy = (framework: FrameworkRecord): ResourceSet => liveSum(framework.tasks.values());
+export const usedBy = (framework: FrameworkRecord): ResourceSet => total(framework.used);
 
 export const offeredTo = (master: Master, frameworkId: FrameworkId): ResourceSet =>
   offerSum(master, (offer) => offer.frameworkId === frameworkId);
@@ -80,18 +72,13 @@ function freeAgents(master: Master): readonly FreeAgent[] {
   const taken = new Map<AgentId, ResourceSet>();
   const take = (agentId: AgentId, resources: ResourceSet) =>
     taken.set(agentId, add(taken.get(agentId) ?? NOTHING, resources));
-  for (const framework of master.frameworks.values()) {
-    for (const task of framework.tasks.values()) {
-      if (!isTerminal(task.latest)) take(task.agentId, resourcesOf(task.info));
-    }
-  }
   for (const offer of master.offers.values()) take(offer.agentId, offer.resources);
   const free: FreeAgent[] = [];
   for (const agent of master.agents.values()) {
     if (agent.connection === undefined || agent.session === undefined) continue;
-    const total = resourcesOf(agent.info);
-    const used = taken.get(agent.agentId) ?? NOTHING;
-    free.push({ agentId: agent.agentId, free: contains(total, used) ? subtract(total, used) : NOTHING });
+    const all = resourcesOf(agent.info);
+    const used = add(usedOn(master, agent.agentId), taken.get(agent.agentId) ?? NOTHING);
+    free.push({ agentId: agent.agentId, free: contains(all, used) ? subtract(all, used) : NOTHING });
   }
   return free;
 }
@@ -114,9 +101,9 @@ export function allocateDue(master: Master, now: Millis): void {
   }
   if (candidates.length === 0) return;
   const here = [...master.agents.values()].filter(({ connection }) => connection !== undefined);
-  const total = sum(here.map(({ info }) => resourcesOf(info)));
+  const all = sum(here.map(({ info }) => resourcesOf(info)));
   const made = new Map<FrameworkId, Offer[]>();
-  for (const { frameworkId, agentId, resources } of allocate(freeAgents(master), candidates, total, now)) {
+  for (const { frameworkId, agentId, resources } of allocate(freeAgents(master), candidates, all, now)) {
     const id = `${master.masterId}-O${master.nextOffer++}` as OfferId;
     if (master.nextOffer % OFFER_IDS_NOTED === 0) master.marked.nextIds = true;
     const record: OfferRecord = { id, frameworkId, agentId, resources };

@@ -10,6 +10,7 @@ import type { Outcome } from "#registrar/registrar.ts";
 import type { AdmittedAgent } from "#registrar/registry.ts";
 import { onSocketClosed, registeredAt, spare } from "./absence.ts";
 import { followRegistry, shutDown } from "./departure.ts";
+import { TASK_LETTERS_MAX } from "./launch.ts";
 import { rescindOffersOn } from "./offers.ts";
 import { launchKey, reconcileReport } from "./report.ts";
 import { clip, closeStranger, reply } from "./sockets.ts";
@@ -281,13 +282,21 @@ function wholeReport(master: Master, from: Connection, message: Register): Whole
   const tasks = [...before.tasks, ...message.tasks];
   if (tasks.length > REPORTED_TASKS_MAX)
     return { type: "refused", reason: `an agent may report at most ${REPORTED_TASKS_MAX} tasks` };
-  const problem = message.tasks
-    .flatMap(({ task }) => task.resources.map(resourceProblem))
-    .find((text) => text !== undefined);
-  if (problem !== undefined) return { type: "refused", reason: clip(`a reported task's resources: ${problem}`) };
+  const problem = message.tasks.map(reportProblem).find((text) => text !== undefined);
+  if (problem !== undefined) return { type: "refused", reason: clip(`a reported task: ${problem}`) };
   if (!message.more) return { type: "whole", tasks };
   master.partialReports.set(socketKey(from), { parts: message.part, letters, tasks });
   return { type: "more-to-come" };
+}
+
+/** Why it can be no task that was ever launched here. Its row must be found again by its id, and hold it. */
+function reportProblem({ framework, task }: TaskReport): string | undefined {
+  const badId = idProblem(task.task_id.value) ?? idProblem(framework.id);
+  if (badId !== undefined) return badId;
+  let letters = 0;
+  for (const { key, value } of task.labels?.labels ?? []) letters += key.length + (value?.length ?? 0);
+  if (letters > TASK_LETTERS_MAX) return `labels of ${letters} letters`;
+  return task.resources.map(resourceProblem).find((text) => text !== undefined);
 }
 
 function commit(

@@ -1,6 +1,8 @@
 // What a leading master knows: agents, frameworks, offers and tasks of one epoch. The maps belong to this core and are changed
 // in place; whoever changes a record that outlives the instance marks it, and the shell writes what is marked, in one
 // transaction, before any effect leaves. Offers, filters and streams are not marked: they die with the instance.
+// A hundred thousand tasks are here at once: what a decision seldom needs of one is in its row only (task-store.ts).
+import { present } from "#base/assert.ts";
 import { millis, type Millis } from "#base/time.ts";
 import type {
   AgentInfo,
@@ -25,13 +27,15 @@ import type {
   TaskId,
 } from "#protocol/ids.ts";
 import type { FrameworkInfo, MasterInfo, SchedulerEvent } from "#protocol/scheduler.ts";
-import type { KillPolicy, TaskInfo, TaskState, TaskStatus } from "#protocol/task.ts";
+import { isTerminal, TASK_STATES, type KillPolicy, type TaskState } from "#protocol/task.ts";
 import type { ResourceSet } from "#resources/resources.ts";
 import type { RegistryOperation } from "#registrar/operations.ts";
 import type { Registry } from "#registrar/registry.ts";
 import { newCounters, type Counters } from "./counters.ts";
 import { newPermits, type Permits } from "./permits.ts";
 import type { MasterSettings } from "./settings.ts";
+import { giveBack, newTally, take, type Tally } from "./tally.ts";
+import type { CompletedTask, TaskDetail, TaskStore } from "./task-store.ts";
 
 /** One socket of one gateway. A gateway never uses a socket id twice. */
 export interface Connection {
@@ -88,25 +92,29 @@ export interface FrameworkRecord {
   readonly tasks: Map<TaskId, TaskRecord>;
   /** Tasks of agents that are unreachable, oldest first, at most {@link UNREACHABLE_TASKS_MAX}. They hold nothing, and may come back. */
   readonly unreachableTasks: Map<TaskId, TaskRecord>;
-  /** Newest last, at most {@link COMPLETED_TASKS_MAX}. */
-  readonly completedTasks: TaskRecord[];
+  /** What its tasks in the books hold. */
+  readonly used: Tally;
 }
 
+/** A task in the books, or an unreachable one: what decisions are made by. Everything else is its {@link TaskDetail}. */
 export interface TaskRecord {
+  readonly taskId: TaskId;
   readonly frameworkId: FrameworkId;
   readonly agentId: AgentId;
-  readonly info: TaskInfo;
+  /** One object with all that ask for the same, see resource-sets.ts. */
+  readonly resources: ResourceSet;
   /** The newest state that the agent knows; resources follow it. */
   latest: TaskState;
-  /** What was told to the framework, oldest first; neighbours of one state are one. */
-  statuses: TaskStatus[];
+  /** The state that was last told to the framework. */
+  lastState: TaskState | undefined;
   /** The update that waits for the framework's acknowledgement. */
-  unacknowledged: TaskStatus | undefined;
+  unacknowledged: { readonly uuid: string; readonly state: TaskState } | undefined;
   /** A kill that was asked for and must reach the agent in every later session while the task lives. */
   kill: { readonly policy: KillPolicy | undefined } | undefined;
-  readonly launchedAt: Millis;
+  /** By its first status, s; by its launch before that. Lists of tasks are in this order. */
+  beganAt: number;
   /** When its agent was marked unreachable; undefined while the agent is there. */
-  unreachableAt?: Millis | undefined;
+  unreachableAt: Millis | undefined;
 }
 
 export interface OfferRecord {
@@ -263,8 +271,11 @@ export interface Master {
   nextGc: Millis;
   /** Task reports of registrations that come in several frames, by socket. */
   readonly partialReports: Map<string, PartialReport>;
-  /** The tasks in the books, by agent. */
+  /** The tasks in the books, by agent, and what they hold there. */
   readonly tasksByAgent: Map<AgentId, Set<TaskRecord>>;
+  readonly usedByAgent: Map<AgentId, Tally>;
+  /** The rows of tasks. */
+  readonly store: TaskStore;
   readonly counters: Counters;
   nextAgent: number;
   nextFramework: number;
@@ -291,16 +302,16 @@ export interface Marked {
   readonly orders: OrderChange[];
   readonly agents: Set<AgentId>;
   readonly frameworks: Set<FrameworkId>;
-  readonly tasks: Map<FrameworkId, Set<TaskId>>;
-  readonly ended: Map<FrameworkId, Set<TaskId>>;
+  /** In the books, unreachable, or neither any more; with their detail where that differs, too. */
+  readonly tasks: Map<FrameworkId, Map<TaskId, TaskDetail | undefined>>;
+  /** Tasks that became history, in the order of their ends. */
+  readonly completed: CompletedTask[];
 }
 
 /** Source: Mesos MAX_REMOVED_SLAVES. */
 export const REMOVED_AGENTS_MAX = 100_000;
 /** Source: Mesos max_completed_frameworks. */
 export const COMPLETED_FRAMEWORKS_MAX = 50;
-/** Kept in memory and rows for each framework. Source: Mesos max_completed_tasks_per_framework is 1,000; see SPEC [M19]. */
-export const COMPLETED_TASKS_MAX = 200;
 /** Source: Mesos max_unreachable_tasks_per_framework. */
 export const UNREACHABLE_TASKS_MAX = 1_000;
 
@@ -311,6 +322,7 @@ export function newMaster(start: {
   readonly settings: MasterSettings;
   readonly registry: Registry;
   readonly info: MasterInfo;
+  readonly store: TaskStore;
   /** When this instance began. */
   readonly startedAt: Millis;
   /** When the epoch began. */
@@ -346,6 +358,7 @@ export function newMaster(start: {
     nextGc: millis(startedAt + settings.gcIntervalMs),
     partialReports: new Map(),
     tasksByAgent: new Map(),
+    usedByAgent: new Map(),
     counters: newCounters(),
     nextAgent: 0,
     nextFramework: 0,
@@ -360,25 +373,31 @@ export function newMaster(start: {
       agents: new Set(),
       frameworks: new Set(),
       tasks: new Map(),
-      ended: new Map(),
+      completed: [],
     },
   };
 }
 
-/** A task in the books, or an unreachable one, differs from its row. */
-export function markTask(master: Master, frameworkId: FrameworkId, taskId: TaskId): void {
-  mark(master.marked.tasks, frameworkId, taskId);
+/** Everything that is marked has been saved. */
+export function clearMarks({ marked }: Master): void {
+  marked.agents.clear();
+  marked.orders.length = 0;
+  marked.frameworks.clear();
+  marked.tasks.clear();
+  marked.completed.length = 0;
+  marked.nextIds = false;
+  marked.recovery = false;
 }
 
-/** A task left the books, or the history: there is more to do than to replace its row. */
-export function markEnded(master: Master, frameworkId: FrameworkId, taskId: TaskId): void {
-  mark(master.marked.ended, frameworkId, taskId);
-}
-
-function mark(marked: Map<FrameworkId, Set<TaskId>>, frameworkId: FrameworkId, taskId: TaskId): void {
-  const ofFramework = marked.get(frameworkId);
-  if (ofFramework === undefined) marked.set(frameworkId, new Set([taskId]));
-  else ofFramework.add(taskId);
+/** A task's record differs from its row, or has left the books; with `detail`, that does as well. */
+export function markTask(
+  { marked }: Master,
+  { frameworkId, taskId }: Pick<TaskRecord, "frameworkId" | "taskId">,
+  detail?: TaskDetail,
+): void {
+  let ofFramework = marked.tasks.get(frameworkId);
+  if (ofFramework === undefined) marked.tasks.set(frameworkId, (ofFramework = new Map()));
+  ofFramework.set(taskId, detail ?? ofFramework.get(taskId));
 }
 
 export const isPartitionAware = (info: FrameworkInfo): boolean =>
@@ -428,19 +447,48 @@ export function setConnection(
   master.marked.agents.add(agent.agentId);
 }
 
-/** Enters a task into the books. {@link removeTaskRecord} is its opposite; nobody else touches the two maps. */
+/** Enters a task into the books. {@link removeTaskRecord} is its opposite; nobody else touches the maps and the sums. */
 export function addTaskRecord(master: Master, framework: FrameworkRecord, task: TaskRecord): void {
-  framework.tasks.set(task.info.task_id.value, task);
+  framework.tasks.set(task.taskId, task);
   const ofAgent = master.tasksByAgent.get(task.agentId) ?? new Set();
   ofAgent.add(task);
   master.tasksByAgent.set(task.agentId, ofAgent);
+  if (isTerminal(task.latest)) return;
+  let used = master.usedByAgent.get(task.agentId);
+  if (used === undefined) master.usedByAgent.set(task.agentId, (used = newTally()));
+  take(used, task.resources);
+  take(framework.used, task.resources);
 }
 
+/** Does nothing with a task that is not in the books. */
 export function removeTaskRecord(master: Master, framework: FrameworkRecord, task: TaskRecord): void {
-  framework.tasks.delete(task.info.task_id.value);
   const ofAgent = master.tasksByAgent.get(task.agentId);
-  ofAgent?.delete(task);
-  if (ofAgent?.size === 0) master.tasksByAgent.delete(task.agentId);
+  if (ofAgent?.delete(task) !== true) return;
+  framework.tasks.delete(task.taskId);
+  if (!isTerminal(task.latest)) giveUpResources(master, framework, task);
+  if (ofAgent.size > 0) return;
+  master.tasksByAgent.delete(task.agentId);
+  master.usedByAgent.delete(task.agentId);
+}
+
+const constants = new Map<string, TaskState>(TASK_STATES.map((state) => [state, state]));
+
+/** What comes off a wire, or out of a row, is a text of its own each time; a hundred thousand records keep one. */
+export const constantState = (state: TaskState): TaskState => constants.get(state) ?? state;
+
+/** [M8] The state that resources follow. Of a task in the books they are free once it is terminal. */
+export function setLatestState(master: Master, task: TaskRecord, latest: TaskState): void {
+  const isHeld = !isTerminal(task.latest) && master.tasksByAgent.get(task.agentId)?.has(task) === true;
+  if (isHeld && isTerminal(latest)) {
+    const framework = present(master.frameworks.get(task.frameworkId), "framework of a task in the books");
+    giveUpResources(master, framework, task);
+  }
+  task.latest = constantState(latest);
+}
+
+function giveUpResources(master: Master, framework: FrameworkRecord, { agentId, resources }: TaskRecord): void {
+  giveBack(present(master.usedByAgent.get(agentId), "what an agent's tasks hold"), resources);
+  giveBack(framework.used, resources);
 }
 
 /** Tells the framework, if a stream is open; the event is lost otherwise, as the caller must know. */
