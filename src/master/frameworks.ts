@@ -6,8 +6,16 @@ import { DEFAULT_ROLE, roleProblem } from "#protocol/roles.ts";
 import type { FrameworkSummary } from "#protocol/agent.ts";
 import { removeOffersOf } from "./offers.ts";
 import { isTerminal } from "#protocol/task.ts";
+import type { Outcome } from "#registrar/registrar.ts";
 import { acknowledge } from "./sockets.ts";
-import { askRegistry, give, type FrameworkRecord, type Master, type TaskRecord } from "./state.ts";
+import {
+  askRegistry,
+  give,
+  type FrameworkRecord,
+  type Master,
+  type PendingOperation,
+  type TaskRecord,
+} from "./state.ts";
 import { completeTask, retire } from "./tasks.ts";
 
 /** After the plane itself was away, a framework has at least this long to come back, ms. Source: Mesos agent_reregister_timeout. */
@@ -18,6 +26,7 @@ const OVERDUE_MS = 2_000;
 const FAILOVER_SECONDS_MAX = 9_223_372_036;
 
 export type Subscribed =
+  /** SUBSCRIBED is on the stream; that of a new framework follows when the registry has it. */
   | { readonly type: "subscribed"; readonly framework: FrameworkRecord }
   /** Told as an ERROR event on the new stream, which then closes. */
   | { readonly type: "refused"; readonly message: string };
@@ -34,20 +43,21 @@ export function subscribe(
   if (problem !== undefined) return { type: "refused", message: problem };
   if (id === undefined) {
     master.counters["master/messages_register_framework"]++;
-    return connect(master, newFramework(freshId(master), info, principal, now), streamId);
+    return register(master, newFramework(freshId(master), info, principal, now), { principal, streamId });
   }
   master.counters["master/messages_reregister_framework"]++;
   const known = master.frameworks.get(id);
   if (master.removals.has(id)) return { type: "refused", message: "Framework is being removed" };
   if (known === undefined) {
     if (isRemoved(master, id)) return { type: "refused", message: "Framework has been removed" };
-    const durable = master.registry.disconnectedFrameworks.get(id);
+    const { registeredFrameworks, disconnectedFrameworks } = master.registry;
+    const durable = registeredFrameworks.get(id) ?? disconnectedFrameworks.get(id);
     if (durable?.principal !== undefined && durable.principal !== principal) {
       return { type: "refused", message: "The principal differs from that of the earlier subscription" };
     }
     // An id that this master would have made itself is either forgotten or was never given: nobody may claim it.
     if (id.startsWith(`${master.masterId}-`)) return { type: "refused", message: "Framework has been removed" };
-    return connect(master, newFramework(id, info, principal, now), streamId);
+    return connect(master, newFramework(id, info, principal, now), streamId, now);
   }
   if (known.status.state === "removed") return { type: "refused", message: "Framework has been removed" };
   if (known.principal !== undefined && known.principal !== principal) {
@@ -68,7 +78,7 @@ export function subscribe(
   known.info = { ...info, id: { value: id }, user, checkpoint };
   known.principal = principal;
   known.reregisteredAt = now;
-  return connect(master, known, streamId);
+  return connect(master, known, streamId, now);
 }
 
 /** Whether its id may never subscribe again: by the registry, which outlives masters, or by what this master remembers. */
@@ -119,7 +129,69 @@ function newFramework(
   };
 }
 
-function connect(master: Master, framework: FrameworkRecord, streamId: StreamId): Subscribed {
+/** [M57] Nobody is told an id that the registry might give to somebody else: with the next master it belongs to the same principal. */
+function register(
+  master: Master,
+  framework: FrameworkRecord,
+  { principal, streamId }: { readonly principal: Principal; readonly streamId: StreamId },
+): Subscribed {
+  const pending: Pending = { type: "framework-registered", framework, streamId };
+  master.subscriptions.add(pending);
+  askRegistry(master, pending, registration(framework, principal), { who: principal, why: "SUBSCRIBE" });
+  return { type: "subscribed", framework };
+}
+
+type Pending = Extract<PendingOperation, { type: "framework-registered" }>;
+
+const registration = (framework: FrameworkRecord, principal: Principal) =>
+  ({
+    type: "register-framework",
+    frameworkId: framework.id,
+    principal,
+    failoverTimeoutMs: failoverMs(framework),
+  }) as const;
+
+export function onFrameworkRegistered(master: Master, pending: Pending, outcome: Outcome, now: Millis): void {
+  const { framework, streamId } = pending;
+  master.subscriptions.delete(pending);
+  if (outcome.type === "committed" && streamId !== undefined) connect(master, framework, streamId, now);
+  else if (outcome.type === "committed") {
+    const why = { who: "master", why: "its stream ended before it was told its id" };
+    askRegistry(master, { type: "noted" }, { type: "remove-framework", frameworkId: framework.id }, why);
+  } else if (streamId !== undefined) {
+    const full: SchedulerEvent = {
+      type: "ERROR",
+      error: { message: "This cluster has as many frameworks as it may have" },
+    };
+    if (outcome.reason === "registry-full") master.effects.push({ type: "event", streamId, event: full });
+    // Whatever else it was passes: the framework subscribes again.
+    master.effects.push({ type: "close-stream", streamId });
+  }
+}
+
+/** What became of it only the log knows: the framework subscribes again, and gets another id. */
+export function onFrameworkNotRegistered(master: Master, pending: Pending): void {
+  master.subscriptions.delete(pending);
+  if (pending.streamId !== undefined) master.effects.push({ type: "close-stream", streamId: pending.streamId });
+}
+
+/** What the registry should know of a framework that it has, or has not yet: one of a release that did not register. */
+export function noteRegistration(master: Master, framework: FrameworkRecord): void {
+  const { id, principal } = framework;
+  if (principal === undefined) return;
+  const known = master.registry.registeredFrameworks.get(id);
+  if (known?.failoverTimeoutMs === failoverMs(framework)) return;
+  const asked =
+    known === undefined
+      ? { who: "master", why: "it was not registered yet" }
+      : { who: principal, why: "another failover_timeout" };
+  askRegistry(master, { type: "noted" }, registration(framework, principal), asked);
+}
+
+function connect(master: Master, framework: FrameworkRecord, streamId: StreamId, now: Millis): Subscribed {
+  // Of one that is not registered the agents say first whose it is; what none of them names by then belongs to who named it first.
+  const isKnown = master.registry.registeredFrameworks.has(framework.id) || now >= master.recoveredDeadline;
+  if (isKnown) noteRegistration(master, framework);
   const hadDeadline =
     framework.status.state === "disconnected" || master.registry.disconnectedFrameworks.has(framework.id);
   framework.status = { state: "connected", streamId };
@@ -149,11 +221,14 @@ function connect(master: Master, framework: FrameworkRecord, streamId: StreamId)
 
 /** A framework that only an agent's report names. It may subscribe with its id later. */
 export function recoverFramework(master: Master, summary: FrameworkSummary, now: Millis): FrameworkRecord {
+  // What the registry knows is from the framework itself; an agent repeats what it was told.
+  const registered = master.registry.registeredFrameworks.get(summary.id);
+  const failoverTimeoutMs = registered?.failoverTimeoutMs ?? summary.failoverTimeoutMs;
   const info: FrameworkInfo = {
     user: summary.user,
     name: summary.name,
     id: { value: summary.id },
-    failover_timeout: summary.failoverTimeoutMs === undefined ? undefined : summary.failoverTimeoutMs / 1000,
+    failover_timeout: failoverTimeoutMs === undefined ? undefined : failoverTimeoutMs / 1000,
     checkpoint: true,
     role: undefined,
     roles: [],
@@ -163,7 +238,8 @@ export function recoverFramework(master: Master, summary: FrameworkSummary, now:
     labels: undefined,
     capabilities: summary.partitionAware ? [{ type: "PARTITION_AWARE" }] : [],
   };
-  const framework = newFramework(summary.id, info, summary.principal as Principal | undefined, now);
+  const principal = registered?.principal ?? (summary.principal as Principal | undefined);
+  const framework = newFramework(summary.id, info, principal, now);
   const durable = master.registry.disconnectedFrameworks.get(summary.id);
   const removed = master.registry.removedFrameworks.get(summary.id);
   // [M29] What an earlier master promised or decided holds: a deadline, though not sooner than anybody could subscribe here.
@@ -171,18 +247,22 @@ export function recoverFramework(master: Master, summary: FrameworkSummary, now:
   else if (durable !== undefined) {
     const fair = master.electedAt + RESUBSCRIBE_GRACE_MS;
     framework.status = { state: "disconnected", deadline: millis(Math.max(durable.deadline, fair)) };
-  } else if (summary.failoverTimeoutMs !== undefined) {
+  } else if (failoverTimeoutMs !== undefined) {
     // It was connected when its master fell: nobody could note a deadline, and without one its tasks would run for ever.
-    const timeoutMs = Math.max(summary.failoverTimeoutMs, RESUBSCRIBE_GRACE_MS);
-    framework.status = { state: "recovered", deadline: millis(master.electedAt + timeoutMs) };
+    framework.status = { state: "recovered", deadline: deadlineAfterFailover(master, failoverTimeoutMs) };
   }
   master.frameworks.set(framework.id, framework);
   master.marked.frameworks.add(framework.id);
   return framework;
 }
 
+/** When a framework that was connected to an earlier master is removed, unless it subscribes before. */
+export const deadlineAfterFailover = ({ electedAt }: Master, failoverTimeoutMs: number): Millis =>
+  millis(electedAt + Math.max(failoverTimeoutMs, RESUBSCRIBE_GRACE_MS));
+
 /** The stream is gone. Tasks stay until `failover_timeout` has passed; with the default of 0 they end at once, as in Mesos. */
 export function disconnectStream(master: Master, streamId: StreamId, now: Millis): void {
+  for (const pending of master.subscriptions) if (pending.streamId === streamId) pending.streamId = undefined;
   for (const framework of master.frameworks.values()) {
     if (framework.status.state !== "connected" || framework.status.streamId !== streamId) continue;
     disconnect(master, framework, failoverMs(framework), now);
@@ -212,10 +292,11 @@ function noteDeadline(master: Master, { id, principal, status }: FrameworkRecord
 
 /**
  * Somebody else took the id after a failover, when nobody knew whose it was: the agents know. The stranger is told, and the owner may
- * subscribe again.
+ * subscribe again. Where the registry knows, nobody else could take it, and no agent's word counts.
  */
 export function restoreOwner(master: Master, framework: FrameworkRecord, { principal }: FrameworkSummary): void {
   if (principal === undefined || framework.principal === undefined || framework.principal === principal) return;
+  if (master.registry.registeredFrameworks.has(framework.id)) return;
   if (framework.status.state === "connected") {
     const { streamId } = framework.status;
     const message = "The framework belongs to another principal";

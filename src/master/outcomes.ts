@@ -4,7 +4,7 @@ import type { Millis } from "#base/time.ts";
 import type { AgentId } from "#protocol/ids.ts";
 import type { Outcome } from "#registrar/registrar.ts";
 import { followRegistry, onGone, onRemoved, onUnreachable } from "./departure.ts";
-import { removeFramework } from "./frameworks.ts";
+import { onFrameworkNotRegistered, onFrameworkRegistered, removeFramework } from "./frameworks.ts";
 import { dropQuotaChanges, onQuotaOutcome, onWeightsOutcome } from "./operator.ts";
 import { onRegistrationOutcome } from "./registration.ts";
 import { clip, reply } from "./sockets.ts";
@@ -45,6 +45,8 @@ export function onOutcome(master: Master, id: number, outcome: Outcome, ids: Ids
       }
       return;
     }
+    case "framework-registered":
+      return onFrameworkRegistered(master, pending, outcome, now);
     case "quota-updated":
       return onQuotaOutcome(master, pending, outcome);
     case "weights-updated":
@@ -101,6 +103,9 @@ export function onNotCommitted(master: Master, operationIds: readonly number[], 
       case "framework-removed":
         master.removals.delete(pending.frameworkId);
         for (const requestId of pending.requestIds) answer(master, requestId, unknown);
+        break;
+      case "framework-registered":
+        onFrameworkNotRegistered(master, pending);
         break;
       case "quota-updated":
         dropQuotaChanges(master, unknown, reason);

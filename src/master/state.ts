@@ -196,6 +196,13 @@ export type PendingOperation =
   | { readonly type: "agent-gone"; readonly agentId: AgentId; readonly requestId: number }
   | { readonly type: "agent-removed"; readonly agentId: AgentId; readonly why: Departure }
   | { readonly type: "framework-removed"; readonly frameworkId: FrameworkId; readonly requestIds: number[] }
+  | {
+      readonly type: "framework-registered";
+      /** Not in the books before the registry has it. */
+      readonly framework: FrameworkRecord;
+      /** Waits for SUBSCRIBED; undefined when it has ended meanwhile. */
+      streamId: StreamId | undefined;
+    }
   | { readonly type: "quota-updated"; readonly configs: readonly QuotaConfig[] }
   | { readonly type: "weights-updated"; readonly infos: readonly Weight[]; readonly requestId: number }
   /** Nothing follows from its outcome. */
@@ -266,6 +273,8 @@ export interface Master {
   readonly removed: Set<AgentId>;
   /** Frameworks whose removal the registry decides on. */
   readonly removals: Map<FrameworkId, Extract<PendingOperation, { type: "framework-removed" }>>;
+  /** New frameworks that the registry does not have yet. */
+  readonly subscriptions: Set<Extract<PendingOperation, { type: "framework-registered" }>>;
   /** The first of them is with the registry, the others wait for what comes of it. */
   readonly quotaChanges: (Asked & { readonly change: QuotaChange })[];
   readonly gateways: Map<string, GatewayRecord>;
@@ -351,6 +360,7 @@ export function newMaster(start: {
     overdue: new Set(),
     removed: new Set(),
     removals: new Map(),
+    subscriptions: new Set(),
     quotaChanges: [],
     gateways: new Map(),
     unreachablePermits: newPermits(),
