@@ -74,7 +74,8 @@ function holdings(master: Master): ReadonlyMap<string, RoleHoldings> {
   };
   for (const name of [...weights.keys(), ...quotas.keys()]) at(name);
   for (const framework of master.frameworks.values()) {
-    if (framework.status.state !== "removed") for (const name of rolesOf(framework.info)) at(name).frameworks.push(framework);
+    if (framework.status.state !== "removed")
+      for (const name of rolesOf(framework.info)) at(name).frameworks.push(framework);
     for (const [name, resources] of allocatedTo(master.allocator, framework.id)) {
       const offers = [...(master.offersByFramework.get(framework.id) ?? [])].filter(({ role }) => role === name);
       const offered = sum(offers.map((offer) => offer.resources));
