@@ -9,7 +9,7 @@ import { RESUBSCRIBE_GRACE_MS } from "../../src/master/frameworks.ts";
 import { markAgentGone } from "../../src/master/operator.ts";
 import { adoptRegistry } from "../../src/master/registration.ts";
 import { DEFAULT_SETTINGS, type MasterSettings } from "../../src/master/settings.ts";
-import { Cluster, frameworkInfo, register, report, sent, task, type TestAgent } from "./cluster.ts";
+import { Cluster, register, report, sent, task, type TestAgent } from "./cluster.ts";
 
 const { silenceMs, reregisterTimeoutMs, gcIntervalMs } = DEFAULT_SETTINGS;
 const HOUR_MS = 3_600_000;

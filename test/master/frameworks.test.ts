@@ -159,7 +159,7 @@ test("[M17] checks in their order: unknown, wrong principal, not subscribed, no 
   expect(cluster.call(framework, reconcile, { streamId: undefined }).status).toBe(400);
   expect(cluster.call(framework, reconcile, { streamId: "wrong" as StreamId }).status).toBe(400);
   expect(cluster.call(framework, reconcile).status).toBe(202);
-  expect(cluster.call(framework, { type: "REVIVE" }).status).toBe(501);
+  expect(cluster.call(framework, { type: "UNKNOWN" }).status).toBe(501);
   disconnectStream(cluster.master, framework.streamId, cluster.now);
   expect(cluster.call(framework, reconcile).status).toBe(403);
 });

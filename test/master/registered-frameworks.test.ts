@@ -148,7 +148,8 @@ describe("[M57] a framework that brings an id", () => {
     // From then on one that is new to the master is registered as it comes.
     const late = comes(cluster, { id: "earlier-0002" as FrameworkId, streamId: "late" as StreamId });
     expect(operationsOf(late.effects)).toMatchObject([{ frameworkId: "earlier-0002" }]);
-    expect(eventsOf(late.effects, "late" as StreamId)).toEqual(["SUBSCRIBED", "HEARTBEAT"]);
+    const decided = cluster.commitAll(late.effects);
+    expect(eventsOf(decided, "late" as StreamId)).toEqual(["SUBSCRIBED", "HEARTBEAT"]);
   });
 
   test("[M38] where the registry knows whose it is, no agent's word takes it away", () => {
