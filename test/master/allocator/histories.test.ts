@@ -2,10 +2,11 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { present } from "#base/assert.ts";
+import type { ResourceOperation } from "#protocol/agent.ts";
 import type { AgentId, FrameworkId } from "#protocol/ids.ts";
 import type { OfferConstraints } from "#protocol/offer-constraints.ts";
 import type { Attribute, Resource } from "#protocol/resource.ts";
-import { conversionOf, type ResourceOperation } from "#resources/conversion.ts";
+import { conversionOf } from "#resources/conversion.ts";
 import { isIndivisible } from "#resources/pool.ts";
 import { quantitiesOf } from "#resources/quantities.ts";
 import { fromResources, isEmpty, type ResourceSet, setOf, toResources } from "#resources/resources.ts";
@@ -312,6 +313,27 @@ function happen(both: Both, given: Step): void {
   }
 }
 
+/** So many frameworks of one role that those who are looked at are few of their siblings. */
+const CROWD = 20;
+
+function crowd(both: Both): void {
+  const capabilities = {
+    gpuResources: true,
+    regionAware: true,
+    reservationRefinement: true,
+    revocable: true,
+    shared: true,
+  };
+  for (let n = FRAMEWORKS; n < FRAMEWORKS + CROWD; n++)
+    both.addFramework({
+      frameworkId: frameworkId(n),
+      roles: ["web"],
+      suppressedRoles: new Set(n % 3 === 0 ? ["web"] : []),
+      capabilities,
+      isActive: true,
+    });
+}
+
 const options = fc.record({
   minAllocatable: fc.constantFrom(
     MIN_ALLOCATABLE_DEFAULT,
@@ -329,13 +351,15 @@ test("[AL20] [AL21] whatever happens, a run comes to what one that looks at ever
     fc.property(
       options,
       fc.nat(),
+      fc.integer({ min: 0, max: 3 }).map((of) => of === 3),
       fc.array(fc.record({ step, isRun: fc.integer({ min: 0, max: 3 }).map((of) => of > 0) }), {
         minLength: 10,
         maxLength: 60,
         size: "max",
       }),
-      (given, seed, history) => {
+      (given, seed, isCrowded, history) => {
         const both = new Both(given, seed);
+        if (isCrowded) crowd(both);
         for (const { step: next, isRun } of history) {
           happen(both, next);
           if (isRun) allocations += both.run().length;
