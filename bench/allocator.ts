@@ -169,7 +169,8 @@ class Cluster {
       slowest = Math.max(slowest, ms);
       const [one] = made;
       if (one === undefined) {
-        if (offers !== this.#size.frameworks) throw new Error(`${offers} frameworks refused of ${this.#size.frameworks}`);
+        if (offers !== this.#size.frameworks)
+          throw new Error(`${offers} frameworks refused of ${this.#size.frameworks}`);
         return slowest;
       }
       recover(this.#allocator, one, { until, firmUntil: this.#now });
