@@ -88,7 +88,7 @@ const constraints = fc.constantFrom<(OfferConstraints | undefined)[]>(undefined,
           attribute_constraints: [
             {
               selector: { attribute_name: "ssd", pseudoattribute_type: undefined },
-              predicate: { exists: {} } as never,
+              predicate: { exists: {} },
             },
           ],
         },
@@ -96,7 +96,7 @@ const constraints = fc.constantFrom<(OfferConstraints | undefined)[]>(undefined,
           attribute_constraints: [
             {
               selector: { attribute_name: "rack-a", pseudoattribute_type: undefined },
-              predicate: { text_matches: { regex: "[ab]" } } as never,
+              predicate: { text_matches: { regex: "[ab]" } },
             },
           ],
         },
