@@ -175,7 +175,7 @@ function planKill(state: AgentState, task: CheckpointedTask, grace: number): Pla
 export function graceMs(policy: KillPolicy | undefined): number {
   const nanoseconds = policy?.grace_period?.nanoseconds;
   if (nanoseconds === undefined) return KILL_GRACE_MS;
-  return Math.min(KILL_GRACE_MS_MAX, Math.max(0, nanoseconds / 1e6));
+  return Math.min(KILL_GRACE_MS_MAX, Math.max(0, Number(nanoseconds) / 1e6));
 }
 
 /** Known only while some other task of the framework is here; else the older word (TASK_LOST) is the safe one. */

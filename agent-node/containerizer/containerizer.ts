@@ -1,7 +1,8 @@
 // What runs tasks. The agent decides what to run and what to report; a containerizer decides how, and tells by events what
 // became of it. Recovery has no answers of its own: it ends in the same events as a launch.
 import type { ContainerId, FrameworkId } from "#protocol/ids.ts";
-import type { CommandInfo, ExitStatus } from "#protocol/task.ts";
+import type { CommandInfo } from "#protocol/command.ts";
+import type { ExitStatus } from "#protocol/task.ts";
 
 /** Everything that a task becomes on a host. */
 export interface ContainerSpec {

@@ -85,8 +85,9 @@ function infoProblem(info: FrameworkInfo, id: FrameworkId | undefined): string |
     const problem = idProblem(id);
     if (problem !== undefined) return `framework_id: ${problem}`;
   }
-  if ((info.failover_timeout ?? 0) > FAILOVER_SECONDS_MAX) {
-    return `framework_info: failover_timeout may be at most ${FAILOVER_SECONDS_MAX} s`;
+  const timeout = info.failover_timeout ?? 0;
+  if (timeout < 0 || timeout > FAILOVER_SECONDS_MAX) {
+    return `framework_info: failover_timeout must be from 0 to ${FAILOVER_SECONDS_MAX} s`;
   }
   const multiRole = info.capabilities.some((capability) => capability.type === "MULTI_ROLE");
   if (multiRole && info.role !== undefined) return "framework_info: 'role' may not be set together with MULTI_ROLE";

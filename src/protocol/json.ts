@@ -1,13 +1,54 @@
-// The quirks of Mesos' JSON mapping (http-api-v1 §7), as valibot pieces: numbers may come as text, a list may come as
-// one bare value, null is the same as absent, and an unknown enum name in an optional field counts as absent.
+// Pieces of schemas for Mesos' JSON in the one form that the plane works with (mesos-json.ts makes it). They still take what §7 of
+// http-api-v1 lets clients write, because rows and frames of earlier releases have it: numbers as text, one bare value for a list,
+// null for absent, an unknown enum name in an optional field for absent.
 import * as v from "valibot";
+import { fromBase64 } from "#base/base64.ts";
+import { parseInt64, type Int64 } from "./int64.ts";
 
-/** A finite number, or its text. int64 and double alike: what is infinite does not survive our own JSON. */
+/** A finite number, or its text. */
 export const numeric = v.pipe(
   v.union([v.number(), v.pipe(v.string(), v.regex(/^-?\d+(\.\d+)?([eE][+-]?\d+)?$/), v.transform(Number))]),
   v.number(),
   v.finite(),
 );
+
+/** A double that may be infinite; that becomes the largest finite one of its sign, which is beyond every bound all the same. */
+export const numericOrInfinite = v.union([
+  numeric,
+  v.pipe(
+    v.picklist(["Infinity", "-Infinity"]),
+    v.transform((text) => (text === "Infinity" ? Number.MAX_VALUE : -Number.MAX_VALUE)),
+  ),
+]);
+
+export const uint32 = v.pipe(numeric, v.integer(), v.minValue(0), v.maxValue(2 ** 32 - 1));
+export const int32 = v.pipe(numeric, v.integer(), v.minValue(-(2 ** 31)), v.maxValue(2 ** 31 - 1));
+
+/** 64 bits, signed or not: see {@link Int64}. */
+const integer64 = (sign: "signed" | "unsigned") =>
+  v.pipe(
+    v.union([v.number(), v.string()]),
+    v.rawTransform(({ dataset, addIssue, NEVER }): Int64 => {
+      // A number of our own making may be beyond 2^53, and is taken as the digits that it prints.
+      const value = parseInt64(String(dataset.value), sign);
+      if (value !== undefined) return value;
+      addIssue({ message: `must be an integer of 64 bits, ${sign}` });
+      return NEVER;
+    }),
+  );
+export const int64 = integer64("signed");
+export const uint64 = integer64("unsigned");
+
+/** Standard base64 of at most `max` bytes. */
+export const bytes = (max: number) =>
+  v.pipe(
+    v.string(),
+    v.maxLength(Math.ceil(max / 3) * 4, `at most ${max} bytes in base64`),
+    v.check((text) => fromBase64(text) !== undefined, "must be base64"),
+  );
+
+/** Text of at most `max` letters. */
+export const text = (max: number) => v.pipe(v.string(), v.maxLength(max));
 
 /** An optional field: null is the same as left out. */
 export function optional<const S extends v.GenericSchema>(schema: S) {
@@ -28,6 +69,16 @@ export function list<const S extends v.GenericSchema>(schema: S, max: number) {
   );
 }
 
+/** An optional map of at most `max` names, each of at most `nameLettersMax` letters. */
+export function map<const S extends v.GenericSchema>(schema: S, max: number, nameLettersMax = 1024) {
+  return optional(
+    v.pipe(
+      v.record(text(nameLettersMax), schema),
+      v.check((entries) => Object.keys(entries).length <= max, `at most ${max} entries`),
+    ),
+  );
+}
+
 /** A boolean, or its text. */
 export const bool = v.union([
   v.boolean(),
@@ -42,6 +93,15 @@ export function optionalName<const Names extends readonly [string, ...string[]]>
   return v.pipe(
     v.nullish(v.string()),
     v.transform((name): Names[number] | undefined => names.find((known) => known === name)),
+  );
+}
+
+/** An optional enum whose absence means UNKNOWN, as does a name we do not know. */
+export function nameOrUnknown<const Names extends readonly [string, ...string[]]>(names: Names) {
+  return v.pipe(
+    // With a default, so that the step below also runs for a missing key.
+    v.nullish(v.string(), "UNKNOWN"),
+    v.transform((name): Names[number] | "UNKNOWN" => names.find((known) => known === name) ?? "UNKNOWN"),
   );
 }
 

@@ -1,8 +1,10 @@
-// `/api/v1/scheduler`: calls as they are parsed, events as they are written (http-api-v1 §4–6). JSON only so far.
+// `/api/v1/scheduler`: calls as they are parsed, events as they are written (http-api-v1 §4–6). The wire's two forms, JSON and
+// protobuf, are mesos-json.ts and mesos-binary.ts: both come to the objects that these schemas check.
 import * as v from "valibot";
 import { fromBase64, toBase64 } from "#base/base64.ts";
 import {
   agentIdObject,
+  executorIdObject,
   frameworkIdObject,
   offerIdObject,
   taskIdObject,
@@ -12,14 +14,31 @@ import {
   type MasterId,
   type OfferId,
 } from "./ids.ts";
-import { bool, list, numeric, optional, optionalName } from "./json.ts";
-import type { Attribute, Resource } from "./resource.ts";
-import { killPolicy, labels, taskInfoSchema, type TaskStatus } from "./task.ts";
+import {
+  bool,
+  bytes,
+  list,
+  map,
+  nameOrUnknown,
+  numeric,
+  numericOrInfinite,
+  optional,
+  optionalName,
+  text,
+} from "./json.ts";
+import { labels } from "./labels.ts";
+import { offerConstraintsSchema } from "./offer-constraints.ts";
+import { operationIdObject, operationSchema, resourceProviderIdObject, type OperationStatus } from "./operation.ts";
+import { RESOURCES_MAX, resourceSchema, type Attribute, type Resource } from "./resource.ts";
+import { DATA_BYTES_MAX, killPolicy, type TaskStatus } from "./task.ts";
+import type { DurationInfo, TimeInfo } from "./time.ts";
 
 /** Largest body of one call, bytes. */
 export const CALL_BYTES_MAX = 4 * 1024 * 1024;
-/** Most offers or tasks that one call may name. */
+/** Most offers, tasks or operations that one call may name. */
 export const CALL_ITEMS_MAX = 10_000;
+/** Most roles of one framework. */
+export const ROLES_MAX = 64;
 /** Seconds between two HEARTBEAT events. Source: Mesos master/constants.hpp. */
 export const HEARTBEAT_INTERVAL_SECONDS = 15;
 
@@ -45,41 +64,51 @@ export const CALL_TYPES = [
 ] as const;
 export type CallType = (typeof CALL_TYPES)[number];
 
-const text = v.pipe(v.string(), v.maxLength(1024));
+export const FRAMEWORK_CAPABILITIES = [
+  "REVOCABLE_RESOURCES",
+  "TASK_KILLING_STATE",
+  "GPU_RESOURCES",
+  "SHARED_RESOURCES",
+  "PARTITION_AWARE",
+  "MULTI_ROLE",
+  "RESERVATION_REFINEMENT",
+  "REGION_AWARE",
+] as const;
+export type FrameworkCapability = (typeof FRAMEWORK_CAPABILITIES)[number];
+
+const shortText = text(1024);
+const roles = list(shortText, ROLES_MAX);
+
+/** Amounts by resource name, e.g. `{cpus: {value: 1}}`. */
+const quantities = v.object({ quantities: map(v.object({ value: numeric }), RESOURCES_MAX, 128) });
+const offerFilters = v.object({
+  min_allocatable_resources: optional(v.object({ quantities: list(quantities, ROLES_MAX) })),
+});
+/** What an offer must have at least: all amounts of one of the `quantities`. Without any, the plane's own minimum counts. */
+export type OfferFilters = v.InferOutput<typeof offerFilters>;
+
 export const frameworkInfoSchema = v.object({
-  user: v.pipe(v.string(), v.maxLength(64)),
-  name: text,
+  user: text(64),
+  name: shortText,
   id: optional(v.object({ value: frameworkIdObject.entries.value })),
-  failover_timeout: optional(v.pipe(numeric, v.finite(), v.minValue(0))),
+  /** Seconds. What no duration can be is told on the stream, not by a status. */
+  failover_timeout: optional(numericOrInfinite),
   checkpoint: optional(bool),
-  role: optional(text),
-  roles: list(text, 64),
-  hostname: optional(text),
-  principal: optional(text),
-  webui_url: optional(text),
-  capabilities: list(v.object({ type: optional(v.string()) }), 64),
+  role: optional(shortText),
+  roles,
+  hostname: optional(shortText),
+  principal: optional(shortText),
+  webui_url: optional(shortText),
+  capabilities: list(v.object({ type: nameOrUnknown(FRAMEWORK_CAPABILITIES) }), 64),
   labels: optional(labels),
+  /** By role. */
+  offer_filters: map(offerFilters, ROLES_MAX),
 });
 export type FrameworkInfo = v.InferOutput<typeof frameworkInfoSchema>;
 
-const filters = optional(v.object({ refuse_seconds: optional(numeric) }));
-export const OPERATION_TYPES = [
-  "LAUNCH",
-  "LAUNCH_GROUP",
-  "RESERVE",
-  "UNRESERVE",
-  "CREATE",
-  "DESTROY",
-  "GROW_VOLUME",
-  "SHRINK_VOLUME",
-  "CREATE_DISK",
-  "DESTROY_DISK",
-] as const;
-const operation = v.object({
-  type: v.picklist(OPERATION_TYPES),
-  id: optional(v.object({ value: text })),
-  launch: optional(v.object({ task_infos: list(taskInfoSchema, CALL_ITEMS_MAX) })),
-});
+/** `refuse_seconds` defaults to 5. */
+const filters = optional(v.object({ refuse_seconds: optional(numericOrInfinite) }));
+export type Filters = NonNullable<v.InferOutput<typeof filters>>;
 
 /** 16 bytes in base64, brought into the one form that agents compare. */
 const uuidBytes = v.pipe(
@@ -90,37 +119,106 @@ const uuidBytes = v.pipe(
   v.transform((bytes) => toBase64(bytes ?? new Uint8Array(0))),
 );
 
+const subscription = {
+  framework_info: frameworkInfoSchema,
+  suppressed_roles: roles,
+  offer_constraints: optional(offerConstraintsSchema),
+};
+const offerIds = list(offerIdObject, CALL_ITEMS_MAX);
+const message = v.object({ agent_id: agentIdObject, executor_id: executorIdObject, data: bytes(DATA_BYTES_MAX) });
+
 export const callSchema = v.object({
-  type: optionalName(CALL_TYPES),
   framework_id: optional(frameworkIdObject),
-  subscribe: optional(v.object({ framework_info: frameworkInfoSchema, suppressed_roles: list(text, 64) })),
-  accept: optional(
-    v.object({ offer_ids: list(offerIdObject, CALL_ITEMS_MAX), operations: list(operation, CALL_ITEMS_MAX), filters }),
-  ),
-  decline: optional(v.object({ offer_ids: list(offerIdObject, CALL_ITEMS_MAX), filters })),
+  type: optionalName(CALL_TYPES),
+  subscribe: optional(v.object(subscription)),
+  accept: optional(v.object({ offer_ids: offerIds, operations: list(operationSchema, CALL_ITEMS_MAX), filters })),
+  decline: optional(v.object({ offer_ids: offerIds, filters })),
+  accept_inverse_offers: optional(v.object({ inverse_offer_ids: offerIds, filters })),
+  decline_inverse_offers: optional(v.object({ inverse_offer_ids: offerIds, filters })),
+  revive: optional(v.object({ roles })),
   kill: optional(v.object({ task_id: taskIdObject, agent_id: optional(agentIdObject), kill_policy: killPolicy })),
+  shutdown: optional(v.object({ executor_id: executorIdObject, agent_id: agentIdObject })),
   acknowledge: optional(v.object({ agent_id: agentIdObject, task_id: taskIdObject, uuid: uuidBytes })),
+  acknowledge_operation_status: optional(
+    v.object({
+      agent_id: optional(agentIdObject),
+      resource_provider_id: optional(resourceProviderIdObject),
+      uuid: uuidBytes,
+      operation_id: operationIdObject,
+    }),
+  ),
   reconcile: optional(
     v.object({ tasks: list(v.object({ task_id: taskIdObject, agent_id: optional(agentIdObject) }), CALL_ITEMS_MAX) }),
   ),
+  reconcile_operations: optional(
+    v.object({
+      operations: list(
+        v.object({
+          operation_id: operationIdObject,
+          agent_id: optional(agentIdObject),
+          resource_provider_id: optional(resourceProviderIdObject),
+        }),
+        CALL_ITEMS_MAX,
+      ),
+    }),
+  ),
+  message: optional(message),
+  request: optional(
+    v.object({
+      requests: list(
+        v.object({ agent_id: optional(agentIdObject), resources: list(resourceSchema, RESOURCES_MAX) }),
+        CALL_ITEMS_MAX,
+      ),
+    }),
+  ),
+  suppress: optional(v.object({ roles })),
+  update_framework: optional(v.object(subscription)),
 });
 export type Call = v.InferOutput<typeof callSchema>;
-export type Operation = v.InferOutput<typeof operation>;
+
+interface Address {
+  readonly hostname: string;
+  readonly ip: string;
+  readonly port: number;
+}
+/** Where an agent's own API is. */
+export interface AgentUrl {
+  readonly scheme: string;
+  readonly address: Address;
+  readonly path: string;
+}
+/** Where a machine is, for frameworks that are REGION_AWARE. */
+export interface DomainInfo {
+  readonly fault_domain?: { readonly region: { readonly name: string }; readonly zone: { readonly name: string } };
+}
+/** From when, and for how long, a machine is to be maintained; without duration, for ever. */
+export interface Unavailability {
+  readonly start: TimeInfo;
+  readonly duration?: DurationInfo;
+}
 
 export interface Offer {
   readonly id: { readonly value: OfferId };
   readonly framework_id: { readonly value: FrameworkId };
   readonly agent_id: { readonly value: AgentId };
   readonly hostname: string;
-  readonly url: {
-    readonly scheme: string;
-    readonly address: { readonly hostname: string; readonly ip: string; readonly port: number };
-    readonly path: string;
-  };
+  readonly url: AgentUrl;
+  readonly domain?: DomainInfo;
   readonly resources: readonly Resource[];
   readonly attributes?: readonly Attribute[];
   readonly executor_ids?: readonly { readonly value: ExecutorId }[];
+  readonly unavailability?: Unavailability;
   readonly allocation_info?: { readonly role: string };
+}
+
+/** Asks a framework to give back what it has on an agent before the agent is maintained. */
+export interface InverseOffer {
+  readonly id: { readonly value: OfferId };
+  readonly url?: AgentUrl;
+  readonly framework_id: { readonly value: FrameworkId };
+  readonly agent_id?: { readonly value: AgentId };
+  readonly unavailability: Unavailability;
+  readonly resources?: readonly Resource[];
 }
 
 export interface MasterInfo {
@@ -131,7 +229,8 @@ export interface MasterInfo {
   readonly pid: string;
   readonly hostname: string;
   readonly version: string;
-  readonly address: { readonly hostname: string; readonly ip: string; readonly port: number };
+  readonly address: Address;
+  readonly domain?: DomainInfo;
   readonly capabilities: readonly { readonly type: string }[];
 }
 
@@ -146,8 +245,36 @@ export type SchedulerEvent =
     }
   | { readonly type: "HEARTBEAT" }
   | { readonly type: "OFFERS"; readonly offers: { readonly offers: readonly Offer[] } }
+  | { readonly type: "INVERSE_OFFERS"; readonly inverse_offers: { readonly inverse_offers: readonly InverseOffer[] } }
   | { readonly type: "RESCIND"; readonly rescind: { readonly offer_id: { readonly value: OfferId } } }
+  | {
+      readonly type: "RESCIND_INVERSE_OFFER";
+      readonly rescind_inverse_offer: { readonly inverse_offer_id: { readonly value: OfferId } };
+    }
   | { readonly type: "UPDATE"; readonly update: { readonly status: TaskStatus } }
-  /** The agent is lost: unreachable, gone or removed. What became of tasks on it, reconciliation tells. */
-  | { readonly type: "FAILURE"; readonly failure: { readonly agent_id: { readonly value: AgentId } } }
+  | {
+      readonly type: "UPDATE_OPERATION_STATUS";
+      readonly update_operation_status: { readonly status: OperationStatus };
+    }
+  /** What an executor sends to its framework: base64. */
+  | {
+      readonly type: "MESSAGE";
+      readonly message: {
+        readonly agent_id: { readonly value: AgentId };
+        readonly executor_id: { readonly value: ExecutorId };
+        readonly data: string;
+      };
+    }
+  /**
+   * With an executor's id: it has ended, `status` as waitpid gives it, -1 if that is unknown. Without: the agent is lost, unreachable, gone
+   * or removed; what became of tasks on it, reconciliation tells.
+   */
+  | {
+      readonly type: "FAILURE";
+      readonly failure: {
+        readonly agent_id: { readonly value: AgentId };
+        readonly executor_id?: { readonly value: ExecutorId };
+        readonly status?: number;
+      };
+    }
   | { readonly type: "ERROR"; readonly error: { readonly message: string } };

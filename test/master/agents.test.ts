@@ -7,7 +7,7 @@ import { onGatewayLive, onSocketClosed } from "../../src/master/absence.ts";
 import { tick } from "../../src/master/deadlines.ts";
 import { Cluster, register, report, sent, task } from "./cluster.ts";
 
-const PARTITION_AWARE = { capabilities: [{ type: "PARTITION_AWARE" }] };
+const PARTITION_AWARE = { capabilities: [{ type: "PARTITION_AWARE" as const }] };
 
 test("[M1] an agent hears 'registered' only after its admission is committed", () => {
   const cluster = new Cluster();

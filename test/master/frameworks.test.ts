@@ -9,7 +9,7 @@ import { fromResources, scalar } from "#resources/resources.ts";
 import { DECLINE_MS_MIN, nextFilterEnd, offeredOn, usedOn } from "../../src/master/offers.ts";
 import { Cluster, sent, task } from "./cluster.ts";
 
-const PARTITION_AWARE = { capabilities: [{ type: "PARTITION_AWARE" }] };
+const PARTITION_AWARE = { capabilities: [{ type: "PARTITION_AWARE" as const }] };
 
 function acknowledge(
   cluster: Cluster,
@@ -86,7 +86,7 @@ test("[M13] each task of an ACCEPT gets one answer", () => {
     task("good", agentId),
     task("../up", agentId),
     task("huge", agentId, {}, 5),
-    task("docker", agentId, { container: { type: "DOCKER" } }),
+    task("docker", agentId, { container: { type: "DOCKER", volumes: [], network_infos: [] } }),
     task("elsewhere", "other" as never),
     task("nothing", agentId, { command: undefined }),
     task("empty", agentId, { resources: [] }),

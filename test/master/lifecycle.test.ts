@@ -13,7 +13,7 @@ import type { MasterEffect } from "../../src/master/state.ts";
 import { Cluster, register, report, sent, status0, task, type TestAgent, type TestFramework } from "./cluster.ts";
 
 const { silenceMs, reregisterTimeoutMs, gcIntervalMs, maxAgentAgeMs } = DEFAULT_SETTINGS;
-const AWARE = { capabilities: [{ type: "PARTITION_AWARE" }] };
+const AWARE = { capabilities: [{ type: "PARTITION_AWARE" as const }] };
 
 const operations = (effects: readonly MasterEffect[]): string[] =>
   effects.flatMap((effect) => (effect.type === "registry" ? [effect.operation.type] : []));

@@ -4,7 +4,7 @@
 // switch. It stays outside the container's groups, so that killing the container does not kill the witness.
 import { spawnSync } from "node:child_process";
 import { writeFileAtomically } from "../../checkpoint/durable-file.ts";
-import type { CommandInfo } from "#protocol/task.ts";
+import type { CommandInfo } from "#protocol/command.ts";
 
 /** Where the agent's own tools are searched, and what a task's PATH is unless it sets one. */
 export const SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
