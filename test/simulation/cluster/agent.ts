@@ -6,6 +6,7 @@ import { integerBetween, pick, type Random } from "#base/random.ts";
 import { millis, type Millis } from "#base/time.ts";
 import { type AgentInfo, type AgentMessage, PING, type PlaneMessage, PONG } from "#protocol/agent.ts";
 import type { ContainerId, FrameworkId, HostKey } from "#protocol/ids.ts";
+import { fromResources } from "#resources/resources.ts";
 import { type ExitStatus, isTerminal, type TaskStatus } from "#protocol/task.ts";
 import {
   type AgentState,
@@ -30,10 +31,10 @@ import {
   type Traffic,
 } from "../../../agent-node/connection/session.ts";
 import type { Outcome } from "../../../agent-node/containerizer/containerizer.ts";
-import { type Action, type OrdersMessage, planOrders } from "../../../agent-node/orders.ts";
+import { type Action, isCurrent, type OrdersMessage, planOrders } from "../../../agent-node/orders.ts";
 import { registerMessages } from "../../../agent-node/register-messages.ts";
 import { removalGraceMs } from "../../../agent-node/removal.ts";
-import { StatusUpdateManager } from "../../../agent-node/status-updates/manager.ts";
+import { OperationUpdateManager, StatusUpdateManager } from "../../../agent-node/status-updates/manager.ts";
 import {
   containerIdFrom,
   endStatus,
@@ -248,6 +249,7 @@ export class Agent {
   readonly host: Host;
   isAlive = true;
   readonly #updates = new StatusUpdateManager();
+  readonly #operationUpdates = new OperationUpdateManager();
   #session: Session = NOT_STARTED;
   #link: Link | undefined;
   /** Counts sockets: what an older one says is not listened to. */
@@ -453,7 +455,13 @@ export class Agent {
     const [message] = registerMessages(this.#state, this.host.info, SYSTEM);
     if (message?.type !== "register" || message.tasks.length < 2) return message === undefined ? [] : [message];
     const { tasks } = message;
-    return tasks.map((task, i) => ({ ...message, tasks: [task], part: i + 1, more: i < tasks.length - 1 }));
+    return tasks.map((task, i) => ({
+      ...message,
+      tasks: [task],
+      operations: i === 0 ? message.operations : undefined,
+      part: i + 1,
+      more: i < tasks.length - 1,
+    }));
   }
 
   #onRegistered(registration: Registration): void {
@@ -463,6 +471,7 @@ export class Agent {
         this.#options.observer.onRegistered(this.host, registration, epochBefore);
         this.#sendRegistered({ type: "acted", session: registration.session, sequence: 0 });
         this.#updates.resendAll();
+        this.#operationUpdates.resendAll();
         this.#sendUpdates();
         done();
       });
@@ -475,8 +484,7 @@ export class Agent {
         return this.#inTurn((done) => this.#onOrders(message, done));
       case "acknowledge":
         return this.#inTurn((done) => {
-          const { registration } = this.#state;
-          if (registration?.epoch !== message.epoch || registration.session !== message.session) return done();
+          if (!isCurrent(this.#state, message)) return done();
           const records = message.acknowledgements.map((one) => ({ type: "acknowledged", ...one }) as const);
           this.#append(records, () => {
             this.#sendUpdates();
@@ -486,6 +494,11 @@ export class Agent {
       case "request":
         return;
       case "acknowledge-operations":
+        return this.#inTurn((done) => {
+          if (!isCurrent(this.#state, message)) return done();
+          const records = message.acknowledgements.map((one) => ({ type: "operation-acknowledged", ...one }) as const);
+          this.#append(records, done);
+        });
       case "executor-message":
         return;
       default:
@@ -512,6 +525,8 @@ export class Agent {
     const plan = planOrders(known, message, {
       containerId: () => this.host.newContainerId(),
       stamp: () => this.#stamp(),
+      given: fromResources(this.host.info.resources),
+      makeVolume: () => undefined,
     });
     const answer = (): void => {
       this.#sendRegistered({ type: "acted", session: asked.session, sequence: this.#state.sequence });
@@ -524,10 +539,17 @@ export class Agent {
       for (const action of plan.actions) this.#act(action);
     };
     if (broken === "durable-orders") act();
-    this.#append([plan.record], () => {
+    const goOn = (): void => (plan.more ? this.#onOrders(asked, done) : answer());
+    const freed = plan.actions.flatMap((action) => (action.type === "remove-volume" ? [action.place.path] : []));
+    this.#append(plan.records, () => {
       if (broken !== "durable-orders") act();
-      if (plan.record.answers !== undefined) this.#sendUpdates();
-      answer();
+      if (plan.tells) this.#sendUpdates();
+      if (freed.length === 0) return goOn();
+      // A host without a disk: the content of a volume goes at once.
+      this.#append(
+        freed.map((path) => ({ type: "volume-removed", path })),
+        goOn,
+      );
     });
   }
 
@@ -542,6 +564,7 @@ export class Agent {
       }
       case "report-unknown":
         return this.#update(action.frameworkId, unknownTaskStatus(action.taskId, action.partitionAware, this.#stamp()));
+      case "remove-volume":
       case "complain":
         return;
       default:
@@ -632,7 +655,10 @@ export class Agent {
     const { schedule } = this.#options.world;
     for (const updates of this.#updates.takeDue(this.#state, this.host.now))
       this.#send({ type: "updates", session, updates });
-    const at = this.#updates.nextDue(this.#state);
+    for (const updates of this.#operationUpdates.takeDue(this.#state, this.host.now))
+      this.#send({ type: "operation-updates", session, updates });
+    const dues = [this.#updates.nextDue(this.#state), this.#operationUpdates.nextDue(this.#state)];
+    const at = dues.filter((due) => due !== undefined).toSorted((a, b) => a - b)[0];
     if (at === undefined || this.#updatesAt === at) return;
     this.#updatesAt = at;
     schedule.after(Math.max(10, at - schedule.now), () => {
