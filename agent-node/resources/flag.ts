@@ -3,7 +3,7 @@
 import * as v from "valibot";
 import { describeIssue } from "#protocol/json.ts";
 import { type Resource, RESOURCES_MAX, resourceSchema } from "#protocol/resource.ts";
-import { isDynamic } from "#resources/conversion.ts";
+import { isDynamic } from "#resources/pool.ts";
 import { resourceProblem } from "#resources/resources.ts";
 import { parseResources, type ParsedText } from "#resources/text.ts";
 import { unknownField } from "./unknown-field.ts";

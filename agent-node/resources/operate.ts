@@ -3,8 +3,8 @@
 import type { ResourceOperation } from "#protocol/agent.ts";
 import type { Resource } from "#protocol/resource.ts";
 import { toThousandths } from "#resources/amounts.ts";
-import { type Conversion, conversionOf, convert, isDynamic, volumeKeys } from "#resources/conversion.ts";
-import { type Pool, poolOf } from "#resources/pool.ts";
+import { type Conversion, conversionOf, convert, volumeKeys } from "#resources/conversion.ts";
+import { isDynamic, type Pool, poolOf } from "#resources/pool.ts";
 import { equal, fromResources, resourceProblem, type ResourceSet, toResources } from "#resources/resources.ts";
 import { type Place, placeOf } from "../volumes/place.ts";
 import { convertedIn, describe, materialOf, sizeProblem, totalOf } from "./total.ts";

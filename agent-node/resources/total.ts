@@ -3,8 +3,7 @@
 import { present } from "#base/assert.ts";
 import type { AgentInfo } from "#protocol/agent.ts";
 import { RESOURCES_MAX, type Resource } from "#protocol/resource.ts";
-import { isDynamic } from "#resources/conversion.ts";
-import { makePool, type Pool, reservationRole } from "#resources/pool.ts";
+import { isDynamic, makePool, type Pool, reservationRole } from "#resources/pool.ts";
 import {
   add,
   contains,

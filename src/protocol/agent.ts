@@ -69,8 +69,19 @@ export const domainSchema = v.object({
 });
 export type Domain = v.InferOutput<typeof domainSchema>;
 
-/** OPERATIONS: reservations, volumes and resizing. EXECUTORS: custom executors and task groups. */
-export const AGENT_CAPABILITIES = ["OPERATIONS", "EXECUTORS"] as const;
+/**
+ * What an agent's release can do beyond command tasks, so that a task which needs more is refused and never run without it. OPERATIONS:
+ * reservations, volumes and resizing. EXECUTORS: custom executors and task groups. The others are parts of a task.
+ */
+export const AGENT_CAPABILITIES = [
+  "OPERATIONS",
+  "EXECUTORS",
+  "CONTAINERS",
+  "CHECKS",
+  "MAX_COMPLETION_TIME",
+  "LIMITS",
+  "FETCHER",
+] as const;
 export type AgentCapability = (typeof AGENT_CAPABILITIES)[number];
 
 export const agentInfoSchema = v.object({
@@ -100,7 +111,6 @@ export type FrameworkSummary = v.InferOutput<typeof frameworkSummarySchema>;
 
 const resources = v.pipe(v.array(resourceSchema), v.maxLength(RESOURCES_MAX));
 
-/** What is done to an agent's resources. */
 export const resourceOperationSchema = v.pipe(
   v.variant("type", [
     v.object({ type: v.literal("RESERVE"), resources }),
@@ -115,6 +125,7 @@ export const resourceOperationSchema = v.pipe(
     `an operation may have at most ${OPERATION_LETTERS_MAX} letters of JSON`,
   ),
 );
+/** The part of an offer operation that changes an agent's resources; launches change none. `subtractMb`: megabytes. */
 export type ResourceOperation = v.InferOutput<typeof resourceOperationSchema>;
 
 const operationEntries = {

@@ -1,6 +1,7 @@
 // What an operation does to resources: what it takes away and what it puts there instead. Sums of scalars stay as they are, but for
 // nothing: a conversion never makes or loses anything. Source: Mesos ResourceConversion.
-import type { DiskInfo, Reservation, Resource } from "#protocol/resource.ts";
+import type { ResourceOperation } from "#protocol/agent.ts";
+import type { DiskInfo, Resource } from "#protocol/resource.ts";
 import { makePool, type Pool, reservationRole } from "./pool.ts";
 import { add, contains, fromResources, type Held, type ResourceSet, setOf, subtract } from "./resources.ts";
 
@@ -8,16 +9,6 @@ export interface Conversion {
   readonly consumed: ResourceSet;
   readonly converted: ResourceSet;
 }
-
-/** The part of an offer operation that changes resources; launches change none. */
-export type ResourceOperation =
-  | { readonly type: "RESERVE"; readonly resources: readonly Resource[] }
-  | { readonly type: "UNRESERVE"; readonly resources: readonly Resource[] }
-  | { readonly type: "CREATE"; readonly volumes: readonly Resource[] }
-  | { readonly type: "DESTROY"; readonly volumes: readonly Resource[] }
-  | { readonly type: "GROW_VOLUME"; readonly volume: Resource; readonly addition: Resource }
-  /** `subtractMb`: megabytes. */
-  | { readonly type: "SHRINK_VOLUME"; readonly volume: Resource; readonly subtractMb: number };
 
 /** For an operation whose resources have no `resourceProblem` and that its own rules allow. */
 export function conversionOf(operation: ResourceOperation): Conversion {
@@ -90,6 +81,3 @@ export function volumeKeys(set: ResourceSet): ReadonlySet<string> {
   }
   return keys;
 }
-
-/** The layers that may be taken off: those that an operation put there. */
-export const isDynamic = ({ type }: Reservation): boolean => type !== "STATIC";

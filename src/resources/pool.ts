@@ -70,6 +70,9 @@ function reservationsOf({ role, reservation, reservations = [] }: Resource): rea
 /** The role that a pool is reserved to; `*` when it is not. */
 export const reservationRole = ({ reservations }: Pool): string => reservations.at(-1)?.role ?? "*";
 
+/** Whether an operation put the layer there, and may take it off again. */
+export const isDynamic = ({ type }: Reservation): boolean => type !== "STATIC";
+
 export const isSubrole = (role: string, ancestor: string): boolean => role.startsWith(`${ancestor}/`);
 
 /** Whether a role may be offered a pool: unreserved ones, its own, and what is reserved to a role above it. */

@@ -2,8 +2,9 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { present } from "#base/assert.ts";
+import type { ResourceOperation } from "#protocol/agent.ts";
 import type { Resource } from "#protocol/resource.ts";
-import { type Conversion, conversionOf, convert, type ResourceOperation, volumeKeys } from "#resources/conversion.ts";
+import { type Conversion, conversionOf, convert, volumeKeys } from "#resources/conversion.ts";
 import { equal, fromResources, quantities, scalar, sum, unreserved } from "#resources/resources.ts";
 
 const scalarOf = (name: string, value: number, more: Partial<Resource> = {}): Resource => ({
@@ -39,14 +40,17 @@ function after(operations: readonly ResourceOperation[]) {
   return set;
 }
 
-const RESERVE = { type: "RESERVE", resources: [reserved("cpus", 1, "web"), reserved("disk", 60, "web")] } as const;
-const CREATE = { type: "CREATE", volumes: [volume(50)] } as const;
+const RESERVE = {
+  type: "RESERVE",
+  resources: [reserved("cpus", 1, "web"), reserved("disk", 60, "web")],
+} satisfies ResourceOperation;
+const CREATE = { type: "CREATE", volumes: [volume(50)] } satisfies ResourceOperation;
 
 test("reserve, create, refine, and all the way back", () => {
   const set = done([RESERVE, CREATE]);
   expect(scalar(unreserved(set), "cpus")).toBe(3);
   expect([...volumeKeys(set)]).toEqual(['["web","v1"]']);
-  const refined = { type: "RESERVE", resources: [reserved("cpus", 0.5, "web", "web/eu")] } as const;
+  const refined = { type: "RESERVE", resources: [reserved("cpus", 0.5, "web", "web/eu")] } satisfies ResourceOperation;
   const back = done([
     RESERVE,
     CREATE,
@@ -59,7 +63,11 @@ test("reserve, create, refine, and all the way back", () => {
 });
 
 test("a volume grows out of the disk beside it, and shrinks back into it", () => {
-  const growth = { type: "GROW_VOLUME", volume: volume(50), addition: reserved("disk", 10, "web") } as const;
+  const growth = {
+    type: "GROW_VOLUME",
+    volume: volume(50),
+    addition: reserved("disk", 10, "web"),
+  } satisfies ResourceOperation;
   const grown = done([RESERVE, CREATE, growth]);
   expect(equal(grown, done([RESERVE, { type: "CREATE", volumes: [volume(60)] }]))).toBe(true);
   const shrunk = convert(grown, conversionOf({ type: "SHRINK_VOLUME", volume: volume(60), subtractMb: 10 }));

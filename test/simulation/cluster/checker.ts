@@ -91,16 +91,9 @@ export class ClusterChecker {
       this.#books.set(key, { session, sessionBefore, isConfirmed: agent.confirmed, socketId: connection?.socketId });
     }
     const used = new Map<AgentId, number>();
-    const take = (
-      agentId: AgentId,
-      resources: readonly { readonly name: string; readonly scalar?: { readonly value: number } | undefined }[],
-    ): void => {
-      const cpus = resources.find(({ name }) => name === "cpus")?.scalar?.value ?? 0;
-      used.set(agentId, (used.get(agentId) ?? 0) + cpus);
-    };
     for (const framework of master.frameworks.values())
-      for (const task of framework.tasks.values())
-        if (!isTerminal(task.latest)) take(task.agentId, task.info.resources);
+      for (const { latest, agentId, resources } of framework.tasks.values())
+        if (!isTerminal(latest)) used.set(agentId, (used.get(agentId) ?? 0) + scalar(resources, "cpus"));
     const offered = new Set<AgentId>();
     for (const offer of master.offers.values()) {
       offered.add(offer.agentId);
