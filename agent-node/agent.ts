@@ -360,6 +360,7 @@ export class Agent {
       containerId: () => containerIdFrom(randomUUID()),
       stamp: () => this.#stamp(),
       given: this.#given,
+      runsExecutors: CAPABILITIES.includes("EXECUTORS"),
       makeVolume: (place) => this.#volumes.make(place),
     });
     switch (plan.type) {

@@ -13,8 +13,9 @@ import {
   type SessionId,
   type TaskId,
 } from "#protocol/ids.ts";
+import type { Resource } from "#protocol/resource.ts";
 import type { KillPolicy, TaskInfo } from "#protocol/task.ts";
-import { poolOf } from "#resources/pool.ts";
+import { type Pool, poolOf } from "#resources/pool.ts";
 import {
   contains,
   fromResources,
@@ -83,6 +84,8 @@ export interface OrderContext {
   readonly stamp: () => Stamp;
   /** What the agent's flags give it. */
   readonly given: ResourceSet;
+  /** Whether this agent runs executors that frameworks bring: what it declares as EXECUTORS. */
+  readonly runsExecutors: boolean;
   /** Makes the empty directory of a new volume, durably, unless it is there; answers why not. One too many does no harm. */
   readonly makeVolume: (place: Place) => string | undefined;
 }
@@ -174,29 +177,19 @@ function planOne(state: AgentState, { order }: NumberedOrder, context: OrderCont
         ],
       };
     }
-    case "shutdown-framework": {
-      const planned = [...state.tasks.values()]
-        .filter(({ framework }) => framework.id === order.frameworkId)
-        .map((task) => planKill(state, task, graceMs(task.task.kill_policy)));
-      return {
-        ...NOTHING,
-        kills: planned.flatMap(({ kills }) => kills),
-        actions: planned.flatMap(({ actions }) => actions),
-      };
-    }
+    case "shutdown-framework":
+      return planKills(state, ({ framework }) => framework.id === order.frameworkId);
     case "operation":
       return planOperation(state, order, context);
-    case "launch-group": {
-      const { framework, tasks } = order;
-      const refused = tasks.map((task) => planLaunch(state, { framework, task }, context, NO_EXECUTORS));
-      return {
-        ...NOTHING,
-        answers: refused.flatMap(({ answers }) => answers),
-        actions: refused.flatMap(({ actions }) => actions),
-      };
+    case "launch-group":
+      return planGroup(state, order, context);
+    case "shutdown-executor": {
+      const { frameworkId, executorId } = order;
+      return planKills(
+        state,
+        ({ framework, task }) => framework.id === frameworkId && task.executor?.executor_id.value === executorId,
+      );
     }
-    case "shutdown-executor":
-      return complain(`executor ${order.executorId} is not here: ${NO_EXECUTORS}`);
     default:
       return unreachable(order);
   }
@@ -204,12 +197,28 @@ function planOne(state: AgentState, { order }: NumberedOrder, context: OrderCont
 
 const NO_EXECUTORS = "this agent runs no executors of frameworks";
 
+/** All of its tasks, or none. */
+function planGroup(
+  state: AgentState,
+  { framework, executor, tasks }: Extract<Order, { readonly type: "launch-group" }>,
+  context: OrderContext,
+): Planned {
+  const launches = tasks.map((task) => ({ framework, task: { ...task, executor } }));
+  const planned = launches.map((launch) => ({ launch, own: planLaunch(state, launch, context) }));
+  const isWhole = planned.every(({ own }) => own.launches.length > 0);
+  return together(
+    planned.map(({ launch, own }) =>
+      isWhole || own.launches.length === 0 ? own : planLaunch(state, launch, context, { type: "group-not-launched" }),
+    ),
+  );
+}
+
 /** `refusal`: why it is not to be launched in any case. */
 function planLaunch(
   state: AgentState,
   { framework, task }: Pick<LaunchOrder, "framework" | "task">,
   context: OrderContext,
-  refusal: string | undefined = task.executor === undefined ? undefined : NO_EXECUTORS,
+  refusal?: LaunchRefusal,
 ): Planned {
   const taskId = task.task_id.value;
   // Ids become directories here, whatever the plane has checked already.
@@ -225,7 +234,9 @@ function planLaunch(
   // What would be started now could tell nothing behind a last update, and that one's acknowledgement would forget it.
   if (stream !== undefined && hasEnded(stream)) return answered({ type: "older-not-acknowledged" });
   if (state.tasks.has(key)) return complain(`task ${key} is already here and is not started again`);
-  if (refusal !== undefined) return answered({ type: "invalid", message: refusal });
+  if (task.executor !== undefined && !context.runsExecutors)
+    return answered({ type: "invalid", message: NO_EXECUTORS });
+  if (refusal !== undefined) return answered(refusal);
   const missing = missingFor(state, task, context);
   if (missing !== undefined) return answered({ type: "resources-unknown", missing });
   const launch = { framework, task, containerId: context.containerId() };
@@ -237,8 +248,9 @@ function planLaunch(
 }
 
 /** The reservations and volumes that a task wants and this agent does not have: an operation before it failed, or never came. */
-function missingFor(state: AgentState, { resources }: TaskInfo, { given }: OrderContext): string | undefined {
-  const wanted = select(fromResources(resources), (pool) => pool.reservations.length > 0 || pool.disk !== undefined);
+function missingFor(state: AgentState, task: TaskInfo, { given }: OrderContext): string | undefined {
+  const isOwned = (pool: Pool): boolean => pool.reservations.length > 0 || pool.disk !== undefined;
+  const wanted = select(fromResources(heldBy(task)), isOwned);
   if (isEmpty(wanted)) return undefined;
   const total = totalNow(state, given);
   const missing = setOf([...wanted.pools.values()].filter((held) => !contains(total, setOf([held]))));
@@ -296,10 +308,29 @@ function isHeld({ tasks, streams }: AgentState, poolKey: string): boolean {
   for (const [key, { task }] of tasks) {
     const stream = streams.get(key);
     const isAlive = stream === undefined || !hasEnded(stream);
-    if (isAlive && task.resources.some((resource) => poolOf(resource).key === poolKey)) return true;
+    if (isAlive && heldBy(task).some((resource) => poolOf(resource).key === poolKey)) return true;
   }
   return false;
 }
+
+/** Its own, and its executor's. */
+const heldBy = ({ resources, executor }: TaskInfo): readonly Resource[] => [
+  ...resources,
+  ...(executor?.resources ?? []),
+];
+
+function planKills(state: AgentState, isMeant: (task: CheckpointedTask) => boolean): Planned {
+  const tasks = [...state.tasks.values()].filter(isMeant);
+  return together(tasks.map((task) => planKill(state, task, graceMs(task.task.kill_policy))));
+}
+
+const together = (planned: readonly Planned[]): Planned => ({
+  ...NOTHING,
+  launches: planned.flatMap(({ launches }) => launches),
+  kills: planned.flatMap(({ kills }) => kills),
+  answers: planned.flatMap(({ answers }) => answers),
+  actions: planned.flatMap(({ actions }) => actions),
+});
 
 function planKill(state: AgentState, task: CheckpointedTask, grace: number): Planned {
   const { framework, containerId } = task;

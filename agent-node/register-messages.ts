@@ -2,11 +2,13 @@
 import {
   type AgentInfo,
   type AgentMessage,
+  type ExecutorReport,
   FRAME_BYTES_MAX,
   type OperationReport,
   type SystemStatistics,
   type TaskReport,
 } from "#protocol/agent.ts";
+import { isTerminal } from "#protocol/task.ts";
 import { type AgentState, latestState } from "./checkpoint/state.ts";
 import { byteLength, ENVELOPE_BYTES, inFrames } from "./frames.ts";
 import { withTotal } from "./resources/total.ts";
@@ -15,6 +17,7 @@ import { withTotal } from "./resources/total.ts";
 const STATUSES_MAX = 16;
 
 type Item =
+  | { readonly type: "executor"; readonly report: ExecutorReport }
   | { readonly type: "operation"; readonly report: OperationReport }
   | { readonly type: "task"; readonly report: TaskReport };
 
@@ -23,6 +26,7 @@ export function registerMessages(state: AgentState, given: AgentInfo, system: Sy
   const info = withTotal(given, state.converted);
   const bytesMax = FRAME_BYTES_MAX - ENVELOPE_BYTES - byteLength(info);
   const items: Item[] = [
+    ...liveExecutors(state).map((report) => ({ type: "executor" as const, report })),
     ...[...state.operations.values()].map((report) => ({ type: "operation" as const, report })),
     ...taskReports(state).map((report) => ({ type: "task" as const, report: fitted(report, bytesMax) })),
   ];
@@ -30,6 +34,7 @@ export function registerMessages(state: AgentState, given: AgentInfo, system: Sy
   if (frames.length === 0) frames.push([]);
   return frames.map((frame, i) => {
     const operations = frame.flatMap((item) => (item.type === "operation" ? [item.report] : []));
+    const executors = frame.flatMap((item) => (item.type === "executor" ? [item.report] : []));
     return {
       type: "register",
       agentId: state.registration?.agentId,
@@ -38,11 +43,23 @@ export function registerMessages(state: AgentState, given: AgentInfo, system: Sy
       info,
       tasks: frame.flatMap((item) => (item.type === "task" ? [item.report] : [])),
       ...(operations.length === 0 ? {} : { operations }),
+      ...(executors.length === 0 ? {} : { executors }),
       part: i + 1,
       more: i < frames.length - 1,
       system,
     };
   });
+}
+
+/** Those of tasks that have not ended, each once. */
+export function liveExecutors(state: AgentState): ExecutorReport[] {
+  const executors = new Map<string, ExecutorReport>();
+  for (const [key, { framework, task }] of state.tasks) {
+    const { executor } = task;
+    if (executor === undefined || isTerminal(latestState(state, key))) continue;
+    executors.set(`${framework.id}/${executor.executor_id.value}`, { framework, executor });
+  }
+  return [...executors.values()];
 }
 
 /** Each task with the updates still to be acknowledged, oldest first; with its newest one when none is. */

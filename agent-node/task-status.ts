@@ -80,6 +80,8 @@ export type LaunchRefusal =
   | { readonly type: "older-not-acknowledged" }
   /** It wants reservations or volumes that are not there. */
   | { readonly type: "resources-unknown"; readonly missing: string }
+  /** Another task of its group is not. */
+  | { readonly type: "group-not-launched" }
   | { readonly type: "invalid"; readonly message: string };
 
 /** The answer to a launch that is not done. */
@@ -102,6 +104,11 @@ function refusalVerdict(partitionAware: boolean, why: LaunchRefusal): Verdict {
         state: dropped(partitionAware),
         reason: "REASON_RESOURCES_UNKNOWN",
         message: `The task was not launched: this agent does not have ${why.missing}`,
+      };
+    case "group-not-launched":
+      return {
+        state: dropped(partitionAware),
+        message: "The task was not launched: another task of its group was not",
       };
     case "invalid":
       return {

@@ -10,7 +10,7 @@ import type { Credential } from "#protocol/credentials.ts";
 import type { HostKey } from "#protocol/ids.ts";
 import { clientFinal, type ScramCrypto } from "#protocol/scram.ts";
 import { fromResources } from "#resources/resources.ts";
-import { type AgentState, apply, type Registration } from "../../agent-node/checkpoint/state.ts";
+import { type AgentState, apply, type CheckpointedTask, type Registration } from "../../agent-node/checkpoint/state.ts";
 import { inputOf, socketUrl } from "../../agent-node/connection/connection.ts";
 import {
   type Effect,
@@ -32,6 +32,7 @@ import {
   type Stamp,
   unknownTaskStatus,
 } from "../../agent-node/task-status.ts";
+import { exitAfter } from "./simulated-executor.ts";
 
 /** What the agents of one fleet share, and what they tell it. */
 export interface Fleet {
@@ -255,8 +256,12 @@ export class SimulatedAgent {
           this.#state = apply(this.#state, { type: "operation-acknowledged", ...one });
         return;
       }
-      case "executor-message":
-        return;
+      case "executor-message": {
+        // A simulated executor answers with the same words.
+        if (!isCurrent(this.#state, message)) return;
+        const { session, frameworkId, executorId, data } = message;
+        return this.#send({ type: "framework-message", session, frameworkId, executorId, data });
+      }
       default:
         return unreachable(message);
     }
@@ -267,6 +272,7 @@ export class SimulatedAgent {
       containerId: () => containerIdFrom(`c${this.#containers++}`),
       stamp: () => this.#stamp(),
       given: fromResources(this.#fleet.info.resources),
+      runsExecutors: true,
       makeVolume: () => undefined,
     });
     if (plan.type === "void") return;
@@ -295,7 +301,7 @@ export class SimulatedAgent {
         if (task === undefined) return;
         const status = endStatus(task, { type: "ended", status: LAUNCHED_STATUS, memoryLimitMb: undefined }, stamp);
         this.#state = apply(this.#state, { type: "update", frameworkId: task.framework.id, status });
-        return;
+        return this.#tellExit(task);
       }
       case "report-unknown": {
         const { frameworkId, taskId, partitionAware } = action;
@@ -311,6 +317,15 @@ export class SimulatedAgent {
       default:
         return unreachable(action);
     }
+  }
+
+  /** Behind the update that ended the executor's last task. */
+  #tellExit(task: CheckpointedTask): void {
+    if (this.#session.state !== "registered") return;
+    const exit = exitAfter(this.#state, task, this.#session.registration.session);
+    if (exit === undefined) return;
+    this.#sendUpdates();
+    this.#send(exit);
   }
 
   #stamp(): Stamp {

@@ -33,6 +33,7 @@ const plan = (state: AgentState, orders: OrdersMessage) =>
     containerId: () => containerIdFrom(`c-${containers++}`),
     stamp: () => ({ agentId: "a" as AgentId, now: 0 as Millis, uuid: `answer-${uuids++}` }),
     given: NOTHING,
+    runsExecutors: false,
     makeVolume: () => undefined,
   });
 function take(state: AgentState, orders: readonly NumberedOrder[]): AgentState {

@@ -42,6 +42,8 @@ import {
   type Stamp,
   unknownTaskStatus,
 } from "../../../agent-node/task-status.ts";
+import { type Place, placeOf } from "../../../agent-node/volumes/place.ts";
+import { exitAfter } from "../../../bench/agents/simulated-executor.ts";
 import type { ClusterRule } from "./broken-rules.ts";
 import type { World } from "./isolate.ts";
 import type { Plane } from "./plane.ts";
@@ -97,6 +99,10 @@ export class Host {
   /** The journal, folded. */
   state: AgentState = NEW_AGENT;
   readonly containers = new Map<ContainerId, Container>();
+  /** Directories of persistent volumes, and whether a task has been in them. */
+  readonly volumes = new Map<string, "empty" | "used">();
+  /** Who the host is: it is on its disk. */
+  hostKey: HostKey;
   agent: Agent | undefined;
   /** The last that a plane said to it. */
   readonly heard: PlaneMessage[] = [];
@@ -111,6 +117,7 @@ export class Host {
 
   constructor(options: HostOptions) {
     this.options = options;
+    this.hostKey = options.hostKey;
   }
 
   get now(): Millis {
@@ -122,8 +129,9 @@ export class Host {
     const resources = [
       { name: "cpus", type: "SCALAR", scalar: { value: cpus } },
       { name: "mem", type: "SCALAR", scalar: { value: 4096 } },
+      { name: "disk", type: "SCALAR", scalar: { value: 8192 } },
     ] as unknown as AgentInfo["resources"];
-    return { hostname, port: 5051, resources, attributes: [] };
+    return { hostname, port: 5051, resources, attributes: [], capabilities: ["OPERATIONS", "EXECUTORS"] };
   }
 
   newContainerId(): ContainerId {
@@ -157,12 +165,29 @@ export class Host {
     }
   }
 
+  /** The machine is gone with its disk: who comes up under its name is another host. */
+  loseWithDisk(hostKey: HostKey): void {
+    this.lose();
+    this.state = NEW_AGENT;
+    this.hostKey = hostKey;
+    this.volumes.clear();
+    this.containers.clear();
+    this.heard.length = 0;
+  }
+
   boot(): void {
     if (this.isUp) return;
     this.isUp = true;
     this.#boots += 1;
     this.#boot = "other-boot";
     this.startAgent();
+  }
+
+  /** As the agent does it on its disk: an empty directory that is there is taken. */
+  makeVolume({ path }: Place): string | undefined {
+    if (this.volumes.get(path) === "used") return `${path} is not empty`;
+    this.volumes.set(path, "empty");
+    return undefined;
   }
 
   runsTask(key: TaskKey): boolean {
@@ -181,6 +206,8 @@ export class Host {
     world.schedule.after(integerBetween(random, 1, 40), () => {
       if (container.state !== "told" || boots !== this.#boots || !this.isUp) return;
       container.state = "running";
+      for (const { pool } of fromResources(task.task.resources).pools.values())
+        if (pool.disk?.persistence !== undefined) this.volumes.set(placeOf(pool).path, "used");
       this.options.observer.onStarted(this, task);
       this.agent?.onContainer(task.containerId, { type: "started" });
       const runsMs = this.options.taskMs();
@@ -393,7 +420,8 @@ export class Agent {
   }
 
   #open(): void {
-    const { plane, hostKey, world } = this.#options;
+    const { plane, world } = this.#options;
+    const { hostKey } = this.host;
     const socket = ++this.#sockets;
     const isCurrent = (): boolean => this.isAlive && this.#sockets === socket;
     if (this.host.cutUntil > world.schedule.now) return;
@@ -499,8 +527,12 @@ export class Agent {
           const records = message.acknowledgements.map((one) => ({ type: "operation-acknowledged", ...one }) as const);
           this.#append(records, done);
         });
-      case "executor-message":
-        return;
+      case "executor-message": {
+        // A simulated executor answers with the same words.
+        if (!isCurrent(this.#state, message)) return;
+        const { session, frameworkId, executorId, data } = message;
+        return this.#sendRegistered({ type: "framework-message", session, frameworkId, executorId, data });
+      }
       default:
         return unreachable(message);
     }
@@ -526,7 +558,8 @@ export class Agent {
       containerId: () => this.host.newContainerId(),
       stamp: () => this.#stamp(),
       given: fromResources(this.host.info.resources),
-      makeVolume: () => undefined,
+      runsExecutors: true,
+      makeVolume: (place) => this.host.makeVolume(place),
     });
     const answer = (): void => {
       this.#sendRegistered({ type: "acted", session: asked.session, sequence: this.#state.sequence });
@@ -539,13 +572,14 @@ export class Agent {
       for (const action of plan.actions) this.#act(action);
     };
     if (broken === "durable-orders") act();
-    const goOn = (): void => (plan.more ? this.#onOrders(asked, done) : answer());
+    // Without the fence of the sequence it would find the same orders for ever.
+    const goOn = (): void => (plan.more && broken !== "sequence" ? this.#onOrders(asked, done) : answer());
     const freed = plan.actions.flatMap((action) => (action.type === "remove-volume" ? [action.place.path] : []));
     this.#append(plan.records, () => {
       if (broken !== "durable-orders") act();
       if (plan.tells) this.#sendUpdates();
       if (freed.length === 0) return goOn();
-      // A host without a disk: the content of a volume goes at once.
+      for (const path of freed) this.host.volumes.delete(path);
       this.#append(
         freed.map((path) => ({ type: "volume-removed", path })),
         goOn,
@@ -623,7 +657,15 @@ export class Agent {
     if (task === undefined) return;
     if (event.type === "ended") this.#ended.add(containerId);
     if (this.#isRemoved) return;
-    if (event.type === "ended") return this.#update(task.framework.id, endStatus(task, event.outcome, this.#stamp()));
+    if (event.type === "ended") {
+      const status = endStatus(task, event.outcome, this.#stamp());
+      return this.#append([{ type: "update", frameworkId: task.framework.id, status }], () => {
+        this.#sendUpdates();
+        if (this.#session.state !== "registered") return;
+        const exit = exitAfter(this.#state, task, this.#session.registration.session);
+        if (exit !== undefined) this.#send(exit);
+      });
+    }
     const key = taskKey(task.framework.id, task.task.task_id.value);
     if (latestState(this.#state, key) === "TASK_STAGING")
       this.#update(task.framework.id, runningStatus(task, this.#stamp()));
