@@ -6,6 +6,8 @@ import { constants } from "node:fs";
 import { chmod, type FileHandle, open, opendir, rename, rmdir, unlink } from "node:fs/promises";
 import { errorCode } from "../checkpoint/durable-file.ts";
 
+const IS_ROOT = process.geteuid?.() === 0;
+
 /** Removes a directory with its content, or whatever else has that name. What is not there is no error. */
 export async function removeTree(path: string): Promise<void> {
   const directory = await openDirectory(path);
@@ -48,7 +50,7 @@ async function removeEntry(here: string, name: string): Promise<void> {
   try {
     const inside = pathOf(directory);
     for await (const entry of await opendir(inside)) {
-      if (entry.isDirectory()) await rename(`${inside}/${entry.name}`, `${here}/${randomUUID()}`);
+      if (entry.isDirectory()) await moveUp(`${inside}/${entry.name}`, here);
       else await removeName(`${inside}/${entry.name}`);
     }
   } finally {
@@ -57,16 +59,29 @@ async function removeEntry(here: string, name: string): Promise<void> {
   await rmdir(path);
 }
 
-/** Undefined when it is none, or not there. A link to one is none. */
+/** Its parent is written in it: whoever is not root must be allowed to. */
+async function moveUp(path: string, to: string): Promise<void> {
+  if (!IS_ROOT) await (await openDirectory(path))?.close();
+  await rename(path, `${to}/${randomUUID()}`);
+}
+
+/** To be emptied. Undefined when it is none, or not there; a link to one is none. */
 export async function openDirectory(path: string): Promise<FileHandle | undefined> {
+  const directory = await openedDirectory(path);
+  // Tasks of an agent that is not root are its own user's, and what they closed it may open again.
+  if (!IS_ROOT) await directory?.chmod(0o700);
+  return directory;
+}
+
+async function openedDirectory(path: string): Promise<FileHandle | undefined> {
   const flags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
   try {
     return await open(path, flags);
   } catch (error) {
     const code = errorCode(error);
     if (code === "ENOTDIR" || code === "ELOOP" || code === "ENOENT") return undefined;
-    // Only root may not do this: it goes through a link. Tasks of another agent are its own user's.
-    if (code !== "EACCES" || process.geteuid?.() === 0) throw error;
+    // Only root may not do this: it goes through a link.
+    if (code !== "EACCES" || IS_ROOT) throw error;
     await chmod(path, 0o700);
     return open(path, flags);
   }
