@@ -316,6 +316,9 @@ export class Agent {
         return this.#inTurn(() => this.#onAcknowledge(message));
       case "request":
         return this.#onRequest(message);
+      case "acknowledge-operations":
+      case "executor-message":
+        return;
       default:
         return unreachable(message);
     }

@@ -150,6 +150,10 @@ function planOne(state: AgentState, { order }: NumberedOrder, fresh: Fresh): Pla
         actions: planned.flatMap(({ actions }) => actions),
       };
     }
+    case "operation":
+    case "launch-group":
+    case "shutdown-executor":
+      return complain(`'${order.type}' is an order that this agent does not say it knows`);
     default:
       return unreachable(order);
   }

@@ -247,6 +247,9 @@ export class SimulatedAgent {
         const { requestId } = message;
         return this.#send({ type: "response", requestId, status: 404, headers: {}, body: "" });
       }
+      case "acknowledge-operations":
+      case "executor-message":
+        return;
       default:
         return unreachable(message);
     }

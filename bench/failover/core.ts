@@ -7,7 +7,8 @@ import { emptyRegistry, type Registry } from "#registrar/registry.ts";
 import { onAgentMessage } from "../../src/master/agents.ts";
 import { adoptRegistry } from "../../src/master/registration.ts";
 import { DEFAULT_SETTINGS } from "../../src/master/settings.ts";
-import { newMaster, type Master } from "../../src/master/state.ts";
+import { MemoryTaskStore } from "../../src/master/memory-task-store.ts";
+import { clearMarks, newMaster, type Master } from "../../src/master/state.ts";
 
 const scalar = (name: string, value: number) => ({ name, type: "SCALAR" as const, scalar: { value } });
 const INFO = { hostname: "host", port: 5051, resources: [scalar("cpus", 32), scalar("mem", 65536)], attributes: [] };
@@ -82,13 +83,9 @@ export function coreFailoverSeconds(agents: number, tasksEach: number): number {
   return seconds;
 }
 
-function endTurn({ effects, marked }: Master): void {
-  effects.length = 0;
-  marked.agents.clear();
-  marked.frameworks.clear();
-  marked.tasks.clear();
-  marked.ended.clear();
-  marked.orders.length = 0;
+function endTurn(master: Master): void {
+  master.effects.length = 0;
+  clearMarks(master);
 }
 
 function freshMaster(registry: Registry): Master {
@@ -98,6 +95,8 @@ function freshMaster(registry: Registry): Master {
     clusterId: "bench" as ClusterId,
     settings: DEFAULT_SETTINGS,
     registry,
+    // Stays empty: nothing here is read back.
+    store: new MemoryTaskStore(),
     info: {
       id: "after" as MasterId,
       ip: 0,

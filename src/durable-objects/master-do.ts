@@ -23,26 +23,29 @@ import { onAgentMessage } from "../master/agents.ts";
 import { excuseAgents, onGatewayHeard, onGatewayLive, onSocketClosed } from "../master/absence.ts";
 import { adoptRegistry } from "../master/registration.ts";
 import { onNotCommitted, onOutcome } from "../master/outcomes.ts";
-import { markAgentGone } from "../master/operator.ts";
+import { markAgentGone, updateQuota, updateWeights } from "../master/operator.ts";
 import { onCall, type CallRequest } from "../master/calls.ts";
 import { nextDeadline, tick } from "../master/deadlines.ts";
 import { disconnectStream, excuseAbsence, noteDeadlines, subscribe } from "../master/frameworks.ts";
 import { masterMetrics } from "../master/metrics.ts";
 import { allocateDue, nextFilterEnd } from "../master/offers.ts";
+import type { QuotaChange } from "../master/quota.ts";
+import { quotaView, roleInfos, rolesView, weightsView } from "../master/role-views.ts";
 import { newMaster, type CallAnswer, type Ids, type Master, type MasterEffect } from "../master/state.ts";
+import type { Pieces } from "../master/json-pieces.ts";
+import { tasksPieces, type TasksQuery } from "../master/task-views.ts";
 import {
-  agentsView,
-  frameworksView,
+  agentsPieces,
+  frameworksPieces,
   leaderAddress,
   registryView,
-  slavesView,
-  stateView,
-  tasksView,
-  type TasksQuery,
+  slavesPieces,
+  statePieces,
 } from "../master/views.ts";
 import { isOverloaded } from "../master/leader-finder.ts";
 import type { SignOfLife } from "../master/standing.ts";
 import type { RegistryCalls } from "../registrar/calls.ts";
+import type { Weight } from "../registrar/registry.ts";
 import type { Registrar, RegistrarEffect } from "../registrar/registrar.ts";
 import { ringBy } from "./alarm.ts";
 import { Candidate } from "./candidate.ts";
@@ -77,6 +80,11 @@ export type View =
   | ({ readonly type: "tasks" } & TasksQuery)
   | { readonly type: "registry" }
   | { readonly type: "agents" }
+  | { readonly type: "quota" }
+  | { readonly type: "weights" }
+  | { readonly type: "roles" }
+  /** As GET_ROLES has them. */
+  | { readonly type: "role-infos" }
   | { readonly type: "leader" };
 export type ViewAnswer = { readonly status: 200; readonly json: string } | NotLeading;
 /** `status` and `text` are what a Worker of the release before looks at. */
@@ -185,7 +193,8 @@ export class MasterDO extends DurableObject<Env> {
       const { clusterId } = options;
       const settings = this.#settings.master;
       const startedAt = this.#startedAt;
-      this.#master = newMaster({ masterId, epoch, clusterId, settings, registry, info, startedAt, electedAt });
+      const store = this.#tables.tasks;
+      this.#master = newMaster({ masterId, epoch, clusterId, settings, registry, info, store, startedAt, electedAt });
       if (fresh) {
         this.#master.recoveredOf = registry.admitted.size;
         this.#master.marked.recovery = true;
@@ -584,6 +593,14 @@ export class MasterDO extends DurableObject<Env> {
     return this.#answer((master, requestId) => markAgentGone(master, agentId, { by, requestId }));
   }
 
+  updateQuota(change: QuotaChange, by: Principal): Promise<CallAnswer | CallRefusal> {
+    return this.#answer((master, requestId) => updateQuota(master, change, { by, requestId }));
+  }
+
+  updateWeights(infos: readonly Weight[], by: Principal): Promise<CallAnswer | CallRefusal> {
+    return this.#answer((master, requestId) => updateWeights(master, infos, { by, requestId }));
+  }
+
   /** Does what was asked, and answers at once or when the registry has decided. */
   async #answer(ask: (master: Master, requestId: number) => CallAnswer | undefined): Promise<CallAnswer | CallRefusal> {
     const leadership = await this.#candidate.lead();
@@ -643,26 +660,7 @@ export class MasterDO extends DurableObject<Env> {
     const master = this.#master;
     if (leadership.type === "not-leading" || master === undefined) return this.#notLeading(leadership);
     this.#showAddress(master, reachedAt);
-    return { status: 200, json: JSON.stringify(this.#viewOf(master, view)) };
-  }
-
-  #viewOf(master: Master, view: View): unknown {
-    switch (view.type) {
-      case "state":
-        return stateView(master);
-      case "slaves":
-        return slavesView(master, view);
-      case "frameworks":
-        return frameworksView(master, view);
-      case "tasks":
-        return tasksView(master, view);
-      case "registry":
-        return registryView(master);
-      case "agents":
-        return agentsView(master);
-      case "leader":
-        return leaderAddress(master);
-    }
+    return { status: 200, json: [...piecesOf(master, view)].join("") };
   }
 
   /** Answers also without a quorum: that is when it is needed most. */
@@ -684,6 +682,25 @@ export class MasterDO extends DurableObject<Env> {
     if (agent.connection === undefined)
       return { type: "absent", status: 503, reason: `agent ${agentId} is not connected` };
     return { type: "located", ...agent.connection, agentId };
+  }
+}
+
+function piecesOf(master: Master, view: View): Pieces {
+  switch (view.type) {
+    case "state":
+      return statePieces(master);
+    case "slaves":
+      return slavesPieces(master, view);
+    case "frameworks":
+      return frameworksPieces(master, view);
+    case "tasks":
+      return tasksPieces(master, view);
+    case "registry":
+      return [JSON.stringify(registryView(master))];
+    case "agents":
+      return agentsPieces(master);
+    case "leader":
+      return [JSON.stringify(leaderAddress(master))];
   }
 }
 

@@ -33,6 +33,11 @@ export function onAgentMessage(
       agent.system = message.system;
       return;
     }
+    case "operation-updates":
+    case "executor-exited":
+    case "framework-message":
+      // The master ignores these: it gives no operations and no executors yet.
+      return;
     case "authenticate":
     case "authentication-step":
     case "response":

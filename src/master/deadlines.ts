@@ -3,11 +3,11 @@ import { millis, type Millis } from "#base/time.ts";
 import { endAbsences, nextAbsence } from "./absence.ts";
 import { closeStale, STALE_ORDER_MS } from "./agents.ts";
 import { requestRemoval } from "./frameworks.ts";
-import { allocateDue } from "./offers.ts";
+import { makeOffers, rescindStale } from "./offers.ts";
 import { pruneLists } from "./pruning.ts";
 import type { FrameworkRecord, Master } from "./state.ts";
 
-/** Does what has fallen due: failover timeouts, absent agents, orders nobody acted upon, refusals that have ended. */
+/** Does what has fallen due: failover timeouts, absent agents, orders nobody acted upon, offers nobody answered, refusals that have ended. */
 export function tick(master: Master, now: Millis): void {
   for (const framework of [...master.frameworks.values()]) {
     const deadline = deadlineOf(framework);
@@ -18,10 +18,8 @@ export function tick(master: Master, now: Millis): void {
   closeStale(master, now);
   endAbsences(master, now);
   pruneLists(master, now);
-  for (const filters of master.filters.values()) {
-    if (filters.some(({ until, firmUntil }) => until <= now || firmUntil <= now)) master.allocationDue = true;
-  }
-  allocateDue(master, now);
+  rescindStale(master, now);
+  makeOffers(master, now);
 }
 
 const deadlineOf = ({ status }: FrameworkRecord): Millis | undefined =>

@@ -38,8 +38,7 @@ function answer(master: Master, framework: FrameworkRecord, query: Query, now: M
 
 /** The state of the last update that was passed on, not a newer one that the agent still holds back. */
 function knownStatus(task: TaskRecord, now: Millis): TaskStatus {
-  const last = task.statuses.at(-1);
-  return masterStatus(task.info.task_id.value, last?.state ?? "TASK_STAGING", now, {
+  return masterStatus(task.taskId, task.lastState ?? "TASK_STAGING", now, {
     agentId: task.agentId,
     reason: "REASON_RECONCILIATION",
     message: "Reconciliation: latest task state",

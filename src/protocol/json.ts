@@ -79,6 +79,17 @@ export function map<const S extends v.GenericSchema>(schema: S, max: number, nam
   );
 }
 
+/** A map of at most `max` keys as pairs, in order: absent, null and {} are the same. No object of ours is made of keys that others choose. */
+export function pairs<const S extends v.GenericSchema>(value: S, max: number) {
+  return v.pipe(
+    v.nullish(v.unknown(), {}),
+    v.check((map) => typeof map === "object" && map !== null && !Array.isArray(map), "must be an object"),
+    v.transform((map) => Object.entries(map as object)),
+    v.array(v.tuple([v.string(), value])),
+    v.maxLength(max, `at most ${max} members`),
+  );
+}
+
 /** A boolean, or its text. */
 export const bool = v.union([
   v.boolean(),

@@ -25,7 +25,16 @@ import { emptyRegistry, type Registry } from "#registrar/registry.ts";
 import { onCall } from "../../src/master/calls.ts";
 import { subscribe, type Subscribed } from "../../src/master/frameworks.ts";
 import { allocateDue } from "../../src/master/offers.ts";
-import { newMaster, type CallAnswer, type Connection, type Master, type MasterEffect } from "../../src/master/state.ts";
+import { MemoryTaskStore } from "../../src/master/memory-task-store.ts";
+import {
+  clearMarks,
+  newMaster,
+  type CallAnswer,
+  type Connection,
+  type Master,
+  type MasterEffect,
+} from "../../src/master/state.ts";
+import { taskChanges } from "../../src/master/task-store.ts";
 
 export const SYSTEM: SystemStatistics = {
   cpus_total: 2,
@@ -44,6 +53,7 @@ export class Cluster {
   readonly master: Master;
   readonly registry: Registry;
   readonly effects: MasterEffect[] = [];
+  readonly store = new MemoryTaskStore();
   now: Millis = millis(1_000_000);
   #uuids = 0;
   #sockets = 0;
@@ -71,14 +81,17 @@ export class Cluster {
         address: { hostname: "127.0.0.1", ip: "127.0.0.1", port: 5050 },
         capabilities: [],
       },
+      store: this.store,
       startedAt: this.now,
       electedAt: this.now,
     });
   }
 
-  /** What has left since the last call, after offers that were due. */
+  /** What has left since the last call, after offers that were due; the turn is saved. */
   settle(): MasterEffect[] {
     allocateDue(this.master, this.now);
+    this.store.apply(taskChanges(this.master));
+    clearMarks(this.master);
     const left = this.master.effects.splice(0);
     this.effects.push(...left);
     return left;

@@ -192,7 +192,7 @@ test("[M19] what an agent or a framework says is bounded in the books", () => {
   ]);
   expect(cluster.updates(framework)).toMatchObject([{ task_id: { value: "huge" }, state: "TASK_ERROR" }]);
   for (let i = 0; i < 50; i++) cluster.update(agent, framework, "t", i % 2 === 0 ? "TASK_RUNNING" : "TASK_STARTING");
-  expect(cluster.master.frameworks.get(framework.id)?.tasks.get("t" as never)?.statuses).toHaveLength(STATUSES_MAX);
+  expect(cluster.store.detail(framework.id, "t" as never)?.statuses).toHaveLength(STATUSES_MAX);
 });
 
 test("[M12] a foreign offer id in an ACCEPT of this instance meets nothing", () => {

@@ -485,6 +485,9 @@ export class Agent {
         });
       case "request":
         return;
+      case "acknowledge-operations":
+      case "executor-message":
+        return;
       default:
         return unreachable(message);
     }

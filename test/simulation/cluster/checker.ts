@@ -5,6 +5,7 @@ import type { GatewayBatch } from "#protocol/gateway.ts";
 import type { AgentId, FrameworkId, SessionId } from "#protocol/ids.ts";
 import type { AppendCall } from "#log/calls.ts";
 import type { SchedulerEvent } from "#protocol/scheduler.ts";
+import { scalar } from "#resources/resources.ts";
 import { isTerminal, type TaskStatus } from "#protocol/task.ts";
 import type { Master } from "../../../src/master/state.ts";
 import {
@@ -90,21 +91,13 @@ export class ClusterChecker {
       this.#books.set(key, { session, sessionBefore, isConfirmed: agent.confirmed, socketId: connection?.socketId });
     }
     const used = new Map<AgentId, number>();
-    const take = (
-      agentId: AgentId,
-      resources: readonly { readonly name: string; readonly scalar?: { readonly value: number } | undefined }[],
-    ): void => {
-      const cpus = resources.find(({ name }) => name === "cpus")?.scalar?.value ?? 0;
-      used.set(agentId, (used.get(agentId) ?? 0) + cpus);
-    };
     for (const framework of master.frameworks.values())
-      for (const task of framework.tasks.values())
-        if (!isTerminal(task.latest)) take(task.agentId, task.info.resources);
+      for (const { latest, agentId, resources } of framework.tasks.values())
+        if (!isTerminal(latest)) used.set(agentId, (used.get(agentId) ?? 0) + scalar(resources, "cpus"));
     const offered = new Set<AgentId>();
     for (const offer of master.offers.values()) {
       offered.add(offer.agentId);
-      const thousandths = offer.resources.scalars.get("cpus") ?? 0;
-      used.set(offer.agentId, (used.get(offer.agentId) ?? 0) + thousandths / 1000);
+      used.set(offer.agentId, (used.get(offer.agentId) ?? 0) + scalar(offer.resources, "cpus"));
     }
     for (const agentId of offered) {
       const agent = master.agents.get(agentId);
