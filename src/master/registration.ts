@@ -2,7 +2,7 @@
 // Rules: nobody is registered before the admission is committed [M1]; host key and agent id belong together [M2]; a
 // re-registration voids the older session [M4]; a copy of an agent's disk never runs beside it [M10].
 import { millis, type Millis } from "#base/time.ts";
-import type { AgentMessage, Order } from "#protocol/agent.ts";
+import type { AgentMessage, Order, TaskReport } from "#protocol/agent.ts";
 import { idProblem, type AgentId, type HostKey, type Principal, type SessionId } from "#protocol/ids.ts";
 import { resourceProblem } from "#resources/resources.ts";
 import type { Refusal, RegistryOperation } from "#registrar/operations.ts";

@@ -144,6 +144,8 @@ test("[M38] who takes a framework's id after a failover loses it when the agents
   const before = new Cluster();
   const agent = before.agent();
   const framework = before.framework();
+  // The release before did not register it.
+  before.registry.registeredFrameworks.clear();
   const after = failover(before);
   const stranger = "stranger" as StreamId;
   const info = { ...frameworkInfo({}), id: { value: framework.id } };
