@@ -5,6 +5,7 @@ import { fromBase64, toBase64 } from "#base/base64.ts";
 import { parseInt64 } from "./int64.ts";
 import {
   DEPTH_MAX,
+  fits,
   planOf,
   VALUES_MAX,
   type Decoded,
@@ -276,7 +277,7 @@ function writeValue(plan: ValuePlan, number: number, value: unknown, writer: Bin
       return;
     }
     case "scalar":
-      writeScalar(plan, number, value as string & number & boolean, writer);
+      if (fits(plan.scalar, value)) writeScalar(plan, number, value as string & number & boolean, writer);
       return;
   }
 }
@@ -306,7 +307,7 @@ function writeScalar(
     case "uint32":
       writer.uint32(value);
       return;
-    // By their digits: a double of that size stands for the shortest that are nearest to it, as in JSON.
+    // By their digits, as in JSON.
     case "int64":
       writer.int64(String(value));
       return;

@@ -1,11 +1,14 @@
 // Mesos' own mapping between JSON and its messages (http-api-v1 §7), both ways. It is not protobuf's: names stay as they are in the
 // schema, 64-bit integers are numbers, defaults are written, a bare value may stand for a list.
-import { assert } from "#base/assert.ts";
 import { fromBase64, toBase64 } from "#base/base64.ts";
 import { parseInt64 } from "./int64.ts";
 import {
   DEPTH_MAX,
+  fits,
+  INT32_MAX,
+  INT32_MIN,
   planOf,
+  UINT32_MAX,
   VALUES_MAX,
   type Decoded,
   type FieldPlan,
@@ -126,10 +129,6 @@ function readValue(plan: ValuePlan, json: unknown, reading: Reading, depth: numb
   }
 }
 
-const INT32_MIN = -(2 ** 31);
-const INT32_MAX = 2 ** 31 - 1;
-const UINT32_MAX = 2 ** 32 - 1;
-
 function readScalar(scalar: Scalar, json: unknown): unknown {
   switch (scalar) {
     case "string":
@@ -236,7 +235,7 @@ function writeValue(plan: ValuePlan, value: unknown): string | undefined {
     case "enum":
       return plan.enum.numberOf.has(value as string) ? `"${value as string}"` : undefined;
     case "scalar":
-      return writeScalar(plan.scalar, value as string | number | boolean);
+      return fits(plan.scalar, value) ? writeScalar(plan.scalar, value as string | number | boolean) : undefined;
   }
 }
 
@@ -260,7 +259,6 @@ function writeScalar(scalar: Scalar, value: string | number | boolean): string {
 function writeDouble(value: string | number | boolean): string {
   if (value === Infinity || value === "Infinity") return '"Infinity"';
   if (value === -Infinity || value === "-Infinity") return '"-Infinity"';
-  assert(typeof value === "number" && !Number.isNaN(value), "a double is a number");
   const digits = Object.is(value, -0) ? "-0" : String(value);
   return /^-?\d+$/.test(digits) ? `${digits}.0` : digits;
 }

@@ -3,6 +3,7 @@
 // base64, 64-bit integers as Int64 says, infinite doubles as the texts "Infinity" and "-Infinity". What is unset is absent, and so are
 // empty lists and maps. A schema after it (scheduler.ts and others) gives ids their types and checks bounds.
 import { assert, present } from "#base/assert.ts";
+import { parseInt64 } from "./int64.ts";
 import { ENUMS, type FieldRow, MESSAGES } from "./mesos-schema.ts";
 
 /** How deep messages may be nested. Source: protobuf's own bound. */
@@ -98,3 +99,35 @@ function enumPlan(type: string): EnumPlan {
   const values = Object.entries(present(ENUMS[type], type));
   return { numberOf: new Map(values), nameOf: new Map(values.map(([name, number]) => [number, name])) };
 }
+
+export const INT32_MIN = -(2 ** 31);
+export const INT32_MAX = 2 ** 31 - 1;
+export const UINT32_MAX = 2 ** 32 - 1;
+
+/**
+ * Whether the wire can hold a value that is to be written. What it cannot hold is left out: an agent that reports a port of 1.5 must not
+ * end the stream, or the master, that passes its word on.
+ */
+export function fits(scalar: Scalar, value: unknown): boolean {
+  switch (scalar) {
+    case "string":
+    case "bytes":
+      return typeof value === "string";
+    case "bool":
+      return typeof value === "boolean";
+    case "double":
+      return typeof value === "number" ? !Number.isNaN(value) : value === "Infinity" || value === "-Infinity";
+    case "int32":
+      return isWithin(value, INT32_MIN, INT32_MAX);
+    case "uint32":
+      return isWithin(value, 0, UINT32_MAX);
+    // By the digits that it prints: a double of that size stands for the shortest that are nearest to it.
+    case "int64":
+      return parseInt64(String(value), "signed") !== undefined;
+    case "uint64":
+      return parseInt64(String(value), "unsigned") !== undefined;
+  }
+}
+
+const isWithin = (value: unknown, min: number, max: number): boolean =>
+  typeof value === "number" && Number.isInteger(value) && value >= min && value <= max;

@@ -6,6 +6,7 @@ import { describe, expect, test } from "vitest";
 import { present } from "#base/assert.ts";
 import { DEPTH_MAX, type MessageName, VALUES_MAX } from "#protocol/message-plan.ts";
 import { fromBinary, toBinary } from "#protocol/mesos-binary.ts";
+import { toJson } from "#protocol/mesos-json.ts";
 import { readDescriptors } from "../../scripts/proto.ts";
 import { arbitraryMessage } from "./arbitrary-message.ts";
 
@@ -223,5 +224,33 @@ describe("write", () => {
       task_id: { value: "t" },
       state: "TASK_RUNNING",
     });
+  });
+
+  test("what the wire cannot hold is left out, and nothing throws, in either form", () => {
+    const status = {
+      healthy: "yes",
+      timestamp: NaN,
+      message: 7,
+      data: 7,
+      source: 3,
+      unreachable_time: { nanoseconds: 1.5 },
+    };
+    expect(read("TaskStatus", toBinary("TaskStatus", { task_id: { value: "t" }, state: "TASK_LOST", ...status }))).toBe(
+      "unreachable_time.nanoseconds: is missing",
+    );
+    expect(toJson("TaskStatus", status)).toBe('{"unreachable_time":{}}');
+    for (const [name, field, value] of [
+      ["ContainerStatus", "executor_pid", -1],
+      ["ContainerStatus", "executor_pid", 1.5],
+      ["ContainerStatus", "executor_pid", 2 ** 32],
+      ["scheduler.Event.Failure", "status", 2 ** 31],
+      ["scheduler.Event.Failure", "status", "1"],
+      ["DurationInfo", "nanoseconds", 1e30],
+      ["DurationInfo", "nanoseconds", "soon"],
+      ["Value.Range", "end", -1],
+    ] as const) {
+      expect([field, value, toBinary(name, { [field]: value }).length]).toEqual([field, value, 0]);
+      expect([field, value, toJson(name, { [field]: value })]).toEqual([field, value, "{}"]);
+    }
   });
 });
