@@ -30,7 +30,8 @@ export interface Refusal {
 
 /** Resources come back to the pool. */
 export function recover(master: Master, from: Allocated, refusal?: Refusal): void {
-  if (!isEmpty(from.resources) && master.allocated.has(from.agentId)) allocator.recover(master.allocator, from, refusal);
+  if (!isEmpty(from.resources) && master.allocated.has(from.agentId))
+    allocator.recover(master.allocator, from, refusal);
 }
 
 /** Resources are held: a task or executor that an agent reports. */

@@ -81,7 +81,6 @@ export const failoverMs = (framework: FrameworkRecord): number => (framework.inf
 export const deadlineAfterFailover = ({ electedAt }: Master, failoverTimeoutMs: number): Millis =>
   millis(electedAt + Math.max(failoverTimeoutMs, RESUBSCRIBE_GRACE_MS));
 
-
 export function disconnect(master: Master, framework: FrameworkRecord, timeoutMs: number, now: Millis): void {
   framework.status = { state: "disconnected", deadline: millis(now + timeoutMs) };
   master.marked.frameworks.add(framework.id);

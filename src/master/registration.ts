@@ -211,13 +211,7 @@ function admit(master: Master, sender: AgentSender, message: Register, report: A
  * An agent that is not admitted now. An unreachable one may come back; of any other the registry says whether it may, and
  * if not, that answer is what lets us end its tasks: a quorum stands behind it [M31].
  */
-function comeBack(
-  master: Master,
-  agentId: AgentId,
-  sender: AgentSender,
-  message: Register,
-  report: AgentReport,
-): void {
+function comeBack(master: Master, agentId: AgentId, sender: AgentSender, message: Register, report: AgentReport): void {
   const { info, system } = message;
   const { hostKey, principal } = sender;
   const wasUnreachable = master.registry.unreachable.has(agentId);
@@ -298,9 +292,7 @@ function wholeReport(master: Master, from: Connection, message: Register): Whole
   const operations = [...before.operations, ...(message.operations ?? [])];
   const problem =
     message.tasks.map(reportProblem).find((text) => text !== undefined) ??
-    executors
-      .flatMap(({ executor }) => executor.resources.map(resourceProblem))
-      .find((text) => text !== undefined);
+    executors.flatMap(({ executor }) => executor.resources.map(resourceProblem)).find((text) => text !== undefined);
   if (problem !== undefined) return { type: "refused", reason: clip(`what it reports: ${problem}`) };
   if (!message.more) return { type: "whole", report: { tasks, executors, operations } };
   master.partialReports.set(socketKey(from), { parts: message.part, letters, tasks, executors, operations });

@@ -33,7 +33,14 @@ import type {
 import type { OfferConstraints } from "#protocol/offer-constraints.ts";
 import type { OperationStatus } from "#protocol/operation.ts";
 import type { FrameworkInfo, MasterInfo, SchedulerEvent } from "#protocol/scheduler.ts";
-import { isTerminal, TASK_STATES, type KillPolicy, type TaskState, type ExecutorInfo, type TaskStatus } from "#protocol/task.ts";
+import {
+  isTerminal,
+  TASK_STATES,
+  type KillPolicy,
+  type TaskState,
+  type ExecutorInfo,
+  type TaskStatus,
+} from "#protocol/task.ts";
 import type { ResourceSet } from "#resources/resources.ts";
 import type { RegistryOperation } from "#registrar/operations.ts";
 import type { QuotaConfig, Registry, Weight } from "#registrar/registry.ts";

@@ -84,7 +84,12 @@ export function noteRegistration(master: Master, framework: FrameworkRecord): vo
     known === undefined
       ? { who: "master", why: "it was not registered yet" }
       : { who: principal, why: "another failover_timeout" };
-  const operation = { type: "register-framework", frameworkId: id, principal, failoverTimeoutMs: timeoutMs(info) } as const;
+  const operation = {
+    type: "register-framework",
+    frameworkId: id,
+    principal,
+    failoverTimeoutMs: timeoutMs(info),
+  } as const;
   askRegistry(master, { type: "noted" }, operation, asked);
 }
 
@@ -93,8 +98,11 @@ export function onRegistered(master: Master, pending: PendingSubscription, outco
   const { frameworkId, request, streamId } = pending;
   master.subscriptions.delete(frameworkId);
   if (outcome.type === "refused") {
-    if (streamId !== undefined)
-      refuse(master, streamId, REFUSALS[outcome.reason] ?? `The registry refused: ${outcome.reason}`);
+    const message = REFUSALS[outcome.reason];
+    if (streamId === undefined) return;
+    // Whatever else it was passes: the framework subscribes again. An ERROR would end it.
+    if (message === undefined) master.effects.push({ type: "close-stream", streamId });
+    else refuse(master, streamId, message);
     return;
   }
   // Decided otherwise while it waited: removed, or an agent knows another owner.

@@ -52,6 +52,7 @@ export function record(frameworkId: FrameworkId, id: string, more: Partial<TaskR
     taskId: id as TaskId,
     frameworkId,
     agentId: AGENT,
+    role: "ops",
     resources: resourceSet(detail(id).info.resources),
     latest: "TASK_STAGING",
     lastState: undefined,

@@ -4,9 +4,11 @@ import type { Principal, StreamId, TaskId } from "#protocol/ids.ts";
 import type { Call } from "#protocol/scheduler.ts";
 import { onSocketClosed } from "../../src/master/absence.ts";
 import { nextDeadline, tick } from "../../src/master/deadlines.ts";
-import { disconnectStream, excuseAbsence, RESUBSCRIBE_GRACE_MS } from "../../src/master/frameworks.ts";
+import { excuseAbsence, RESUBSCRIBE_GRACE_MS } from "../../src/master/frameworks.ts";
 import { fromResources, scalar } from "#resources/resources.ts";
-import { DECLINE_MS_MIN, nextFilterEnd, offeredOn, usedOn } from "../../src/master/offers.ts";
+import { DECLINE_MS_MIN, nextOfferWake, offeredOn } from "../../src/master/offers.ts";
+import { disconnectStream } from "../../src/master/subscriptions.ts";
+import { usedOn } from "../../src/master/usage.ts";
 import { pastOf } from "../../src/master/task-store.ts";
 import { Cluster, sent, task } from "./cluster.ts";
 
@@ -157,7 +159,7 @@ test("[M17] checks in their order: unknown, wrong principal, not subscribed, no 
   expect(cluster.call(framework, reconcile, { streamId: undefined }).status).toBe(400);
   expect(cluster.call(framework, reconcile, { streamId: "wrong" as StreamId }).status).toBe(400);
   expect(cluster.call(framework, reconcile).status).toBe(202);
-  expect(cluster.call(framework, { type: "REVIVE" }).status).toBe(501);
+  expect(cluster.call(framework, { type: "UNKNOWN" }).status).toBe(501);
   disconnectStream(cluster.master, framework.streamId, cluster.now);
   expect(cluster.call(framework, reconcile).status).toBe(403);
 });
@@ -227,7 +229,7 @@ test("[M20] more than was refused is offered again, a second after the decline",
   cluster.call(framework, { type: "DECLINE", decline: { offer_ids: ids, filters: { refuse_seconds: 1000 } } });
   cluster.update(agent, framework, "t", "TASK_FINISHED");
   expect(cluster.offers(framework)).toEqual([]);
-  expect(nextFilterEnd(cluster.master, cluster.now)).toBe(cluster.now + DECLINE_MS_MIN);
+  expect(nextOfferWake(cluster.master, cluster.now)).toBe(cluster.now + DECLINE_MS_MIN);
   cluster.now = millis(cluster.now + DECLINE_MS_MIN);
   tick(cluster.master, cluster.now);
   cluster.settle();

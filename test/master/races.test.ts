@@ -6,8 +6,9 @@ import type { Call } from "#protocol/scheduler.ts";
 import { onOutcome } from "../../src/master/outcomes.ts";
 import { onSocketClosed } from "../../src/master/absence.ts";
 import { tick } from "../../src/master/deadlines.ts";
-import { disconnectStream, excuseAbsence } from "../../src/master/frameworks.ts";
-import { TASK_LETTERS_MAX } from "../../src/master/launch.ts";
+import { excuseAbsence } from "../../src/master/frameworks.ts";
+import { disconnectStream } from "../../src/master/subscriptions.ts";
+import { TASK_LETTERS_MAX } from "../../src/master/task-checks.ts";
 import { STATUSES_MAX } from "../../src/master/tasks.ts";
 import { Cluster, register, report, sent, status0, task, uuidText } from "./cluster.ts";
 

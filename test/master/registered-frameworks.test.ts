@@ -4,10 +4,11 @@ import { millis } from "#base/time.ts";
 import type { FrameworkId, Principal, StreamId } from "#protocol/ids.ts";
 import { REGISTERED_FRAMEWORKS_MAX } from "#registrar/registry.ts";
 import { nextDeadline } from "../../src/master/deadlines.ts";
-import { disconnectStream, RESUBSCRIBE_GRACE_MS, subscribe } from "../../src/master/frameworks.ts";
+import { RESUBSCRIBE_GRACE_MS } from "../../src/master/frameworks.ts";
 import { onNotCommitted, onOutcome } from "../../src/master/outcomes.ts";
 import { adoptRegistry } from "../../src/master/registration.ts";
 import { DEFAULT_SETTINGS } from "../../src/master/settings.ts";
+import { disconnectStream, subscribe } from "../../src/master/subscriptions.ts";
 import type { MasterEffect } from "../../src/master/state.ts";
 import { Cluster, frameworkInfo, register, report, task } from "./cluster.ts";
 
@@ -34,8 +35,9 @@ function comes(
   }: { id?: FrameworkId; principal?: Principal; streamId?: StreamId; seconds?: number } = {},
 ) {
   const info = { ...frameworkInfo({ failover_timeout: seconds }), id: id === undefined ? undefined : { value: id } };
-  const result = subscribe(cluster.master, { info, principal, streamId }, cluster.now);
-  return { result, effects: cluster.settle() };
+  const request = { info, principal, streamId, suppressedRoles: [], offerConstraints: undefined };
+  subscribe(cluster.master, request, cluster.now);
+  return { effects: cluster.settle() };
 }
 const eventsOf = (effects: readonly MasterEffect[], streamId = STREAM) =>
   effects.flatMap((effect) => (effect.type === "event" && effect.streamId === streamId ? [effect.event.type] : []));
@@ -50,8 +52,7 @@ describe("[M57] a new framework", () => {
   test("hears its id when the registry has it, and is offered nothing before", () => {
     const cluster = new Cluster();
     cluster.agent();
-    const { result, effects } = comes(cluster, { seconds: 60 });
-    expect(result.type).toBe("subscribed");
+    const { effects } = comes(cluster, { seconds: 60 });
     expect(effects).toEqual([
       {
         type: "registry",
@@ -77,9 +78,14 @@ describe("[M57] a new framework", () => {
     expect(eventsOf(before.commitAll(comes(before).effects))).toContain("SUBSCRIBED");
     const after = failover(before);
     const stranger = comes(after, { id: frameworkId, principal: MALLORY, streamId: "other" as StreamId });
-    expect(stranger.result).toMatchObject({ type: "refused", message: expect.stringContaining("principal differs") });
+    const error = { message: expect.stringContaining("principal differs") as string };
+    const streamId = "other" as StreamId;
+    expect(stranger.effects).toEqual([
+      { type: "event", streamId, event: { type: "ERROR", error } },
+      { type: "close-stream", streamId },
+    ]);
     const back = comes(after, { id: frameworkId });
-    expect([back.result.type, eventsOf(back.effects)]).toEqual(["subscribed", ["SUBSCRIBED", "HEARTBEAT"]]);
+    expect(eventsOf(back.effects)).toEqual(["SUBSCRIBED", "HEARTBEAT"]);
     expect(operationsOf(back.effects)).toEqual([]);
   });
 
@@ -142,7 +148,8 @@ describe("[M57] a framework that brings an id", () => {
     // From then on one that is new to the master is registered as it comes.
     const late = comes(cluster, { id: "earlier-0002" as FrameworkId, streamId: "late" as StreamId });
     expect(operationsOf(late.effects)).toMatchObject([{ frameworkId: "earlier-0002" }]);
-    expect(eventsOf(late.effects, "late" as StreamId)).toEqual(["SUBSCRIBED", "HEARTBEAT"]);
+    const decided = cluster.commitAll(late.effects);
+    expect(eventsOf(decided, "late" as StreamId)).toEqual(["SUBSCRIBED", "HEARTBEAT"]);
   });
 
   test("[M38] where the registry knows whose it is, no agent's word takes it away", () => {

@@ -9,7 +9,7 @@ import { emptyRegistry } from "#registrar/registry.ts";
 import type { Env } from "../../src/durable-objects/env.ts";
 import { MasterTables } from "../../src/durable-objects/master-tables.ts";
 import { TASK_TABLES, TaskTables } from "../../src/durable-objects/task-tables.ts";
-import { usedOn } from "../../src/master/offers.ts";
+import { usedOn } from "../../src/master/usage.ts";
 import { DEFAULT_SETTINGS } from "../../src/master/settings.ts";
 import { newMaster, type Master } from "../../src/master/state.ts";
 import { detail, taskStoreContract } from "../contracts/task-store.ts";
@@ -40,6 +40,7 @@ function masterOn(tables: MasterTables): Master {
     registry: emptyRegistry(),
     info: {} as MasterInfo,
     store: tables.tasks,
+    random: { next: () => 0 },
     startedAt: millis(1),
     electedAt: millis(1),
   });
