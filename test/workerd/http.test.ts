@@ -23,6 +23,8 @@ test("before 'mesoflare init' there is no leader: 503 with what to do", async ()
   }
   expect((await post(SUBSCRIBE)).status).toBe(503);
   expect((await post("{")).status).toBe(503);
+  expect((await post("{", { "content-type": "text/plain" })).status).toBe(503);
+  expect((await request(PATH, { as: "scheduler" })).status).toBe(503);
 });
 
 test("open to everybody: /health, /version, /redirect; nothing else", async () => {
