@@ -115,6 +115,8 @@ export interface Subscribe extends SubscribeRequest {
   /** Where the client reached the plane, `host:port`: what MasterInfo shows unless ADVERTISE says otherwise. */
   readonly reachedAt: string;
 }
+/** What a Worker of the release before does not say. */
+const UNSAID = { contentType: JSON_TYPE, suppressedRoles: [] } as const;
 
 const ids: Ids = {
   uuid: () => crypto.randomUUID(),
@@ -659,7 +661,7 @@ export class MasterDO extends DurableObject<Env> {
 
   /** SUBSCRIBE comes as a request, because its answer is a stream. The Worker has checked everything but the framework. */
   override async fetch(request: Request): Promise<Response> {
-    const subscription = await request.json<Subscribe>();
+    const subscription: Subscribe = { ...UNSAID, ...(await request.json<Subscribe>()) };
     const throttled = await this.#turnOf(subscription.principal);
     if (throttled !== undefined) return new Response(throttled.text, { status: throttled.status });
     const leadership = await this.#candidate.lead();
@@ -671,8 +673,7 @@ export class MasterDO extends DurableObject<Env> {
       return new Response(reason, { status: 503, headers });
     }
     this.#showAddress(master, subscription.reachedAt);
-    // A Worker of the release before names no form, and takes JSON.
-    const { streamId, contentType = JSON_TYPE } = subscription;
+    const { streamId, contentType } = subscription;
     const readable = this.#streams.open(streamId, contentType);
     this.#try(() => subscribe(master, subscription, now()));
     this.#settle(master);

@@ -5,7 +5,8 @@ import { present } from "#base/assert.ts";
 import { JSON_TYPE, PROTOBUF_TYPE, type MediaType } from "#protocol/media-type.ts";
 import { fromBinary, toBinary } from "#protocol/mesos-binary.ts";
 import { RecordReader } from "#protocol/record-io.ts";
-import { CALL_BYTES_MAX, CALL_ITEMS_MAX, type Offer, type SchedulerEvent } from "#protocol/scheduler.ts";
+import { CALL_BYTES_MAX, CALL_ITEMS_MAX } from "#protocol/scheduler-calls.ts";
+import type { Offer, SchedulerEvent } from "#protocol/scheduler.ts";
 import { initialise, register, request, TestSocket } from "./plane.ts";
 
 const PATH = "/api/v1/scheduler";
@@ -296,15 +297,18 @@ describe("rows 11 to 13: SUBSCRIBE", () => {
     [{ id: { value: "a/b" } }, {}, "framework_id"],
     [{}, { suppressed_roles: ["other"] }, "suppressed_roles"],
     [{}, { offer_constraints: { role_constraints: { other: {} } } }, "offer_constraints"],
-  ])("wrong in itself: an ERROR event on a 200 stream, which ends: %j %j", async (more, call, words) => {
-    for (const form of [json, binary]) {
-      const subscribe = { framework_info: info(more), ...call };
-      const response = await form({ type: "SUBSCRIBE", framework_id: more.id, subscribe });
-      const text = await response.text();
-      expect([response.status, text]).toEqual([200, expect.stringContaining('"type":"ERROR"')]);
-      expect(text).toContain(words);
-    }
-  });
+  ] as readonly [Plain, Plain, string][])(
+    "wrong in itself: an ERROR event on a 200 stream, which ends: %j %j",
+    async (more, call, words) => {
+      for (const form of [json, binary]) {
+        const subscribe = { framework_info: info(more), ...call };
+        const response = await form({ type: "SUBSCRIBE", framework_id: more["id"], subscribe });
+        const text = await response.text();
+        expect([response.status, text]).toEqual([200, expect.stringContaining('"type":"ERROR"')]);
+        expect(text).toContain(words);
+      }
+    },
+  );
 
   test("the newer stream wins; a removed id is told so", async () => {
     const first = await Subscriber.open();
