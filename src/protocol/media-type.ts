@@ -14,8 +14,8 @@ const ACCEPT_LENGTH_MAX = 4096;
 export const mediaTypeOf = (contentType: string): string => contentType.split(";", 1)[0]?.trim() ?? "";
 
 /**
- * Which of `offered` an Accept header lets an answer have. Without a header all are allowed, with an empty one none. q=0 excludes, and any
- * other q is only a "yes".
+ * Which of `offered` an Accept header lets an answer have. Without a header all are allowed, with an empty one none (workerd shows us an
+ * empty one as none at all). q=0 excludes, and any other q is only a "yes".
  */
 export function acceptedType(
   accept: string | null,
