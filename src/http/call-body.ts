@@ -7,7 +7,7 @@ import { JSON_TYPE, mediaTypeOf, MEDIA_TYPES, PROTOBUF_TYPE, type MediaType } fr
 import { fromBinary } from "#protocol/mesos-binary.ts";
 import { fromJson } from "#protocol/mesos-json.ts";
 import type { Decoded, MessageName } from "#protocol/message-plan.ts";
-import { CALL_BYTES_MAX } from "#protocol/scheduler-calls.ts";
+import { CALL_BYTES_MAX } from "#protocol/scheduler.ts";
 import { readBytes, utf8Text } from "./body.ts";
 
 export const plainText = (status: number, reason: string, headers: Record<string, string> = {}): Response =>

@@ -2,7 +2,7 @@
 import type { Epoch, Principal, StreamId } from "#protocol/ids.ts";
 import { EPOCH_HEADER, isNotLeading, LEADER_HEADER, type NotLeading } from "#protocol/leadership.ts";
 import { acceptedType, MEDIA_TYPES, type MediaType } from "#protocol/media-type.ts";
-import { callSchema, type Call, type CallType } from "#protocol/scheduler-calls.ts";
+import { callSchema, type Call, type CallType } from "#protocol/scheduler.ts";
 import type { CallRequest } from "../master/calls.ts";
 import type { Subscribe } from "../durable-objects/master-do.ts";
 import type { Master } from "../durable-objects/peers.ts";

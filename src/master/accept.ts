@@ -6,7 +6,7 @@ import type { ResourceOperation } from "#protocol/agent.ts";
 import type { AgentId, OfferId } from "#protocol/ids.ts";
 import type { Operation } from "#protocol/operation.ts";
 import type { Resource } from "#protocol/resource.ts";
-import type { Call } from "#protocol/scheduler-calls.ts";
+import type { Call } from "#protocol/scheduler.ts";
 import type { ExecutorInfo, TaskInfo, TaskState, TaskStatusReason } from "#protocol/task.ts";
 import { convert, volumeKeys } from "#resources/conversion.ts";
 import { isEmpty, type ResourceSet, subtract, sum } from "#resources/resources.ts";

@@ -2,7 +2,7 @@
 import { unreachable } from "#base/assert.ts";
 import type { Millis } from "#base/time.ts";
 import type { FrameworkId, Principal, StreamId } from "#protocol/ids.ts";
-import { CALL_ITEMS_MAX, type Call, type CallType } from "#protocol/scheduler-calls.ts";
+import { CALL_ITEMS_MAX, type Call, type CallType } from "#protocol/scheduler.ts";
 import { isTerminal } from "#protocol/task.ts";
 import { accept } from "./accept.ts";
 import { messageExecutor, shutdownExecutor } from "./executors.ts";

@@ -1,25 +1,74 @@
-// `/api/v1/scheduler`: a framework, and the events that it gets (http-api-v1 §6). They are written as JSON or protobuf by mesos-json.ts and
-// mesos-binary.ts. What a framework calls is in scheduler-calls.ts.
+// `/api/v1/scheduler`: calls as they are parsed, events as they are written (http-api-v1 §4–6). The wire's two forms, JSON and
+// protobuf, are mesos-json.ts and mesos-binary.ts: both come to the objects that these schemas check.
 import * as v from "valibot";
+import { fromBase64, toBase64 } from "#base/base64.ts";
 import {
+  agentIdObject,
+  executorIdObject,
   frameworkIdObject,
+  offerIdObject,
+  taskIdObject,
   type AgentId,
   type ExecutorId,
   type FrameworkId,
   type MasterId,
   type OfferId,
 } from "./ids.ts";
-import { bool, list, map, nameOrUnknown, numeric, numericOrInfinite, optional, text } from "./json.ts";
+import {
+  bool,
+  bytes,
+  list,
+  map,
+  nameOrUnknown,
+  numeric,
+  numericOrInfinite,
+  optional,
+  optionalName,
+  text,
+} from "./json.ts";
 import { labels } from "./labels.ts";
-import type { OperationStatus } from "./operation.ts";
-import { RESOURCES_MAX, type Attribute, type Resource } from "./resource.ts";
-import type { TaskStatus } from "./task.ts";
+import { offerConstraintsSchema } from "./offer-constraints.ts";
+import {
+  operationIdObject,
+  operationSchema,
+  resourceProviderIdObject,
+  type Operation,
+  type OperationStatus,
+} from "./operation.ts";
+import { RESOURCES_MAX, resourceSchema, type Attribute, type Resource } from "./resource.ts";
+import { DATA_BYTES_MAX, killPolicy, type TaskStatus } from "./task.ts";
 import type { DurationInfo, TimeInfo } from "./time.ts";
 
+/** Largest body of one call, bytes. */
+export const CALL_BYTES_MAX = 4 * 1024 * 1024;
+/** Most offers, tasks or operations that one call may name. */
+export const CALL_ITEMS_MAX = 10_000;
 /** Most roles of one framework. */
 export const ROLES_MAX = 64;
 /** Seconds between two HEARTBEAT events. Source: Mesos master/constants.hpp. */
 export const HEARTBEAT_INTERVAL_SECONDS = 15;
+
+export const CALL_TYPES = [
+  "SUBSCRIBE",
+  "TEARDOWN",
+  "ACCEPT",
+  "DECLINE",
+  "REVIVE",
+  "KILL",
+  "SHUTDOWN",
+  "ACKNOWLEDGE",
+  "RECONCILE",
+  "MESSAGE",
+  "REQUEST",
+  "SUPPRESS",
+  "ACCEPT_INVERSE_OFFERS",
+  "DECLINE_INVERSE_OFFERS",
+  "ACKNOWLEDGE_OPERATION_STATUS",
+  "RECONCILE_OPERATIONS",
+  "UPDATE_FRAMEWORK",
+  "UNKNOWN",
+] as const;
+export type CallType = (typeof CALL_TYPES)[number];
 
 export const FRAMEWORK_CAPABILITIES = [
   "REVOCABLE_RESOURCES",
@@ -34,7 +83,7 @@ export const FRAMEWORK_CAPABILITIES = [
 export type FrameworkCapability = (typeof FRAMEWORK_CAPABILITIES)[number];
 
 const shortText = text(1024);
-export const roles = list(shortText, ROLES_MAX);
+const roles = list(shortText, ROLES_MAX);
 
 /** Amounts by resource name, e.g. `{cpus: {value: 1}}`. */
 const quantities = v.object({ quantities: map(v.object({ value: numeric }), RESOURCES_MAX, 128) });
@@ -62,6 +111,78 @@ export const frameworkInfoSchema = v.object({
   offer_filters: map(offerFilters, ROLES_MAX),
 });
 export type FrameworkInfo = v.InferOutput<typeof frameworkInfoSchema>;
+
+/** `refuse_seconds` defaults to 5. */
+const filters = optional(v.object({ refuse_seconds: optional(numericOrInfinite) }));
+export type Filters = NonNullable<v.InferOutput<typeof filters>>;
+
+/** 16 bytes in base64, brought into the one form that agents compare. */
+const uuidBytes = v.pipe(
+  v.string(),
+  v.maxLength(64),
+  v.transform(fromBase64),
+  v.check((bytes) => bytes?.length === 16, "must be 16 bytes in base64"),
+  v.transform((bytes) => toBase64(bytes ?? new Uint8Array(0))),
+);
+
+const subscription = {
+  framework_info: frameworkInfoSchema,
+  suppressed_roles: roles,
+  offer_constraints: optional(offerConstraintsSchema),
+};
+const offerIds = list(offerIdObject, CALL_ITEMS_MAX);
+/** By the name of its type: inferred, a call's type would be too long for the library's declarations. */
+const operations: v.GenericSchema<unknown, Operation[]> = list(operationSchema, CALL_ITEMS_MAX);
+const message = v.object({ agent_id: agentIdObject, executor_id: executorIdObject, data: bytes(DATA_BYTES_MAX) });
+
+export const callSchema = v.object({
+  framework_id: optional(frameworkIdObject),
+  type: optionalName(CALL_TYPES),
+  subscribe: optional(v.object(subscription)),
+  accept: optional(v.object({ offer_ids: offerIds, operations, filters })),
+  decline: optional(v.object({ offer_ids: offerIds, filters })),
+  accept_inverse_offers: optional(v.object({ inverse_offer_ids: offerIds, filters })),
+  decline_inverse_offers: optional(v.object({ inverse_offer_ids: offerIds, filters })),
+  revive: optional(v.object({ roles })),
+  kill: optional(v.object({ task_id: taskIdObject, agent_id: optional(agentIdObject), kill_policy: killPolicy })),
+  shutdown: optional(v.object({ executor_id: executorIdObject, agent_id: agentIdObject })),
+  acknowledge: optional(v.object({ agent_id: agentIdObject, task_id: taskIdObject, uuid: uuidBytes })),
+  acknowledge_operation_status: optional(
+    v.object({
+      agent_id: optional(agentIdObject),
+      resource_provider_id: optional(resourceProviderIdObject),
+      uuid: uuidBytes,
+      operation_id: operationIdObject,
+    }),
+  ),
+  reconcile: optional(
+    v.object({ tasks: list(v.object({ task_id: taskIdObject, agent_id: optional(agentIdObject) }), CALL_ITEMS_MAX) }),
+  ),
+  reconcile_operations: optional(
+    v.object({
+      operations: list(
+        v.object({
+          operation_id: operationIdObject,
+          agent_id: optional(agentIdObject),
+          resource_provider_id: optional(resourceProviderIdObject),
+        }),
+        CALL_ITEMS_MAX,
+      ),
+    }),
+  ),
+  message: optional(message),
+  request: optional(
+    v.object({
+      requests: list(
+        v.object({ agent_id: optional(agentIdObject), resources: list(resourceSchema, RESOURCES_MAX) }),
+        CALL_ITEMS_MAX,
+      ),
+    }),
+  ),
+  suppress: optional(v.object({ roles })),
+  update_framework: optional(v.object(subscription)),
+});
+export type Call = v.InferOutput<typeof callSchema>;
 
 interface Address {
   readonly hostname: string;

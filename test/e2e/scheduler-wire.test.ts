@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, expect, test } from "vitest";
 import { PROTOBUF_TYPE, JSON_TYPE } from "#protocol/media-type.ts";
 import { fromBinary, toBinary } from "#protocol/mesos-binary.ts";
-import { CALL_ITEMS_MAX } from "#protocol/scheduler-calls.ts";
+import { CALL_ITEMS_MAX } from "#protocol/scheduler.ts";
 import { TestPlane } from "./harness/plane.ts";
 import { onEnd } from "./harness/workspace.ts";
 

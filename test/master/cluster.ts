@@ -15,8 +15,7 @@ import type {
   StreamId,
   TaskId,
 } from "#protocol/ids.ts";
-import type { Call } from "#protocol/scheduler-calls.ts";
-import type { FrameworkInfo, Offer, SchedulerEvent } from "#protocol/scheduler.ts";
+import type { Call, FrameworkInfo, Offer, SchedulerEvent } from "#protocol/scheduler.ts";
 import type { TaskInfo, TaskState, TaskStatus } from "#protocol/task.ts";
 import { onAgentMessage } from "../../src/master/agents.ts";
 import { onOutcome } from "../../src/master/outcomes.ts";

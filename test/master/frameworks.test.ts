@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { millis } from "#base/time.ts";
 import type { Principal, StreamId, TaskId } from "#protocol/ids.ts";
-import type { Call } from "#protocol/scheduler-calls.ts";
+import type { Call } from "#protocol/scheduler.ts";
 import { onSocketClosed } from "../../src/master/absence.ts";
 import { nextDeadline, tick } from "../../src/master/deadlines.ts";
 import { excuseAbsence, RESUBSCRIBE_GRACE_MS } from "../../src/master/frameworks.ts";

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { millis } from "#base/time.ts";
 import type { FrameworkId, Principal } from "#protocol/ids.ts";
-import type { Call } from "#protocol/scheduler-calls.ts";
+import type { Call } from "#protocol/scheduler.ts";
 import { onOutcome } from "../../src/master/outcomes.ts";
 import { onSocketClosed } from "../../src/master/absence.ts";
 import { tick } from "../../src/master/deadlines.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import * as v from "valibot";
-import { callSchema } from "#protocol/scheduler-calls.ts";
+import { callSchema } from "#protocol/scheduler.ts";
 import { exitMessage, parseExitMessage } from "#protocol/task.ts";
 
 const parse = (json: unknown) => v.safeParse(callSchema, json);

@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { beforeEach, expect, test } from "vitest";
 import { encodeRecord } from "#protocol/record-io.ts";
-import { CALL_TYPES, callSchema, type Call } from "#protocol/scheduler-calls.ts";
+import { CALL_TYPES, callSchema, type Call } from "#protocol/scheduler.ts";
 import {
   asAgentId,
   asExecutorId,

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { expect } from "vitest";
 import { encodeRecord } from "#protocol/record-io.ts";
-import { callSchema, type Call, type CallType } from "#protocol/scheduler-calls.ts";
+import { callSchema, type Call, type CallType } from "#protocol/scheduler.ts";
 import * as v from "valibot";
 import type { TaskState, TaskStatus } from "#protocol/task.ts";
 

@@ -5,8 +5,7 @@ import { present } from "#base/assert.ts";
 import { JSON_TYPE, PROTOBUF_TYPE, type MediaType } from "#protocol/media-type.ts";
 import { fromBinary, toBinary } from "#protocol/mesos-binary.ts";
 import { RecordReader } from "#protocol/record-io.ts";
-import { CALL_BYTES_MAX, CALL_ITEMS_MAX } from "#protocol/scheduler-calls.ts";
-import type { Offer, SchedulerEvent } from "#protocol/scheduler.ts";
+import { CALL_BYTES_MAX, CALL_ITEMS_MAX, type Offer, type SchedulerEvent } from "#protocol/scheduler.ts";
 import { initialise, register, request, TestSocket } from "./plane.ts";
 
 const PATH = "/api/v1/scheduler";
