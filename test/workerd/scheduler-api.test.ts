@@ -1,11 +1,14 @@
 // The scheduler API on a real Worker: each row of http-api-v1 §4 in order, both forms of a call, and streams. Rows 3 to 5 are in
 // masters.test.ts, where one candidate of several is addressed, and in http.test.ts, where nobody leads yet.
+import { env } from "cloudflare:test";
 import { afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { present } from "#base/assert.ts";
+import { parseJson } from "#protocol/json-text.ts";
 import { JSON_TYPE, PROTOBUF_TYPE, type MediaType } from "#protocol/media-type.ts";
 import { fromBinary, toBinary } from "#protocol/mesos-binary.ts";
 import { RecordReader } from "#protocol/record-io.ts";
 import { CALL_BYTES_MAX, CALL_ITEMS_MAX, type Offer, type SchedulerEvent } from "#protocol/scheduler.ts";
+import type { Env } from "../../src/durable-objects/env.ts";
 import { initialise, register, request, TestSocket } from "./plane.ts";
 
 const PATH = "/api/v1/scheduler";
@@ -483,6 +486,29 @@ describe.each([JSON_TYPE, PROTOBUF_TYPE] as const)("a task's life in %s", (conte
     await framework.end();
     socket.close();
   });
+});
+
+test("this runtime's JSON keeps the digits of long numbers", () => {
+  expect(parseJson('{"nanoseconds":9007199254740993}')).toEqual({
+    type: "value",
+    value: { nanoseconds: 9007199254740993n },
+  });
+});
+
+test("a Worker of the release before says less, and gets JSON", async () => {
+  const subscribe = {
+    info: { user: "u", name: "n", roles: [], capabilities: [] },
+    principal: "scheduler",
+    streamId: crypto.randomUUID(),
+    reachedAt: "127.0.0.1:5050",
+  };
+  const { MASTER } = env as Env;
+  const init = { method: "POST", body: JSON.stringify(subscribe) };
+  const response = await MASTER.get(MASTER.idFromName("master-1")).fetch("http://master/subscribe", init);
+  expect(response.headers.get("content-type")).toBe(JSON_TYPE);
+  const subscriber = new Subscriber(response, JSON_TYPE);
+  expect((await subscriber.next("SUBSCRIBED")).subscribed.heartbeat_interval_seconds).toBe(15);
+  await subscriber.leave();
 });
 
 test("a framework that does not read is cut, the log says why, and it may subscribe again", async () => {
