@@ -44,7 +44,7 @@ export function detail(id: string, states: readonly TaskState[] = [], more: Part
     uuid: `uuid-${id}-${i}`,
     message: "\u0000 \u2028",
   }));
-  return { info, statuses: statuses as unknown as TaskStatus[] };
+  return { info, statuses };
 }
 
 export function record(frameworkId: FrameworkId, id: string, more: Partial<TaskRecord> = {}): TaskRecord {

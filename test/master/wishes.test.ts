@@ -159,7 +159,7 @@ describe("[M70] SUPPRESS and REVIVE", () => {
       decline: { offer_ids: cluster.offers(framework).map(({ id }) => id), filters: { refuse_seconds: 0 } },
     });
   const wish = (cluster: Cluster, framework: TestFramework, type: "SUPPRESS" | "REVIVE", roles: string[]) =>
-    cluster.call(framework, { type, [type.toLowerCase()]: { roles } } as Partial<Call>).status;
+    cluster.call(framework, { type, [type.toLowerCase()]: { roles } }).status;
 
   test("name roles, or none for all; a stranger's role is as if nothing was said", () => {
     const cluster = new Cluster();
