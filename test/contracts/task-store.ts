@@ -1,7 +1,7 @@
 // What every TaskStorage must do, run on each implementation: in memory here, on an object's SQLite under workerd.
 import { describe, expect, test } from "vitest";
 import type { AgentId, FrameworkId, TaskId } from "#protocol/ids.ts";
-import type { TaskInfo, TaskState, TaskStatus } from "#protocol/task.ts";
+import type { TaskInfo, TaskState } from "#protocol/task.ts";
 import { millis } from "#base/time.ts";
 import { resourceSet } from "../../src/master/resource-sets.ts";
 import type { TaskRecord } from "../../src/master/state.ts";
