@@ -71,6 +71,8 @@ const ANNOUNCE_BACKOFF = { firstMs: 500, maxMs: 15_000 };
 const TIMER_MS_MAX = 2 ** 31 - 1;
 /** Time that another candidate, which is believed to lead, has to answer, ms. */
 const LEADER_ANSWER_MS = 3_000;
+/** Pause before a quorum is asked for the sake of offers, ms. */
+const UNCONFIRMED_OFFERS_MS = 1_000;
 /** An alarm is moved only when a deadline is sooner by more than this, ms: no row for each launch. */
 const ALARM_SLACK_MS = 1_000;
 
@@ -343,7 +345,8 @@ export class MasterDO extends DurableObject<Env> {
     this.#settling = true;
     try {
       do {
-        if (this.#candidate.leading) makeOffers(master, now());
+        // Otherwise the timer asks a quorum first.
+        if (this.#candidate.isConfirmed) makeOffers(master, now());
         this.#tables.save(master);
         // An effect may cause more: they come after it, and after their own rows.
         for (const effect of master.effects.splice(0)) this.#doEffect(effect);
@@ -407,7 +410,7 @@ export class MasterDO extends DurableObject<Env> {
   #setTimers(master: Master): void {
     const deadline = nextDeadline(master, now());
     if (deadline !== undefined) this.ctx.waitUntil(ringBy(this.ctx.storage, deadline, ALARM_SLACK_MS));
-    const offersAt = this.#streams.size === 0 ? undefined : nextOfferWake(master, now());
+    const offersAt = this.#offersAt(master);
     if (this.#offersTimer?.at !== offersAt) {
       if (this.#offersTimer !== undefined) clearTimeout(this.#offersTimer.handle);
       this.#offersTimer = undefined;
@@ -426,6 +429,13 @@ export class MasterDO extends DurableObject<Env> {
       if (this.#heartbeat !== undefined) clearInterval(this.#heartbeat);
       this.#heartbeat = undefined;
     }
+  }
+
+  /** What is due while no quorum has confirmed us lately is looked at a moment later: the timer asks one. */
+  #offersAt(master: Master): Millis | undefined {
+    const at = this.#streams.size === 0 ? undefined : nextOfferWake(master, now());
+    if (at === undefined || at > now() || this.#candidate.isConfirmed) return at;
+    return this.#offersTimer?.at ?? millis(Date.now() + UNCONFIRMED_OFFERS_MS);
   }
 
   async #tick(): Promise<Leadership> {

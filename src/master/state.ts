@@ -475,6 +475,12 @@ export function newMaster(start: {
   };
 }
 
+/** [M62] A word of the master's own on this task that its framework has not heard is of the past. */
+export function forgetWord(master: Master, { frameworkId, taskId }: TaskRecord): void {
+  if (master.frameworks.get(frameworkId)?.undelivered.delete(taskId) === true)
+    master.marked.undelivered.push({ frameworkId, taskId });
+}
+
 /** Everything that is marked has been saved. */
 export function clearMarks({ marked }: Master): void {
   marked.agents.clear();

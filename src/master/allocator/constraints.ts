@@ -5,6 +5,11 @@ import type { AttributeConstraint, OfferConstraints } from "#protocol/offer-cons
 import type { Attribute } from "#protocol/resource.ts";
 import { compilePattern, matchesWhole, type Pattern } from "./pattern.ts";
 
+/** Constraints of one framework, in all its roles: each agent is held against them whenever it is looked at. Mesos has no such bound. */
+export const CONSTRAINTS_MAX = 1_000;
+/** Steps of all patterns among them: so much is done for each letter of what an agent says of itself. */
+export const CONSTRAINT_STEPS_MAX = 2_000;
+
 /** What constraints look at. */
 export interface ConstrainedAgent {
   readonly hostname: string;
@@ -28,15 +33,19 @@ type Predicate =
 
 /** What a pattern said of a text: the same few texts are asked for agent by agent. */
 type KnownMatches = Map<string, boolean>;
-const KNOWN_MATCHES_MAX = 1_000;
+const KNOWN_MATCHES_MAX = 100;
 
 export type CompiledConstraints =
   | { readonly type: "compiled"; readonly byRole: ReadonlyMap<string, Constraints> }
   | { readonly type: "refused"; readonly reason: string };
 
-/** Refuses, as Mesos does, what says nothing: a role without groups, a group without constraints, a selector or predicate that is none. */
+/**
+ * Refuses, as Mesos does, what says nothing: a role without groups, a group without constraints, a selector or predicate that is none;
+ * and what is too much.
+ */
 export function compileConstraints(constraints: OfferConstraints): CompiledConstraints {
   const byRole = new Map<string, Constraints>();
+  let [count, steps] = [0, 0];
   for (const [role, { groups }] of Object.entries(constraints.role_constraints ?? {})) {
     if (groups.length === 0) return { type: "refused", reason: `offer constraints of role '${role}' have no group` };
     const compiled: Constraint[][] = [];
@@ -49,6 +58,12 @@ export function compileConstraints(constraints: OfferConstraints): CompiledConst
         if (typeof constraint === "string")
           return { type: "refused", reason: `offer constraints of role '${role}': ${constraint}` };
         group.push(constraint);
+        count += 1;
+        if (constraint.predicate.type === "matches") steps += constraint.predicate.pattern.steps.length;
+        if (count > CONSTRAINTS_MAX)
+          return { type: "refused", reason: `there are more than ${CONSTRAINTS_MAX} offer constraints` };
+        if (steps > CONSTRAINT_STEPS_MAX)
+          return { type: "refused", reason: "the patterns of all offer constraints together are too large" };
       }
       compiled.push(group);
     }

@@ -15,6 +15,7 @@ const DEPTH_MAX = 50;
 type LetterRange = readonly [from: number, to: number];
 
 interface LetterSet {
+  /** Apart and in order, once they are a step's: a set with hundreds of them is asked again and again. */
   readonly ranges: readonly LetterRange[];
   readonly isNegated: boolean;
 }
@@ -95,8 +96,27 @@ const SPACE: readonly LetterRange[] = [
 ];
 const LETTER_MAX = 0x10_ffff;
 
-const isIn = ({ ranges, isNegated }: LetterSet, letter: number): boolean =>
-  ranges.some(([from, to]) => letter >= from && letter <= to) !== isNegated;
+function isIn({ ranges, isNegated }: LetterSet, letter: number): boolean {
+  let [from, to] = [0, ranges.length];
+  while (from < to) {
+    const middle = (from + to) >>> 1;
+    const [, end] = ranges[middle] ?? [0, LETTER_MAX];
+    if (end < letter) from = middle + 1;
+    else to = middle;
+  }
+  const found = ranges[from];
+  return (found !== undefined && found[0] <= letter) !== isNegated;
+}
+
+function apart(ranges: readonly LetterRange[]): readonly LetterRange[] {
+  const joined: LetterRange[] = [];
+  for (const [from, to] of ranges.toSorted((a, b) => a[0] - b[0])) {
+    const last = joined.at(-1);
+    if (last !== undefined && from <= last[1] + 1) joined[joined.length - 1] = [last[0], Math.max(last[1], to)];
+    else joined.push([from, to]);
+  }
+  return joined;
+}
 
 const isWord = (letter: number | undefined): boolean =>
   letter !== undefined && isIn({ ranges: WORD, isNegated: false }, letter);
@@ -126,7 +146,7 @@ function assemble(node: Node): Pattern {
   function build(part: Node, next: number): number {
     switch (part.type) {
       case "letter":
-        return emit({ type: "letter", set: part.set, next });
+        return emit({ type: "letter", set: { ...part.set, ranges: apart(part.set.ranges) }, next });
       case "place":
         return emit({ type: "place", place: part.place, next });
       case "sequence":
@@ -143,7 +163,12 @@ function assemble(node: Node): Pattern {
           for (let i = part.min; i < part.max; i++)
             after = emit({ type: "fork", next: [build(part.part, after), next] });
         }
-        for (let i = 0; i < part.min; i++) after = build(part.part, after);
+        for (let i = 0; i < part.min; i++) {
+          const stepsBefore = steps.length;
+          after = build(part.part, after);
+          // Nothing, however often, is nothing: `((((){200}){200}){200})` would be counted out for ever.
+          if (steps.length === stepsBefore) break;
+        }
         return after;
       }
     }

@@ -106,7 +106,8 @@ function lookAt(run: Run, agent: Agent): void {
   const { a } = run;
   const scope = scopeOf(run, agent);
   if (scope === "nobody") return;
-  if (scope === undefined) a.heldBack.delete(agent);
+  // Not in the first stage: what it holds back from those who have no guarantee, it would not find again.
+  if (scope === undefined && run.stage === "everybody") a.heldBack.delete(agent);
   const takers = new Set<Client>();
   const visit: Visit = { run, agent, takers, view: viewOf(run, agent) };
   // What is left when somebody has taken most of it may be for few: the walk begins anew, for those. Nobody before them could take
