@@ -14,6 +14,7 @@ import {
   type Leadership,
   type NotLeading,
 } from "#protocol/leadership.ts";
+import { JSON_TYPE, type MediaType } from "#protocol/media-type.ts";
 import type { MasterInfo } from "#protocol/scheduler.ts";
 import { MESOFLARE_VERSION } from "#protocol/version.ts";
 import type { Ballot } from "../log/ballot.ts";
@@ -111,9 +112,13 @@ export interface CandidateStatus {
 
 /** As it comes to {@link MasterDO.fetch}. */
 export interface Subscribe extends SubscribeRequest {
+  /** The form of the events. */
+  readonly contentType: MediaType;
   /** Where the client reached the plane, `host:port`: what MasterInfo shows unless ADVERTISE says otherwise. */
   readonly reachedAt: string;
 }
+/** What a Worker of the release before does not say. */
+const UNSAID = { contentType: JSON_TYPE, suppressedRoles: [] } as const;
 
 const ids: Ids = {
   uuid: () => crypto.randomUUID(),
@@ -666,7 +671,7 @@ export class MasterDO extends DurableObject<Env> {
 
   /** SUBSCRIBE comes as a request, because its answer is a stream. The Worker has checked everything but the framework. */
   override async fetch(request: Request): Promise<Response> {
-    const subscription = await request.json<Subscribe>();
+    const subscription: Subscribe = { ...UNSAID, ...(await request.json<Subscribe>()) };
     const throttled = await this.#turnOf(subscription.principal);
     if (throttled !== undefined) return new Response(throttled.text, { status: throttled.status });
     const leadership = await this.#candidate.lead();
@@ -678,13 +683,14 @@ export class MasterDO extends DurableObject<Env> {
       return new Response(reason, { status: 503, headers });
     }
     this.#showAddress(master, subscription.reachedAt);
-    const readable = this.#streams.open(subscription.streamId);
+    const { streamId, contentType } = subscription;
+    const readable = this.#streams.open(streamId, contentType);
     this.#try(() => subscribe(master, subscription, now()));
     this.#settle(master);
     return new Response(readable, {
       headers: {
-        "content-type": "application/json",
-        "mesos-stream-id": subscription.streamId,
+        "content-type": contentType,
+        "mesos-stream-id": streamId,
         // A compressor in front of us would hold records back: the edge obeys the first, local workerd the second.
         "cache-control": "no-transform",
         "content-encoding": "identity",

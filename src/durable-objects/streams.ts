@@ -1,23 +1,35 @@
-// The v1 streams that a master holds open: one record per write, bounded queues, and a word when a reader is gone.
+// The v1 streams that a master holds open: one record per write, each in the form that its reader takes, and bounded queues, because a
+// reader that does not read would otherwise cost the master its memory. Whoever ends without being closed is told about.
 import { encodeRecord } from "#protocol/record-io.ts";
 import type { StreamId } from "#protocol/ids.ts";
+import { PROTOBUF_TYPE, type MediaType } from "#protocol/media-type.ts";
+import { toBinary } from "#protocol/mesos-binary.ts";
+import { toJson } from "#protocol/mesos-json.ts";
 import type { SchedulerEvent } from "#protocol/scheduler.ts";
 
-/** Bytes that may wait for a slow reader before it is cut off. */
+/** Bytes, and records, that may wait for one slow reader before it is cut off. */
 export const QUEUED_BYTES_MAX = 16 * 1024 * 1024;
+export const QUEUED_RECORDS_MAX = 50_000;
+/** Bytes that may wait for all readers together, of the 128 MiB that an object has: then the one that is behind most is cut off. */
+export const QUEUED_BYTES_MAX_OF_ALL = 48 * 1024 * 1024;
+/** Time that a reader has to take the rest of a stream that was closed, ms. */
+export const CLOSE_MS_MAX = 30_000;
 
 interface Stream {
+  readonly id: StreamId;
+  readonly contentType: MediaType;
   readonly writer: WritableStreamDefaultWriter<Uint8Array>;
   queuedBytes: number;
-  /** Something was sent: a client expects SUBSCRIBED before the first HEARTBEAT, and that may wait for the registry. */
-  hasBegun: boolean;
+  queuedRecords: number;
 }
 
-const encoder = new TextEncoder();
 const HEARTBEAT: SchedulerEvent = { type: "HEARTBEAT" };
 
 export class Streams {
   readonly #streams = new Map<StreamId, Stream>();
+  /** Closed, but not yet read to their end. */
+  readonly #closing = new Set<Stream>();
+  #queuedBytes = 0;
   readonly #onGone: (streamId: StreamId, reason: string) => void;
 
   /** `onGone` hears of each stream that ends without {@link close}. */
@@ -29,39 +41,66 @@ export class Streams {
     return this.#streams.size;
   }
 
-  open(streamId: StreamId): ReadableStream {
+  open(id: StreamId, contentType: MediaType): ReadableStream {
     const { readable, writable } = new IdentityTransformStream();
-    this.#streams.set(streamId, { writer: writable.getWriter(), queuedBytes: 0, hasBegun: false });
+    this.#streams.set(id, { id, contentType, writer: writable.getWriter(), queuedBytes: 0, queuedRecords: 0 });
     return readable;
   }
 
   send(streamId: StreamId, event: SchedulerEvent): void {
     const stream = this.#streams.get(streamId);
-    if (stream === undefined) return;
-    const record = encodeRecord(encoder.encode(JSON.stringify(event)));
-    if (stream.queuedBytes + record.length > QUEUED_BYTES_MAX) {
-      this.#gone(streamId, "the client reads too slowly");
-      return;
-    }
-    stream.queuedBytes += record.length;
-    stream.hasBegun = true;
-    stream.writer.write(record).then(
-      () => (stream.queuedBytes -= record.length),
-      (error: unknown) => this.#gone(streamId, String(error)),
-    );
+    if (stream !== undefined) this.#write(stream, recordOf(event, stream.contentType));
   }
 
   /** A write is also how a client that left is noticed. */
   heartbeat(): void {
-    for (const [streamId, { hasBegun }] of [...this.#streams]) if (hasBegun) this.send(streamId, HEARTBEAT);
+    for (const stream of [...this.#streams.values()]) this.#write(stream, recordOf(HEARTBEAT, stream.contentType));
   }
 
-  #gone(streamId: StreamId, reason: string): void {
-    const stream = this.#streams.get(streamId);
-    if (stream === undefined) return;
-    this.#streams.delete(streamId);
+  #write(stream: Stream, record: Uint8Array): void {
+    if (stream.queuedBytes + record.length > QUEUED_BYTES_MAX || stream.queuedRecords + 1 > QUEUED_RECORDS_MAX) {
+      this.#end(stream, slow(stream));
+      return;
+    }
+    this.#count(stream, record.length, 1);
+    stream.writer.write(record).then(
+      () => this.#count(stream, -record.length, -1),
+      (error: unknown) => {
+        this.#count(stream, -record.length, -1);
+        this.#end(stream, String(error));
+      },
+    );
+    while (this.#queuedBytes > QUEUED_BYTES_MAX_OF_ALL) {
+      const slowest = this.#slowest();
+      this.#end(slowest, `${slow(slowest)}, and the plane's memory is short`);
+    }
+  }
+
+  #count(stream: Stream, bytes: number, records: number): void {
+    stream.queuedBytes += bytes;
+    stream.queuedRecords += records;
+    if (this.#streams.get(stream.id) === stream || this.#closing.has(stream)) this.#queuedBytes += bytes;
+  }
+
+  #slowest(): Stream {
+    return [...this.#streams.values(), ...this.#closing].reduce((most, stream) =>
+      stream.queuedBytes > most.queuedBytes ? stream : most,
+    );
+  }
+
+  /** At once, and what waits is thrown away. */
+  #end(stream: Stream, reason: string): void {
+    const isOpen = this.#streams.get(stream.id) === stream;
+    if (!isOpen && !this.#closing.has(stream)) return;
+    this.#forget(stream);
     void stream.writer.abort(reason).catch(() => undefined);
-    this.#onGone(streamId, reason);
+    if (isOpen) this.#onGone(stream.id, reason);
+  }
+
+  #forget(stream: Stream): void {
+    this.#streams.delete(stream.id);
+    this.#closing.delete(stream);
+    this.#queuedBytes -= stream.queuedBytes;
   }
 
   /** Ends a stream after what was sent. */
@@ -69,7 +108,15 @@ export class Streams {
     const stream = this.#streams.get(streamId);
     if (stream === undefined) return;
     this.#streams.delete(streamId);
-    void stream.writer.close().catch(() => undefined);
+    this.#closing.add(stream);
+    const late = setTimeout(() => this.#end(stream, "closed, and not read to its end"), CLOSE_MS_MAX);
+    void stream.writer
+      .close()
+      .catch(() => undefined)
+      .finally(() => {
+        clearTimeout(late);
+        if (this.#closing.has(stream)) this.#forget(stream);
+      });
   }
 
   closeAll(): StreamId[] {
@@ -78,3 +125,15 @@ export class Streams {
     return ids;
   }
 }
+
+const encoder = new TextEncoder();
+
+const recordOf = (event: SchedulerEvent, contentType: MediaType): Uint8Array =>
+  encodeRecord(
+    contentType === PROTOBUF_TYPE
+      ? toBinary("scheduler.Event", { ...event })
+      : encoder.encode(toJson("scheduler.Event", { ...event })),
+  );
+
+const slow = ({ queuedBytes, queuedRecords }: Stream): string =>
+  `the client reads too slowly: ${queuedRecords} records of ${queuedBytes} bytes wait for it`;

@@ -1,12 +1,12 @@
 // POST /api/v1 of the master (http-api-v1 §9): the checks in their order, then the call.
 import type { Principal } from "#protocol/ids.ts";
+import { acceptedType, JSON_TYPE } from "#protocol/media-type.ts";
 import { type OperatorCall, operatorCallSchema, type OperatorCallType } from "#protocol/operator.ts";
 import type { View } from "../durable-objects/master-do.ts";
 import { reachedAt } from "./address.ts";
-import { JSON_TYPE, plainText, readCallBody } from "./call-body.ts";
+import { JSON_ONLY, plainText, readCallBody } from "./call-body.ts";
 import type { Plane } from "./http-env.ts";
 import { behindLeadership, change, type Order } from "./order.ts";
-import { acceptsJson } from "./scheduler.ts";
 
 /** Members that their calls need. */
 const MEMBER: Partial<Record<OperatorCallType, keyof OperatorCall>> = {
@@ -18,7 +18,7 @@ const MEMBER: Partial<Record<OperatorCallType, keyof OperatorCall>> = {
 };
 
 export async function onOperatorCall(request: Request, plane: Plane, principal: Principal): Promise<Response> {
-  const read = await readCallBody(request, operatorCallSchema);
+  const read = await readCallBody(request, operatorCallSchema, JSON_ONLY);
   if (read.type === "refused") return behindLeadership(plane, read.response);
   const refuse = (status: number, reason: string) => behindLeadership(plane, plainText(status, reason));
   const { call } = read;
@@ -26,7 +26,8 @@ export async function onOperatorCall(request: Request, plane: Plane, principal: 
   if (type === undefined) return refuse(400, "Failed to validate master::Call: Expecting 'type' to be present");
   const member = MEMBER[type];
   if (member !== undefined && call[member] === undefined) return refuse(400, `Expecting '${member}' to be present`);
-  if (!acceptsJson(request.headers.get("accept"))) return refuse(406, `Expecting 'Accept' to allow '${JSON_TYPE}'`);
+  if (acceptedType(request.headers.get("accept"), [JSON_TYPE]) === undefined)
+    return refuse(406, `Expecting 'Accept' to allow '${JSON_TYPE}'`);
   const order = orderOf(call, principal);
   if (order !== undefined) return change(plane, order);
   const reading = READINGS[type];

@@ -15,7 +15,7 @@ import { addExecutor, liveExecutor } from "./executors.ts";
 import { checkOperation } from "./operation-checks.ts";
 import { operationStatus, orderOperation, tellOperation } from "./operations.ts";
 import { decline, dropOffer, refusal, removeOffer } from "./offers.ts";
-import { checkGroup, checkTask, type LaunchContext } from "./task-checks.ts";
+import { checkGroup, checkTask, type LaunchContext, withoutAllocation } from "./task-checks.ts";
 import {
   give,
   summaryOf,
@@ -324,9 +324,4 @@ function resourceOperation(operation: Operation): ResourceOperation | string {
     default:
       return `${type} needs a storage provider, which this plane does not have`;
   }
-}
-
-/** To whom it is offered is no part of what it is. */
-function withoutAllocation({ allocation_info: _, ...resource }: Resource): Resource {
-  return resource;
 }

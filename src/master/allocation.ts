@@ -168,7 +168,8 @@ export function allocationHeldUntil(master: Master, now: Millis): Millis | undef
   const { recoveredOf, recovered, quotaRoles, electedAt } = master;
   if (quotaRoles.size === 0 || recoveredOf === undefined || recoveredOf === 0) return undefined;
   const until = millis(electedAt + ALLOCATOR_RECOVERY_MS);
-  return recovered.size > recoveredOf * (1 - ALLOCATOR_RECOVERY_SHARE) && now < until ? until : undefined;
+  return recovered.size * ALLOCATOR_RECOVERY_PARTS > recoveredOf && now < until ? until : undefined;
 }
-const ALLOCATOR_RECOVERY_SHARE = 0.8;
+/** Of so many agents one may be missing. */
+const ALLOCATOR_RECOVERY_PARTS = 5;
 const ALLOCATOR_RECOVERY_MS = millis(600_000);

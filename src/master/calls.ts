@@ -133,7 +133,11 @@ function checkSender(master: Master, { principal, streamId }: CallRequest, id: F
 
 function onAccept(master: Master, framework: FrameworkRecord, call: Call, ids: Ids, now: Millis): CallAnswer {
   if (call.accept === undefined) return ACCEPTED;
-  const tasks = call.accept.operations.reduce((sum, { launch }) => sum + (launch?.task_infos.length ?? 0), 0);
+  const tasks = call.accept.operations.reduce(
+    (sum, { launch, launch_group: group }) =>
+      sum + (launch?.task_infos.length ?? 0) + (group?.task_group.tasks.length ?? 0),
+    0,
+  );
   if (tasks > CALL_ITEMS_MAX)
     return { status: 400, text: `One ACCEPT may launch at most ${CALL_ITEMS_MAX} tasks, this one has ${tasks}` };
   master.counters["master/messages_launch_tasks"]++;

@@ -26,11 +26,16 @@ interface PastRow {
   readonly text: string;
 }
 
-const withText = <T extends { readonly resources: TaskRecord["resources"] }>(value: T): string =>
+const withText = (value: TaskRecord | CompletedTask): string =>
   JSON.stringify({ ...value, resources: resourcesText(value.resources) });
-function parsed<T>(text: string): T {
-  const value = JSON.parse(text) as T & { readonly resources: string };
-  return { ...value, resources: resourceSetOf(value.resources) };
+type Stored<T> = Omit<T, "resources"> & { readonly resources: string };
+function parsedRecord(text: string): TaskRecord {
+  const stored = JSON.parse(text) as Stored<TaskRecord>;
+  return { ...stored, resources: resourceSetOf(stored.resources) };
+}
+function parsedTask(text: string): CompletedTask {
+  const stored = JSON.parse(text) as Stored<CompletedTask>;
+  return { ...stored, resources: resourceSetOf(stored.resources) };
 }
 
 export class MemoryTaskStore implements TaskStorage {
@@ -46,7 +51,7 @@ export class MemoryTaskStore implements TaskStorage {
   past(frameworkId: FrameworkId, taskId: TaskId): readonly CompletedTask[] {
     return this.#past
       .filter((row) => row.frameworkId === frameworkId && row.taskId === taskId)
-      .map(({ text }) => parsed<CompletedTask>(text))
+      .map(({ text }) => parsedTask(text))
       .toReversed();
   }
 
@@ -112,7 +117,7 @@ export class MemoryTaskStore implements TaskStorage {
   }
 
   *records(): Iterable<TaskRecord> {
-    for (const rows of this.#tasks.values()) for (const { record } of rows.values()) yield parsed<TaskRecord>(record);
+    for (const rows of this.#tasks.values()) for (const { record } of rows.values()) yield parsedRecord(record);
   }
 
   clear(): void {
@@ -122,6 +127,6 @@ export class MemoryTaskStore implements TaskStorage {
 }
 
 function shownOf({ place, text }: PastRow): ShownTask {
-  const { detail, ...task } = parsed<CompletedTask>(text);
+  const { detail, ...task } = parsedTask(text);
   return { ...task, place, shown: detailText(detail) };
 }

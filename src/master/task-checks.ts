@@ -197,13 +197,19 @@ function groupExecutorProblem(executor: ExecutorInfo, context: LaunchContext): s
   return scalar(set, "disk") > 0 ? undefined : "the executor of a group needs disk";
 }
 
+/** To whom it is offered is no part of what it is. */
+export function withoutAllocation(allocated: Resource): Resource {
+  const { allocation_info: _, ...resource } = allocated;
+  return resource;
+}
+
 /** What the framework left out and the master filled in is no difference. */
 function isSameExecutor(live: ExecutorInfo, asked: ExecutorInfo, { frameworkId }: LaunchContext): boolean {
   const comparable = (executor: ExecutorInfo): string =>
     JSON.stringify({
       ...executor,
       framework_id: { value: frameworkId },
-      resources: executor.resources.map(({ allocation_info: _, ...resource }) => resource),
+      resources: executor.resources.map(withoutAllocation),
     });
   return comparable(live) === comparable(asked);
 }
@@ -287,7 +293,7 @@ type Times = Pick<CheckInfo, "delay_seconds" | "interval_seconds" | "timeout_sec
 function timesProblem(name: string, times: Partial<Times>): string | undefined {
   for (const key of ["delay_seconds", "interval_seconds", "timeout_seconds", "grace_period_seconds"] as const) {
     const value = times[key];
-    if (value !== undefined && Number(value) < 0) return `${name}.${key} is negative`;
+    if (value !== undefined && value < 0) return `${name}.${key} is negative`;
   }
   return undefined;
 }

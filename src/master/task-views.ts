@@ -133,7 +133,7 @@ function liveTasks(master: Master, { frameworkId, taskId }: TasksQuery): Live[] 
 
 /** The first `count` in order. Numbers alone are sorted fast: a page of a hundred is not worth sorting all tasks. */
 function firstOf(tasks: readonly Live[], count: number, sign: 1 | -1): readonly Live[] {
-  const keys = Float64Array.from(tasks, ({ beganAt }) => sign * beganAt).sort();
+  const keys = Float64Array.from(tasks, ({ beganAt }) => sign * beganAt).toSorted();
   const last = keys[count - 1] ?? Number.POSITIVE_INFINITY;
   return tasks
     .filter(({ beganAt }) => sign * beganAt <= last)

@@ -1,7 +1,7 @@
 // What every TaskStorage must do, run on each implementation: in memory here, on an object's SQLite under workerd.
 import { describe, expect, test } from "vitest";
 import type { AgentId, FrameworkId, TaskId } from "#protocol/ids.ts";
-import type { TaskInfo, TaskState, TaskStatus } from "#protocol/task.ts";
+import type { TaskInfo, TaskState } from "#protocol/task.ts";
 import { millis } from "#base/time.ts";
 import { resourceSet } from "../../src/master/resource-sets.ts";
 import type { TaskRecord } from "../../src/master/state.ts";
@@ -44,7 +44,7 @@ export function detail(id: string, states: readonly TaskState[] = [], more: Part
     uuid: `uuid-${id}-${i}`,
     message: "\u0000 \u2028",
   }));
-  return { info, statuses: statuses as unknown as TaskStatus[] };
+  return { info, statuses };
 }
 
 export function record(frameworkId: FrameworkId, id: string, more: Partial<TaskRecord> = {}): TaskRecord {
