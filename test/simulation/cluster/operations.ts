@@ -23,7 +23,8 @@ export interface Keeper {
 const amount = (resource: Resource): number => resource.scalar?.value ?? 0;
 const isReserved = ({ reservations = [] }: Resource): boolean => reservations.length > 0;
 const isVolume = ({ disk }: Resource): boolean => disk?.persistence !== undefined;
-const withoutAllocation = ({ allocation_info: _, ...resource }: Resource): Resource => resource;
+const withoutAllocation = (resource: Resource): Resource => ({ ...resource, allocation_info: undefined });
+const withoutDisk = (resource: Resource): Resource => ({ ...resource, disk: undefined });
 
 export function wishesFor(offered: readonly Resource[], { role, random, fresh }: Keeper): Wishes {
   const disks = offered.filter(({ name }) => name === "disk").map(withoutAllocation);
@@ -35,9 +36,8 @@ export function wishesFor(offered: readonly Resource[], { role, random, fresh }:
   const draw = random.next();
   if (volume !== undefined && draw < 0.25) {
     const destroy: Operation = { type: "DESTROY", ...id(), destroy: { volumes: [volume] } };
-    const { disk: _, ...space } = volume;
     if (random.next() < 0.5) return { operations: [destroy], volume: undefined };
-    const unreserve: Operation = { type: "UNRESERVE", ...id(), unreserve: { resources: [space] } };
+    const unreserve: Operation = { type: "UNRESERVE", ...id(), unreserve: { resources: [withoutDisk(volume)] } };
     return { operations: [destroy, unreserve], volume: undefined };
   }
   if (volume !== undefined && reserved !== undefined && draw < 0.35) {
