@@ -7,7 +7,7 @@ import type { Server } from "node:http";
 import { present, unreachable } from "#base/assert.ts";
 import { type Millis, millis } from "#base/time.ts";
 import type { AgentCapability, AgentInfo, SystemStatistics } from "#protocol/agent.ts";
-import type { ContainerId, FrameworkId } from "#protocol/ids.ts";
+import type { ContainerId, ExecutorId, FrameworkId } from "#protocol/ids.ts";
 import { isTerminal, type TaskStatus } from "#protocol/task.ts";
 import { fromResources, type ResourceSet, scalar } from "#resources/resources.ts";
 import { Checkpoint } from "./checkpoint/checkpoint.ts";
@@ -55,6 +55,8 @@ import { Volumes } from "./volumes/volumes.ts";
 
 /** What this agent does besides running commands. */
 const CAPABILITIES: readonly AgentCapability[] = ["OPERATIONS"];
+/** Of an executor that ended in a way that nobody saw: the wire's own word. */
+const STATUS_UNKNOWN = -1;
 /** Pause before a checkpoint that the disk refused is tried again, ms. */
 const DISK_RETRY_MS = 5_000;
 /** Completed tasks that /state remembers. */
@@ -403,6 +405,8 @@ export class Agent {
           action.frameworkId,
           unknownTaskStatus(action.taskId, action.partitionAware, this.#stamp()),
         );
+      case "report-exited":
+        return this.#tellExited(action.frameworkId, action.executorId);
       case "remove-volume":
         return this.#log.info({ path: this.#volumes.pathOf(action.place) }, "a volume was destroyed");
       case "complain":
@@ -410,6 +414,13 @@ export class Agent {
       default:
         return unreachable(action);
     }
+  }
+
+  /** Of one that never was here. Should it get lost, the next registration says that it is not. */
+  #tellExited(frameworkId: FrameworkId, executorId: ExecutorId): void {
+    const session = this.#connection.registration?.session;
+    if (session === undefined) return;
+    this.#connection.send({ type: "executor-exited", session, frameworkId, executorId, status: STATUS_UNKNOWN });
   }
 
   async #onAcknowledge({

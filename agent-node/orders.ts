@@ -8,13 +8,14 @@ import type { NumberedOrder, Order, PlaneMessage } from "#protocol/agent.ts";
 import {
   type ContainerId,
   type Epoch,
+  type ExecutorId,
   type FrameworkId,
   idProblem,
   type SessionId,
   type TaskId,
 } from "#protocol/ids.ts";
 import type { Resource } from "#protocol/resource.ts";
-import type { KillPolicy, TaskInfo } from "#protocol/task.ts";
+import type { ExecutorInfo, KillPolicy, TaskInfo } from "#protocol/task.ts";
 import { type Pool, poolOf } from "#resources/pool.ts";
 import {
   contains,
@@ -33,6 +34,7 @@ import {
   type TaskKey,
   taskKey,
 } from "./checkpoint/state.ts";
+import { isExecutorLive } from "./executors.ts";
 import { failedOperationStatus, finishedOperationStatus } from "./operation-status.ts";
 import { operate, type Operated } from "./resources/operate.ts";
 import { describe, totalOf } from "./resources/total.ts";
@@ -58,6 +60,8 @@ export type Action =
       readonly taskId: TaskId;
       readonly partitionAware: boolean;
     }
+  /** An executor that the plane believes to be here is not, and will not come: it holds nothing. */
+  | { readonly type: "report-exited"; readonly frameworkId: FrameworkId; readonly executorId: ExecutorId }
   /** A volume was destroyed: its content is to go, and "volume-removed" to be checkpointed when its place is free. */
   | { readonly type: "remove-volume"; readonly place: Place }
   | { readonly type: "complain"; readonly problem: string };
@@ -162,7 +166,7 @@ function joined(first: OrdersRecord, { sequence, launches, kills, answers = [] }
 function planOne(state: AgentState, { order }: NumberedOrder, context: OrderContext): Planned {
   switch (order.type) {
     case "launch":
-      return planLaunch(state, order, context);
+      return withExecutor(state, order.framework.id, order.task.executor, planLaunch(state, order, context));
     case "kill": {
       const { frameworkId, taskId } = order;
       const problem = idProblem(frameworkId) ?? idProblem(taskId);
@@ -182,9 +186,11 @@ function planOne(state: AgentState, { order }: NumberedOrder, context: OrderCont
     case "operation":
       return planOperation(state, order, context);
     case "launch-group":
-      return planGroup(state, order, context);
+      return withExecutor(state, order.framework.id, order.executor, planGroup(state, order, context));
     case "shutdown-executor": {
       const { frameworkId, executorId } = order;
+      if (!isExecutorLive(state, frameworkId, executorId))
+        return { ...NOTHING, actions: [{ type: "report-exited", frameworkId, executorId }] };
       return planKills(
         state,
         ({ framework, task }) => framework.id === frameworkId && task.executor?.executor_id.value === executorId,
@@ -196,6 +202,19 @@ function planOne(state: AgentState, { order }: NumberedOrder, context: OrderCont
 }
 
 const NO_EXECUTORS = "this agent runs no executors of frameworks";
+
+/** When nothing was launched that would start it, and it does not live, somebody must hear of it. */
+function withExecutor(
+  state: AgentState,
+  frameworkId: FrameworkId,
+  executor: ExecutorInfo | undefined,
+  planned: Planned,
+): Planned {
+  const executorId = executor?.executor_id.value;
+  if (executorId === undefined || planned.launches.length > 0 || isExecutorLive(state, frameworkId, executorId))
+    return planned;
+  return { ...planned, actions: [...planned.actions, { type: "report-exited", frameworkId, executorId }] };
+}
 
 /** All of its tasks, or none. */
 function planGroup(

@@ -8,8 +8,8 @@ import {
   type SystemStatistics,
   type TaskReport,
 } from "#protocol/agent.ts";
-import { isTerminal } from "#protocol/task.ts";
 import { type AgentState, latestState } from "./checkpoint/state.ts";
+import { liveExecutors } from "./executors.ts";
 import { byteLength, ENVELOPE_BYTES, inFrames } from "./frames.ts";
 import { withTotal } from "./resources/total.ts";
 
@@ -49,17 +49,6 @@ export function registerMessages(state: AgentState, given: AgentInfo, system: Sy
       system,
     };
   });
-}
-
-/** Those of tasks that have not ended, each once. */
-export function liveExecutors(state: AgentState): ExecutorReport[] {
-  const executors = new Map<string, ExecutorReport>();
-  for (const [key, { framework, task }] of state.tasks) {
-    const { executor } = task;
-    if (executor === undefined || isTerminal(latestState(state, key))) continue;
-    executors.set(`${framework.id}/${executor.executor_id.value}`, { framework, executor });
-  }
-  return [...executors.values()];
 }
 
 /** Each task with the updates still to be acknowledged, oldest first; with its newest one when none is. */

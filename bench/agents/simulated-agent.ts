@@ -5,7 +5,7 @@ import WebSocket from "ws";
 import { unreachable } from "#base/assert.ts";
 import type { Random } from "#base/random.ts";
 import { millis } from "#base/time.ts";
-import { type AgentInfo, type AgentMessage, FRAME_BYTES_MAX, PING } from "#protocol/agent.ts";
+import { type AgentInfo, type AgentMessage, type ExecutorReport, FRAME_BYTES_MAX, PING } from "#protocol/agent.ts";
 import type { Credential } from "#protocol/credentials.ts";
 import type { HostKey } from "#protocol/ids.ts";
 import { clientFinal, type ScramCrypto } from "#protocol/scram.ts";
@@ -22,6 +22,7 @@ import {
   type StopReason,
   type Traffic,
 } from "../../agent-node/connection/session.ts";
+import { liveExecutors } from "../../agent-node/executors.ts";
 import { type Action, isCurrent, planOrders } from "../../agent-node/orders.ts";
 import { registerMessages } from "../../agent-node/register-messages.ts";
 import { OperationUpdateManager, StatusUpdateManager } from "../../agent-node/status-updates/manager.ts";
@@ -32,7 +33,7 @@ import {
   type Stamp,
   unknownTaskStatus,
 } from "../../agent-node/task-status.ts";
-import { exitAfter } from "./simulated-executor.ts";
+import { exitAfter, exitOf, exitsSince } from "./simulated-executor.ts";
 
 /** What the agents of one fleet share, and what they tell it. */
 export interface Fleet {
@@ -78,6 +79,8 @@ export class SimulatedAgent {
   #openedAt = 0;
   #registerAt = 0;
   #containers = 0;
+  /** What the last report said of executors. */
+  #reported: readonly ExecutorReport[] = [];
   /** When {@link tick} has something to do next. */
   wakeAt = Number.POSITIVE_INFINITY;
 
@@ -216,6 +219,7 @@ export class SimulatedAgent {
   }
 
   #register(): void {
+    this.#reported = liveExecutors(this.#state);
     for (const message of registerMessages(this.#state, this.#fleet.info, SYSTEM)) this.#send(message);
     this.#registerAt = performance.now();
   }
@@ -227,6 +231,7 @@ export class SimulatedAgent {
     this.#updates.resendAll();
     this.#operationUpdates.resendAll();
     this.#sendUpdates();
+    for (const exit of exitsSince(this.#reported, this.#state, registration.session)) this.#send(exit);
     const now = performance.now();
     this.#fleet.onRegistered(this, {
       before,
@@ -309,6 +314,10 @@ export class SimulatedAgent {
         this.#state = apply(this.#state, { type: "update", frameworkId, status });
         return;
       }
+      case "report-exited":
+        if (this.#session.state === "registered")
+          this.#send(exitOf(action.frameworkId, action.executorId, this.#session.registration.session));
+        return;
       case "remove-volume":
         this.#state = apply(this.#state, { type: "volume-removed", path: action.place.path });
         return;

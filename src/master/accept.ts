@@ -7,7 +7,7 @@ import type { AgentId, OfferId } from "#protocol/ids.ts";
 import type { Operation } from "#protocol/operation.ts";
 import type { Resource } from "#protocol/resource.ts";
 import type { Call } from "#protocol/scheduler.ts";
-import type { ExecutorInfo, TaskInfo, TaskState, TaskStatusReason } from "#protocol/task.ts";
+import { isTerminal, type ExecutorInfo, type TaskInfo, type TaskState, type TaskStatusReason } from "#protocol/task.ts";
 import { convert, volumeKeys } from "#resources/conversion.ts";
 import { isEmpty, type ResourceSet, subtract, sum } from "#resources/resources.ts";
 import { convertAllocated, recover } from "./allocation.ts";
@@ -280,7 +280,9 @@ function isOperationInUse(master: Master, framework: FrameworkRecord, operationI
 }
 
 function isVolumeInUse(master: Master, agentId: AgentId, key: string): boolean {
-  for (const task of master.tasksByAgent.get(agentId) ?? []) if (volumeKeys(task.resources).has(key)) return true;
+  // One that has ended stays in the books until that is acknowledged, and holds nothing.
+  for (const task of master.tasksByAgent.get(agentId) ?? [])
+    if (!isTerminal(task.latest) && volumeKeys(task.resources).has(key)) return true;
   const executors = master.agents.get(agentId)?.executors.values() ?? [];
   for (const { resources } of executors) if (volumeKeys(resources).has(key)) return true;
   return false;

@@ -72,28 +72,38 @@ class VolumeFramework {
     return { ...this.reserved("disk", value), disk };
   }
 
-  /** Waits for an offer that has such a resource, and takes it. */
+  /** All that it is offered, of the one agent that there is. */
+  get offered(): readonly Resource[] {
+    return [...this.#offers.values()].flatMap(({ resources }) => resources);
+  }
+
+  /** Waits until it is offered so much disk of that kind, and takes all of its offers for these operations. */
   async take(
-    what: (resource: Resource) => boolean,
-    operations: (offer: Offer) => readonly OperationRequest[],
+    kind: (resource: Resource) => boolean,
+    diskMb: number,
+    operations: (agentId: Offer["agent_id"]) => readonly OperationRequest[],
   ): Promise<void> {
-    const find = (): Offer | undefined => [...this.#offers.values()].find(({ resources }) => resources.some(what));
-    await expect.poll(find, { timeout: 20_000, interval: 50 }).toBeDefined();
-    const offer = find();
-    if (offer === undefined) throw new Error("an offer");
-    this.#offers.delete(offer.id.value);
-    await this.#client.accept([offer.id.value], operations(offer), 0);
+    const there = (): number =>
+      this.offered
+        .filter((one) => one.name === "disk" && kind(one))
+        .reduce((sum, { scalar: of }) => sum + (of?.value ?? 0), 0);
+    await expect.poll(there, { timeout: 20_000, interval: 50 }).toBeGreaterThanOrEqual(diskMb);
+    const offers = [...this.#offers.values()];
+    const [first] = offers;
+    if (first === undefined) throw new Error("an offer");
+    this.#offers.clear();
+    const ids = offers.map(({ id }) => id.value);
+    await this.#client.accept(ids, operations(first.agent_id), 0);
   }
 
   async runInVolume(taskId: string, command: string): Promise<void> {
-    const task = ({ agent_id }: Offer) => ({
+    const task = {
       name: taskId,
       task_id: { value: taskId as never },
-      agent_id,
       resources: [scalar("cpus", 0.1), scalar("mem", 32), this.volume(64)],
       command: { value: command },
-    });
-    await this.take(isVolume, (offer) => [launch([task(offer)])]);
+    };
+    await this.take(isVolume, 64, (agent_id) => [launch([{ ...task, agent_id }])]);
     const states = (): TaskState | undefined =>
       this.events
         .flatMap((event) => (event.type === "UPDATE" ? [event.update.status] : []))
@@ -110,17 +120,16 @@ class VolumeFramework {
   }
 }
 
-const isFreeDisk = ({ name, reservations = [] }: Resource): boolean => name === "disk" && reservations.length === 0;
+const isFree = ({ reservations = [] }: Resource): boolean => reservations.length === 0;
 const isVolume = ({ disk }: Resource): boolean => disk?.persistence?.id === "data";
-const isReserved = ({ name, disk, reservations = [] }: Resource): boolean =>
-  name === "disk" && disk?.persistence === undefined && reservations.length > 0;
+const isReserved = (resource: Resource): boolean => !isFree(resource) && resource.disk?.persistence === undefined;
 
 test("a volume is made, outlives its task and kill -9 of the agent, is read by the next task, and ends without a trace", async () => {
   const { plane, agent } = await startCluster();
   const framework = new VolumeFramework(plane);
   const path = join(agent.workDirectory, "volumes/roles", ROLE, "data");
 
-  await framework.take(isFreeDisk, () => [
+  await framework.take(isFree, 100, () => [
     reserve([framework.reserved("disk", 100)], "reserve"),
     create([framework.volume(64)], "create"),
   ]);
@@ -135,19 +144,14 @@ test("a volume is made, outlives its task and kill -9 of the agent, is read by t
   await agent.registered(plane.operator, { since: killedAt });
   await framework.runInVolume("reader", 'test "$(cat data/file)" = precious');
 
-  await framework.take(isVolume, () => [destroy([framework.volume(64)], "destroy")]);
+  await framework.take(isVolume, 64, () => [destroy([framework.volume(64)], "destroy")]);
   await framework.operated("destroy", "OPERATION_FINISHED");
-  await framework.take(
-    (resource) => isReserved(resource) && resource.scalar?.value === 100,
-    () => [unreserve([framework.reserved("disk", 100)], "unreserve")],
-  );
+  await framework.take(isReserved, 100, () => [unreserve([framework.reserved("disk", 100)], "unreserve")]);
   await framework.operated("unreserve", "OPERATION_FINISHED");
   await expect.poll(() => existsSync(path), { timeout: 10_000, interval: 50 }).toBe(false);
   const removed = join(agent.workDirectory, "volumes/removed");
   await expect.poll(() => readdirSync(removed), { timeout: 10_000, interval: 50 }).toEqual([]);
-  // Nothing of it is held by anybody: the next offer is as the first was.
-  await framework.take(isFreeDisk, ({ resources }) => {
-    expect(resources.filter(isReserved)).toEqual([]);
-    return [];
-  });
+  // Nothing of it is held by anybody: what is offered now is as it was at first.
+  await expect.poll(() => framework.offered.some(isFree), { timeout: 20_000, interval: 50 }).toBe(true);
+  expect(framework.offered.filter((one) => !isFree(one))).toEqual([]);
 });

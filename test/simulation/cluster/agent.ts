@@ -4,7 +4,14 @@
 import { unreachable } from "#base/assert.ts";
 import { integerBetween, pick, type Random } from "#base/random.ts";
 import { millis, type Millis } from "#base/time.ts";
-import { type AgentInfo, type AgentMessage, PING, type PlaneMessage, PONG } from "#protocol/agent.ts";
+import {
+  type AgentInfo,
+  type AgentMessage,
+  type ExecutorReport,
+  PING,
+  type PlaneMessage,
+  PONG,
+} from "#protocol/agent.ts";
 import type { ContainerId, FrameworkId, HostKey } from "#protocol/ids.ts";
 import { fromResources } from "#resources/resources.ts";
 import { type ExitStatus, isTerminal, type TaskStatus } from "#protocol/task.ts";
@@ -31,6 +38,7 @@ import {
   type Traffic,
 } from "../../../agent-node/connection/session.ts";
 import type { Outcome } from "../../../agent-node/containerizer/containerizer.ts";
+import { liveExecutors } from "../../../agent-node/executors.ts";
 import { type Action, isCurrent, type OrdersMessage, planOrders } from "../../../agent-node/orders.ts";
 import { registerMessages } from "../../../agent-node/register-messages.ts";
 import { removalGraceMs } from "../../../agent-node/removal.ts";
@@ -43,7 +51,7 @@ import {
   unknownTaskStatus,
 } from "../../../agent-node/task-status.ts";
 import { type Place, placeOf } from "../../../agent-node/volumes/place.ts";
-import { exitAfter } from "../../../bench/agents/simulated-executor.ts";
+import { exitAfter, exitOf, exitsSince } from "../../../bench/agents/simulated-executor.ts";
 import type { ClusterRule } from "./broken-rules.ts";
 import type { World } from "./isolate.ts";
 import type { Plane } from "./plane.ts";
@@ -206,9 +214,8 @@ export class Host {
     world.schedule.after(integerBetween(random, 1, 40), () => {
       if (container.state !== "told" || boots !== this.#boots || !this.isUp) return;
       container.state = "running";
-      for (const { pool } of fromResources(task.task.resources).pools.values())
-        if (pool.disk?.persistence !== undefined) this.volumes.set(placeOf(pool).path, "used");
       this.options.observer.onStarted(this, task);
+      for (const path of volumesOf(task)) this.volumes.set(path, "used");
       this.agent?.onContainer(task.containerId, { type: "started" });
       const runsMs = this.options.taskMs();
       world.schedule.after(runsMs, () => {
@@ -267,6 +274,12 @@ export class Host {
 
 type ContainerEvent = { readonly type: "started" } | { readonly type: "ended"; readonly outcome: Outcome };
 
+/** Where a task finds what it keeps. */
+export const volumesOf = ({ task }: CheckpointedTask): readonly string[] =>
+  [...fromResources(task.resources).pools.values()].flatMap(({ pool }) =>
+    pool.disk?.persistence === undefined ? [] : [placeOf(pool).path],
+  );
+
 interface Append {
   readonly records: readonly JournalRecord[];
   readonly onDurable: () => void;
@@ -287,6 +300,8 @@ export class Agent {
   #isInTurn = false;
   #isRemoved = false;
   readonly #ended = new Set<ContainerId>();
+  /** What the last report said of executors. */
+  #reported: readonly ExecutorReport[] = [];
   #wakeAt: number | undefined;
   #updatesAt: number | undefined;
 
@@ -471,6 +486,7 @@ export class Agent {
     const socket = this.#sockets;
     this.#inTurn((done) => {
       if (this.#sockets === socket && this.#session.state === "registering") {
+        this.#reported = liveExecutors(this.#state);
         for (const message of this.#registerMessages()) this.#send(message);
         this.#options.observer.onRegistering(this.host);
       }
@@ -501,6 +517,7 @@ export class Agent {
         this.#updates.resendAll();
         this.#operationUpdates.resendAll();
         this.#sendUpdates();
+        for (const exit of exitsSince(this.#reported, this.#state, registration.session)) this.#sendRegistered(exit);
         done();
       });
     });
@@ -598,6 +615,10 @@ export class Agent {
       }
       case "report-unknown":
         return this.#update(action.frameworkId, unknownTaskStatus(action.taskId, action.partitionAware, this.#stamp()));
+      case "report-exited":
+        if (this.#session.state === "registered")
+          this.#send(exitOf(action.frameworkId, action.executorId, this.#session.registration.session));
+        return;
       case "remove-volume":
       case "complain":
         return;

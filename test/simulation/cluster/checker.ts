@@ -4,6 +4,7 @@ import type { NumberedOrder, PlaneMessage } from "#protocol/agent.ts";
 import type { GatewayBatch } from "#protocol/gateway.ts";
 import type { AgentId, FrameworkId, SessionId } from "#protocol/ids.ts";
 import type { AppendCall } from "#log/calls.ts";
+import type { OperationState, OperationStatus } from "#protocol/operation.ts";
 import type { SchedulerEvent } from "#protocol/scheduler.ts";
 import { scalar } from "#resources/resources.ts";
 import { isTerminal, type TaskStatus } from "#protocol/task.ts";
@@ -14,7 +15,7 @@ import {
   type CheckpointedTask,
   type Registration,
 } from "../../../agent-node/checkpoint/state.ts";
-import type { Host } from "./agent.ts";
+import { type Host, volumesOf } from "./agent.ts";
 import type { Framework } from "./framework.ts";
 import type { Isolate } from "./isolate.ts";
 import type { Link } from "./socket.ts";
@@ -49,7 +50,9 @@ export class ClusterChecker {
   /** What the books said of each agent last, and before each session began. */
   readonly #books = new Map<string, Booked>();
   readonly #sessionBefore = new Map<SessionId, Booked>();
-  counts = { registered: 0, started: 0, news: 0, ended: 0, shutdowns: 0, told: 0 };
+  /** The last word on each operation: of its agent if it has a uuid. */
+  readonly #operations = new Map<string, { readonly state: OperationState; readonly uuid: string | undefined }>();
+  counts = { registered: 0, started: 0, news: 0, ended: 0, shutdowns: 0, told: 0, operations: 0 };
 
   constructor(now: () => number, truth: Truth) {
     this.#now = now;
@@ -207,7 +210,9 @@ export class ClusterChecker {
     // Its own offers a master may take back at any time, also when another leads.
     if (event.type === "RESCIND") return;
     this.#speaks(isolate, master.epoch, event.type);
-    if (event.type === "FAILURE") this.#isNews(master, event.failure.agent_id.value, "FAILURE");
+    // Of an executor only its agent tells.
+    if (event.type === "FAILURE" && event.failure.executor_id === undefined)
+      this.#isNews(master, event.failure.agent_id.value, "FAILURE");
     if (event.type === "UPDATE") {
       const { status } = event.update;
       const agentId = status.agent_id?.value;
@@ -239,6 +244,8 @@ export class ClusterChecker {
     const known = host.state.tasks.get(key);
     if (known === undefined)
       this.violated(`task ${key} is started, and the journal of ${host.options.hostname} does not have it`);
+    for (const path of known === undefined ? [] : volumesOf(known))
+      if (!host.volumes.has(path)) this.violated(`task ${key} is started without its volume ${path}`);
   }
 
   /** [25.21] */
@@ -284,6 +291,26 @@ export class ClusterChecker {
   }
 
   // ---- frameworks
+
+  /** What an agent says of an operation is its end: it is done once, and never told otherwise. */
+  onOperationTold(framework: Framework, status: OperationStatus): void {
+    this.counts.operations += 1;
+    const { operation_id, agent_id, state, uuid } = status;
+    if (operation_id === undefined || (agent_id !== undefined && this.ambiguous.has(agent_id.value))) return;
+    const key = `${framework.options.name} ${operation_id.value}`;
+    const before = this.#operations.get(key);
+    if (uuid === undefined) {
+      if (state === "OPERATION_DROPPED") this.#operations.set(key, { state, uuid: before?.uuid });
+      if (state === "OPERATION_DROPPED" && before?.uuid !== undefined)
+        this.violated(`operation ${operation_id.value} was told as ${before.state}, and now as ${state}`);
+      return;
+    }
+    if (before !== undefined && (before.uuid !== uuid.value || before.state !== state))
+      this.violated(
+        `operation ${operation_id.value} was told as ${before.state} (${before.uuid}), and now as ${state} (${uuid.value})`,
+      );
+    this.#operations.set(key, { state, uuid: uuid.value });
+  }
 
   /** A last update of an agent never changes. */
   onTold(framework: Framework, status: TaskStatus): void {

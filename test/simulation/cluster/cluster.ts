@@ -11,9 +11,12 @@ import { compareBallots } from "#log/ballot.ts";
 import type { AgentId, FrameworkId, HostKey } from "#protocol/ids.ts";
 import type { PlaneMessage } from "#protocol/agent.ts";
 import { isTerminal, type TaskState } from "#protocol/task.ts";
+import { equal, fromResources, toResources } from "#resources/resources.ts";
 import { onSocketClosed } from "../../../src/master/absence.ts";
-import type { Master } from "../../../src/master/state.ts";
+import type { AgentRecord, Master } from "../../../src/master/state.ts";
 import { taskKey } from "../../../agent-node/checkpoint/state.ts";
+import { liveExecutors } from "../../../agent-node/executors.ts";
+import { withTotal } from "../../../agent-node/resources/total.ts";
 import { Checker as LogChecker } from "../checker.ts";
 import { FaultCounts } from "../faults.ts";
 import { type Caller, CALM, Network } from "../network.ts";
@@ -342,6 +345,10 @@ export class ClusterSimulation {
               `${name} hears ${status.task_id.value} ${status.state} ${status.reason ?? ""} ${status.message ?? ""}`,
           );
           this.#checker.onTold(framework, status);
+        },
+        onOperationTold: (framework, status) => {
+          this.#say(() => `${name} hears ${status.operation_id?.value} ${status.state} ${status.message ?? ""}`);
+          this.#checker.onOperationTold(framework, status);
         },
       },
     });
@@ -686,6 +693,7 @@ export class ClusterSimulation {
         missing.push(`${hostname} is registered under ${registration.epoch}`);
       else if (booked?.connection === undefined || booked.session !== registration.session)
         missing.push(`${hostname} is registered, the books do not have its session`);
+      else missing.push(...differences(host, booked));
     }
     for (const framework of this.#frameworks) missing.push(...this.#missingOf(framework));
     return missing;
@@ -736,4 +744,20 @@ export class ClusterSimulation {
     if (where === "unknown" && told === "TASK_UNKNOWN") return undefined;
     return `and it does not run (its agent is ${where})`;
   }
+}
+
+/** What the books have wrong of what the agent has. */
+function differences(host: Host, booked: AgentRecord): readonly string[] {
+  const { hostname } = host.options;
+  const wrong: string[] = [];
+  const total = fromResources(withTotal(host.info, host.state.converted).resources);
+  if (!equal(total, booked.total))
+    wrong.push(
+      `${hostname} has ${JSON.stringify(toResources(total))}, the books have ${JSON.stringify(toResources(booked.total))}`,
+    );
+  const live = liveExecutors(host.state).map(({ executor }) => executor.executor_id.value);
+  const known = [...booked.executors.values()].map(({ executorId }) => executorId);
+  if (live.toSorted().join(" ") !== known.toSorted().join(" "))
+    wrong.push(`${hostname} runs executors ${live.join(" ")}, the books have ${known.join(" ")}`);
+  return wrong;
 }
