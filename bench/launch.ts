@@ -3,8 +3,14 @@ import { randomUUID } from "node:crypto";
 import { userInfo } from "node:os";
 import type { TaskId } from "#protocol/ids.ts";
 import type { Offer } from "#protocol/scheduler.ts";
-import { isTerminal, SchedulerClient, scalar, type TaskRequest } from "#scheduler/index.ts";
-import { scalarOf } from "../cli/run/fitting.ts";
+import {
+  amountOf,
+  isTerminal,
+  launch as launchOperation,
+  SchedulerClient,
+  scalar,
+  type TaskRequest,
+} from "#scheduler/index.ts";
 import { LocalCluster, watchRss } from "./local-cluster.ts";
 import { percentile, rounded, type Report } from "./report.ts";
 
@@ -81,8 +87,8 @@ async function launchTasks(
     const fitting = Math.min(
       count - times.size,
       atATime - alive,
-      Math.floor(scalarOf(offer.resources, "cpus") / TASK.cpus),
-      Math.floor(scalarOf(offer.resources, "mem") / TASK.memMb),
+      Math.floor(amountOf(offer.resources, "cpus") / TASK.cpus),
+      Math.floor(amountOf(offer.resources, "mem") / TASK.memMb),
     );
     if (fitting <= 0) {
       call(client.decline([offer.id.value], 0));
@@ -91,7 +97,7 @@ async function launchTasks(
     const requests = Array.from({ length: fitting }, () => taskOn(offer));
     for (const { task_id } of requests) times.set(task_id.value, { launchedAt: performance.now() });
     alive += fitting;
-    call(client.accept([offer.id.value], requests, 0));
+    call(client.accept([offer.id.value], [launchOperation(requests)], 0));
   };
 
   for await (const event of client.subscribe(framework, { signal: AbortSignal.timeout(RUN_MS_MAX) })) {

@@ -2,7 +2,7 @@
 // The command line `mesoflare`: what it is told, which command does it, and how it exits.
 import { Command, CommanderError } from "commander";
 import { MESOFLARE_VERSION } from "#protocol/version.ts";
-import { CallRefusedError, PlaneUnreachableError, StreamBrokenError } from "#scheduler/index.ts";
+import { CallRefusedError, PlaneUnreachableError, RedirectRefusedError, StreamBrokenError } from "#scheduler/index.ts";
 import { addAgents } from "./commands/agents.ts";
 import { addCredential } from "./commands/credential.ts";
 import { addInit } from "./commands/init.ts";
@@ -53,6 +53,7 @@ function codeOf(error: unknown): number {
     error instanceof Failure ||
     error instanceof CallRefusedError ||
     error instanceof PlaneUnreachableError ||
+    error instanceof RedirectRefusedError ||
     error instanceof StreamBrokenError;
   const text = error instanceof Error ? (expected ? error.message : (error.stack ?? error.message)) : String(error);
   process.stderr.write(`mesoflare: ${text}\n`);

@@ -1,11 +1,14 @@
-// Bundles the bins, the scheduler library and the Worker into dist/. Runs after `npm install` and before `npm start`.
+// Bundles the bins, the scheduler library and the Worker into dist/, and writes the library's types beside them. Runs after
+// `npm install` and before `npm start`.
 import { chmod } from "node:fs/promises";
 import { build, type BuildOptions } from "esbuild";
+import { writeLibraryTypes } from "./library-types.ts";
 
 const common: BuildOptions = { bundle: true, format: "esm", target: "es2022", sourcemap: true, logLevel: "warning" };
 const EXECUTABLE = 0o755;
 
 await Promise.all([
+  writeLibraryTypes(),
   build({
     ...common,
     entryPoints: {

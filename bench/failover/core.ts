@@ -2,7 +2,7 @@
 // the registry of an earlier one. What is measured is the master's own work on each registration.
 import { millis } from "#base/time.ts";
 import type { AgentMessage, TaskReport } from "#protocol/agent.ts";
-import type { AgentId, ClusterId, Epoch, HostKey, MasterId, Principal } from "#protocol/ids.ts";
+import type { AgentId, ClusterId, Epoch, HostKey, MasterId, OperationUuid, Principal } from "#protocol/ids.ts";
 import { emptyRegistry, type Registry } from "#registrar/registry.ts";
 import { onAgentMessage } from "../../src/master/agents.ts";
 import { adoptRegistry } from "../../src/master/registration.ts";
@@ -66,7 +66,7 @@ export function coreFailoverSeconds(agents: number, tasksEach: number): number {
   const registry = registryOf(agents);
   const messages = Array.from({ length: agents }, (_, n) => JSON.parse(registerText(n, tasksEach)) as AgentMessage);
   let uuids = 0;
-  const ids = { uuid: () => `session-${++uuids}` };
+  const ids = { uuid: () => `session-${++uuids}`, operationUuid: () => `operation-${++uuids}` as OperationUuid };
   const startedAt = performance.now();
   const master = freshMaster(registry);
   adoptRegistry(master, NOW);
@@ -97,6 +97,7 @@ function freshMaster(registry: Registry): Master {
     registry,
     // Stays empty: nothing here is read back.
     store: new MemoryTaskStore(),
+    random: { next: () => Math.random() },
     info: {
       id: "after" as MasterId,
       ip: 0,

@@ -1,7 +1,6 @@
 // Which offer a task is launched on: the first that fits. And if none does, why, in words for a person.
 import type { AgentId } from "#protocol/ids.ts";
-import type { Resource } from "#protocol/resource.ts";
-import type { Offer } from "#protocol/scheduler.ts";
+import { cut, type Offer, type Resource } from "#scheduler/index.ts";
 
 export interface Wanted {
   readonly cpus: number;
@@ -11,23 +10,18 @@ export interface Wanted {
   readonly agentId?: AgentId;
 }
 
-/** Scalars count in thousandths, as in Mesos, so that 0.1 + 0.2 is 0.3. */
-const thousandths = (value: number): number => Math.round(value * 1000);
+/** The resources of the task, cut out of this offer; or why the offer cannot take it. */
+export type Fit =
+  | { readonly type: "fits"; readonly resources: readonly Resource[] }
+  | { readonly type: "misfit"; readonly why: string };
 
-export function scalarOf(resources: readonly Resource[], name: string): number {
-  const sum = resources
-    .filter((resource) => resource.name === name && resource.type === "SCALAR")
-    .reduce((total, resource) => total + thousandths(resource.scalar?.value ?? 0), 0);
-  return sum / 1000;
-}
-
-/** Why this offer cannot take the task, or undefined when it can. */
-export function misfit(offer: Offer, { cpus, memMb, agentId }: Wanted): string | undefined {
-  if (agentId !== undefined && offer.agent_id.value !== agentId) return `is not agent ${agentId}`;
-  const offered = { cpus: scalarOf(offer.resources, "cpus"), memMb: scalarOf(offer.resources, "mem") };
-  if (thousandths(offered.cpus) < thousandths(cpus)) return `offers ${offered.cpus} of ${cpus} cpus`;
-  if (thousandths(offered.memMb) < thousandths(memMb)) return `offers ${offered.memMb} of ${memMb} MB`;
-  return undefined;
+export function fit(offer: Offer, { cpus, memMb, agentId }: Wanted): Fit {
+  if (agentId !== undefined && offer.agent_id.value !== agentId)
+    return { type: "misfit", why: `is not agent ${agentId}` };
+  const result = cut(offer.resources, { cpus, mem: memMb });
+  if (result.type === "cut") return { type: "fits", resources: result.taken };
+  const unit = result.name === "mem" ? "MB" : result.name;
+  return { type: "misfit", why: `offers ${result.offered} of ${result.wanted} ${unit}` };
 }
 
 /** Most misfits that one explanation names. */

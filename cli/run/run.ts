@@ -1,20 +1,21 @@
-// The shell of `run`: subscribes, makes the calls that progress.ts decides on, and copies the task's output.
+// The shell of `run`: stays subscribed, makes the calls that progress.ts decides on, and copies the task's output.
 //
 // How long the framework outlives its stream is the one decision here. Attached, it is a minute: a connection that breaks
 // must not cost the task, and a command line that was killed must not leave a task behind. On a regular end it is torn
 // down. Detached, nobody is there to come back, and the tasks of a removed framework are killed: so a year.
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
+import { unreachable } from "#base/assert.ts";
 import { millis, type Millis } from "#base/time.ts";
 import type { Context } from "#protocol/credentials.ts";
 import type { AgentId, FrameworkId, TaskId } from "#protocol/ids.ts";
-import type { TaskStatus } from "#protocol/task.ts";
 import {
   isWorthRetrying,
-  scalar,
-  SchedulerClient,
-  staySubscribed,
+  launch,
+  mayHaveHappened,
+  Scheduler,
   type FrameworkRequest,
   type TaskRequest,
+  type TaskStatus,
 } from "#scheduler/index.ts";
 import { EXIT } from "../exit-codes.ts";
 import { Failure, reasonOf } from "../failure.ts";
@@ -33,6 +34,8 @@ export const DETACHED_LABEL = { key: "mesoflare.detached", value: "true" } as co
 const FIRST_SUBSCRIPTION_MS_MAX = 10_000;
 /** A person is waiting: shorter pauses than a scheduler that runs for months would take. */
 const RESUBSCRIBE = { firstMs: 200, maxMs: 5_000 };
+/** For the answer to TEARDOWN, ms: without one the failover timeout does the same, later. */
+const TEARDOWN_MS_MAX = 5_000;
 /** How often the core is told the time, ms. */
 const TICK_MS = 1000;
 
@@ -49,7 +52,7 @@ export class TaskRun {
   readonly #options: RunOptions;
   readonly #taskId: TaskId;
   readonly #report: Report;
-  readonly #client: SchedulerClient;
+  readonly #scheduler: Scheduler;
   readonly #leaving = new AbortController();
   readonly #taskEnded = new AbortController();
   readonly #startedAt = now();
@@ -71,7 +74,15 @@ export class TaskRun {
     this.#options = options;
     this.#taskId = taskId;
     this.#report = report;
-    this.#client = new SchedulerClient({ plane: context.plane, credential: context });
+    this.#scheduler = new Scheduler({
+      plane: context.plane,
+      credential: context,
+      framework: frameworkOf(options),
+      bounds: RESUBSCRIBE,
+      onSubscribed: () => this.#onSubscribed(),
+      onUpdate: (status) => this.#take({ type: "update", status }),
+      onInterruption: ({ error }) => this.#onInterruption(error),
+    });
     const { cpus, memMb, agentId } = options;
     this.#progress = initialProgress({ cpus, memMb, agentId }, { detach: options.detach, now: this.#startedAt });
   }
@@ -82,16 +93,7 @@ export class TaskRun {
     const { timeoutMs } = this.#options;
     const timeout = timeoutMs === undefined ? undefined : setTimeout(() => this.stop({ type: "timeout" }), timeoutMs);
     try {
-      const events = staySubscribed(this.#client, frameworkOf(this.#options), {
-        signal: this.#leaving.signal,
-        bounds: RESUBSCRIBE,
-        onInterruption: ({ error }) => this.#onInterruption(error),
-      });
-      for await (const event of events) {
-        this.#subscribedOnce = true;
-        this.#interrupted = false;
-        this.#take({ type: "event", event });
-      }
+      await Promise.all([this.#scheduler.run({ signal: this.#leaving.signal }), this.#takeOffers()]);
       await this.#calls;
     } catch (error) {
       this.#failure ??= error instanceof Error ? error : new Error(String(error));
@@ -108,6 +110,16 @@ export class TaskRun {
   /** Asks for the task's end; `run` returns when its last update is here. */
   stop(cause: StopCause): void {
     this.#take({ type: "stop", cause });
+  }
+
+  async #takeOffers(): Promise<void> {
+    for await (const offer of this.#scheduler.offers()) this.#take({ type: "offer", offer });
+  }
+
+  #onSubscribed(): void {
+    this.#subscribedOnce = true;
+    this.#interrupted = false;
+    this.#take({ type: "subscribed" });
   }
 
   #ending(): Ending {
@@ -136,34 +148,42 @@ export class TaskRun {
   }
 
   async #call(effect: Exclude<Effect, { readonly type: "say" | "state" | "leave" }>): Promise<void> {
-    try {
-      switch (effect.type) {
-        case "launch":
-          this.#launchedOn = effect.offer.agent_id.value;
-          return await this.#client.accept([effect.offer.id.value], [this.#taskFor(effect.offer.agent_id.value)]);
-        case "decline":
-          return await this.#client.decline(effect.offerIds, effect.refuseSeconds);
-        case "acknowledge":
-          return await this.#client.acknowledge(effect.status);
-        case "reconcile":
-          return await this.#client.reconcile([{ taskId: this.#taskId, agentId: effect.agentId }]);
-        case "kill":
-          return await this.#client.kill({ taskId: this.#taskId, agentId: effect.agentId });
-      }
-    } catch (error) {
-      // A refused launch will never run: there is nothing to wait for. All else is put right by asking again.
-      if (effect.type === "launch" && !isWorthRetrying(error)) return this.#fail(error);
-      this.#take({ type: "call-failed" });
+    switch (effect.type) {
+      case "launch":
+        return this.#launch(effect);
+      case "decline":
+        // Without it the offer is not lost for long: it comes back with the next subscription.
+        return this.#scheduler.decline([effect.offer], effect.refuseSeconds).catch(() => undefined);
+      case "reconcile":
+        // Not waited for: the calls after it shall not wait until the agent is back.
+        void this.#scheduler.reconcile([{ taskId: this.#taskId, agentId: effect.agentId }]);
+        return;
+      case "kill":
+        return this.#scheduler.client.kill({ taskId: this.#taskId, agentId: effect.agentId }).catch(() => undefined); // the core repeats it
+      default:
+        return unreachable(effect);
     }
   }
 
-  #taskFor(agentId: AgentId): TaskRequest {
-    const { name, cpus, memMb, environment, argv } = this.#options;
+  async #launch({ offer, resources }: Extract<Effect, { type: "launch" }>): Promise<void> {
+    const agentId = offer.agent_id.value;
+    this.#launchedOn = agentId;
+    try {
+      await this.#scheduler.accept([offer], [launch([this.#taskFor(agentId, resources)])]);
+    } catch (error) {
+      if (mayHaveHappened(error)) return; // the next subscription asks what became of it
+      if (!isWorthRetrying(error)) return this.#fail(error);
+      this.#take({ type: "not-launched" });
+    }
+  }
+
+  #taskFor(agentId: AgentId, resources: TaskRequest["resources"]): TaskRequest {
+    const { name, environment, argv } = this.#options;
     return {
       name,
       task_id: { value: this.#taskId },
       agent_id: { value: agentId },
-      resources: [scalar("cpus", cpus), scalar("mem", memMb)],
+      resources,
       command: {
         shell: false,
         value: argv[0],
@@ -175,7 +195,7 @@ export class TaskRun {
   }
 
   #onState(status: TaskStatus): void {
-    const { frameworkId } = this.#client;
+    const { frameworkId } = this.#scheduler;
     const agentId = this.#launchedOn;
     const wasRefused = status.state === "TASK_ERROR" || status.state === "TASK_DROPPED";
     if (!this.#started && !wasRefused && frameworkId !== undefined && agentId !== undefined) {
@@ -207,9 +227,9 @@ export class TaskRun {
     for (const problem of problems) {
       if (problem !== undefined) this.#report.say(`some output may be missing: ${problem}`);
     }
-    // Without an answer the failover timeout does the same, later.
-    if (teardown && this.#client.frameworkId !== undefined) await this.#client.teardown().catch(() => undefined);
-    this.#leaving.abort();
+    await nextTurn(); // the update that has ended the task is acknowledged in this one
+    if (!teardown) return this.#scheduler.close();
+    await this.#scheduler.teardown({ signal: AbortSignal.timeout(TEARDOWN_MS_MAX) }).catch(() => undefined);
   }
 
   #onInterruption(error: unknown): void {

@@ -36,21 +36,26 @@ const wholeNumber = (name: string, otherwise: string, from: number, to: number) 
   );
 };
 
+interface Bounds {
+  readonly minMs: number;
+  readonly maxMs: number;
+}
+
 /** In Mesos' text form. */
-const durationMs = (name: string, otherwise: string, bounds: { readonly minMs: number; readonly maxMs: number }) =>
-  orDefault(
-    otherwise,
-    v.pipe(
-      v.string(),
-      v.rawTransform(({ dataset, addIssue, NEVER }) => {
-        const ms = parseDurationMs(dataset.value);
-        if (ms !== undefined && ms >= bounds.minMs && ms <= bounds.maxMs) return ms;
-        const range = `from ${bounds.minMs}ms to ${bounds.maxMs}ms`;
-        addIssue({ message: `${name} is "${dataset.value}", expected a duration such as 15secs, ${range}` });
-        return NEVER;
-      }),
-    ),
+const durationText = (name: string, { minMs, maxMs }: Bounds) =>
+  v.pipe(
+    v.string(),
+    v.rawTransform<string, number>(({ dataset, addIssue, NEVER }) => {
+      const ms = parseDurationMs(dataset.value);
+      if (ms !== undefined && ms >= minMs && ms <= maxMs) return ms;
+      const range = `from ${minMs}ms to ${maxMs}ms`;
+      addIssue({ message: `${name} is "${dataset.value}", expected a duration such as 15secs, ${range}` });
+      return NEVER;
+    }),
   );
+
+const durationMs = (name: string, otherwise: string, bounds: Bounds) =>
+  orDefault(otherwise, durationText(name, bounds));
 
 /** Places that Durable Objects can be wished to; "" is none. Source: Cloudflare's location hints. */
 const HINTS = ["", "wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me"] as const;
@@ -65,8 +70,8 @@ const hints = (name: string) =>
   );
 
 /** From a second to a year. */
-const lasting = (name: string, otherwiseMs: number) =>
-  durationMs(name, `${otherwiseMs}ms`, { minMs: 1_000, maxMs: 365 * 86_400_000 });
+const LASTING: Bounds = { minMs: 1_000, maxMs: 365 * 86_400_000 };
+const lasting = (name: string, otherwiseMs: number) => durationMs(name, `${otherwiseMs}ms`, LASTING);
 
 /** "50%" as 0.5. */
 const share = (name: string) =>
@@ -98,8 +103,13 @@ const rateLimit = (name: string) =>
     ),
   );
 
-/** From a second to a year, or unset. */
-const durationOrNone = (name: string) => v.union([orDefault("none", v.literal("none")), lasting(name, 0)]);
+/** Unset is undefined. */
+const durationOrNone = (name: string) =>
+  v.pipe(
+    v.optional(v.string(), ""),
+    v.transform((text) => (text.trim() === "" ? undefined : text)),
+    v.optional(durationText(name, LASTING)),
+  );
 
 /** "a,b": unset is undefined. */
 const names = (name: string) =>
@@ -232,7 +242,7 @@ function masterSettings(env: v.InferOutput<typeof variables>): MasterSettings {
     gcIntervalMs: env.REGISTRY_GC_INTERVAL,
     maxAgentAgeMs: env.REGISTRY_MAX_AGENT_AGE,
     maxAgentCount: env.REGISTRY_MAX_AGENT_COUNT,
-    offerTimeoutMs: env.OFFER_TIMEOUT === "none" ? undefined : env.OFFER_TIMEOUT,
+    offerTimeoutMs: env.OFFER_TIMEOUT,
     roles: env.ROLES === undefined ? undefined : new Set(env.ROLES),
     rootSubmissions: env.ROOT_SUBMISSIONS,
     minAllocatable: env.MIN_ALLOCATABLE_RESOURCES,

@@ -9,6 +9,8 @@ export const QUEUED_BYTES_MAX = 16 * 1024 * 1024;
 interface Stream {
   readonly writer: WritableStreamDefaultWriter<Uint8Array>;
   queuedBytes: number;
+  /** Something was sent: a client expects SUBSCRIBED before the first HEARTBEAT, and that may wait for the registry. */
+  hasBegun: boolean;
 }
 
 const encoder = new TextEncoder();
@@ -29,7 +31,7 @@ export class Streams {
 
   open(streamId: StreamId): ReadableStream {
     const { readable, writable } = new IdentityTransformStream();
-    this.#streams.set(streamId, { writer: writable.getWriter(), queuedBytes: 0 });
+    this.#streams.set(streamId, { writer: writable.getWriter(), queuedBytes: 0, hasBegun: false });
     return readable;
   }
 
@@ -42,6 +44,7 @@ export class Streams {
       return;
     }
     stream.queuedBytes += record.length;
+    stream.hasBegun = true;
     stream.writer.write(record).then(
       () => (stream.queuedBytes -= record.length),
       (error: unknown) => this.#gone(streamId, String(error)),
@@ -50,7 +53,7 @@ export class Streams {
 
   /** A write is also how a client that left is noticed. */
   heartbeat(): void {
-    for (const streamId of [...this.#streams.keys()]) this.send(streamId, HEARTBEAT);
+    for (const [streamId, { hasBegun }] of [...this.#streams]) if (hasBegun) this.send(streamId, HEARTBEAT);
   }
 
   #gone(streamId: StreamId, reason: string): void {

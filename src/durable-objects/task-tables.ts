@@ -26,8 +26,11 @@ export const TASK_TABLES = `CREATE TABLE IF NOT EXISTS tasks (framework TEXT, id
     CREATE INDEX IF NOT EXISTS completed_by_id ON completed_tasks (framework, id);
     CREATE INDEX IF NOT EXISTS completed_by_time ON completed_tasks (began);`;
 
-/** The part of a record that changes. */
-type Changing = Pick<TaskRecord, "latest" | "lastState" | "unacknowledged" | "kill" | "beganAt" | "unreachableAt">;
+/** The part of a record that has no column of its own. Of these only the role never changes. */
+type Changing = Pick<
+  TaskRecord,
+  "role" | "latest" | "lastState" | "unacknowledged" | "kill" | "beganAt" | "unreachableAt"
+>;
 
 type Columns = Readonly<Record<string, SqlStorageValue>>;
 interface DetailRow extends Columns {
@@ -77,8 +80,8 @@ export class TaskTables implements TaskStorage {
   shown(frameworkId: FrameworkId, taskIds: readonly TaskId[]): readonly (string | undefined)[] {
     const found: (string | undefined)[] = taskIds.map(() => undefined);
     // CROSS JOIN is SQLite's word for "in this order": the other way round it reads all tasks for each of these.
-    const query = `SELECT wanted.key AS at, shown FROM json_each(?) AS wanted
-      CROSS JOIN tasks ON framework = ? AND id = wanted.value`;
+    const query = `SELECT at, shown FROM (SELECT key AS at, value AS wanted FROM json_each(?))
+      CROSS JOIN tasks ON framework = ? AND id = wanted`;
     const rows = this.#sql.exec<{ at: number; shown: string }>(query, JSON.stringify(taskIds), frameworkId);
     for (const { at, shown } of rows) found[at] = shown;
     return found;
@@ -111,8 +114,8 @@ export class TaskTables implements TaskStorage {
   }
 
   shownAt(places: readonly number[]): readonly ShownTask[] {
-    const query = `SELECT ${PAST}, shown FROM json_each(?) AS wanted
-      CROSS JOIN completed_tasks ON place = wanted.value ORDER BY wanted.key`;
+    const query = `SELECT ${PAST}, shown FROM (SELECT key AS at, value AS wanted FROM json_each(?))
+      CROSS JOIN completed_tasks ON place = wanted ORDER BY at`;
     return this.#rows<PastRow & { shown: string }>(query, JSON.stringify(places)).map(shownOf);
   }
 
@@ -187,10 +190,10 @@ export class TaskTables implements TaskStorage {
   *records(): Iterable<TaskRecord> {
     // Each row brings its ids as texts of their own: all tasks of a framework, and of an agent, keep one.
     const ids = new Map<string, string>();
-    const same = <Id extends string>(id: Id): Id => {
+    const same = <Text extends string>(id: Text): Text => {
       const known = ids.get(id);
       if (known === undefined) ids.set(id, id);
-      return (known ?? id) as Id;
+      return (known ?? id) as Text;
     };
     const query = "SELECT framework, id, agent, resources, record FROM tasks";
     for (const row of this.#sql.exec<{
@@ -200,11 +203,13 @@ export class TaskTables implements TaskStorage {
       resources: string;
       record: string;
     }>(query)) {
-      const { latest, lastState, unacknowledged, kill, beganAt, unreachableAt } = JSON.parse(row.record) as Changing;
+      const changing = JSON.parse(row.record) as Changing;
+      const { role, latest, lastState, unacknowledged, kill, beganAt, unreachableAt } = changing;
       yield {
         taskId: row.id,
         frameworkId: same(row.framework),
         agentId: same(row.agent),
+        role: same(role),
         resources: resourceSetOf(row.resources),
         latest: constantState(latest),
         lastState: lastState === undefined ? undefined : constantState(lastState),
@@ -223,8 +228,8 @@ export class TaskTables implements TaskStorage {
   }
 }
 
-function recordText({ latest, lastState, unacknowledged, kill, beganAt, unreachableAt }: TaskRecord): string {
-  return JSON.stringify({ latest, lastState, unacknowledged, kill, beganAt, unreachableAt } satisfies Changing);
+function recordText({ role, latest, lastState, unacknowledged, kill, beganAt, unreachableAt }: TaskRecord): string {
+  return JSON.stringify({ role, latest, lastState, unacknowledged, kill, beganAt, unreachableAt } satisfies Changing);
 }
 
 const detailOf = ({ info, statuses }: DetailRow): TaskDetail => ({

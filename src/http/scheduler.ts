@@ -3,7 +3,7 @@ import type { Epoch, Principal, StreamId } from "#protocol/ids.ts";
 import { EPOCH_HEADER, isNotLeading, LEADER_HEADER, type NotLeading } from "#protocol/leadership.ts";
 import { callSchema, type Call, type CallType } from "#protocol/scheduler.ts";
 import type { CallRequest } from "../master/calls.ts";
-import type { SubscribeRequest } from "../durable-objects/master-do.ts";
+import type { Subscribe } from "../durable-objects/master-do.ts";
 import type { Master } from "../durable-objects/peers.ts";
 import type { Plane } from "./http-env.ts";
 import { reachedAt } from "./address.ts";
@@ -45,8 +45,10 @@ async function refuse(plane: Plane, status: number, reason: string): Promise<Res
 
 async function onSubscribe(plane: Plane, call: Call, principal: Principal, address: string): Promise<Response> {
   if (call.subscribe === undefined) return text(400, "Expecting 'subscribe' to be present");
-  const subscription: SubscribeRequest = {
+  const subscription: Subscribe = {
     info: call.subscribe.framework_info,
+    suppressedRoles: call.subscribe.suppressed_roles,
+    offerConstraints: call.subscribe.offer_constraints,
     principal,
     streamId: crypto.randomUUID() as StreamId,
     reachedAt: address,
@@ -56,7 +58,7 @@ async function onSubscribe(plane: Plane, call: Call, principal: Principal, addre
 }
 
 /** SUBSCRIBE goes as a request, because its answer is a stream. */
-async function subscribeAt(master: Master, subscription: SubscribeRequest): Promise<Response | NotLeading> {
+async function subscribeAt(master: Master, subscription: Subscribe): Promise<Response | NotLeading> {
   const init = { method: "POST", body: JSON.stringify(subscription) };
   const answer = await master.fetch(new Request("http://master/subscribe", init));
   if (answer.status !== 503) return answer;

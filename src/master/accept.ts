@@ -259,7 +259,12 @@ function convertResources(acceptance: Acceptance, operation: Operation): Resourc
   );
   agent.total = total;
   master.marked.agents.add(agentId);
-  orderOperation(master, agent, { uuid: ids.operationUuid(), frameworkId: framework.id, operationId, operation: wanted }, now);
+  orderOperation(
+    master,
+    agent,
+    { uuid: ids.operationUuid(), frameworkId: framework.id, operationId, operation: wanted },
+    now,
+  );
   acceptance.remaining = subtract(acceptance.remaining, conversion.consumed);
   if (wanted.type === "GROW_VOLUME" || wanted.type === "SHRINK_VOLUME") return conversion.converted;
   acceptance.remaining = sum([acceptance.remaining, conversion.converted]);

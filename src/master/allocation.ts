@@ -30,7 +30,8 @@ export interface Refusal {
 
 /** Resources come back to the pool. */
 export function recover(master: Master, from: Allocated, refusal?: Refusal): void {
-  if (!isEmpty(from.resources) && master.allocated.has(from.agentId)) allocator.recover(master.allocator, from, refusal);
+  if (!isEmpty(from.resources) && master.allocated.has(from.agentId))
+    allocator.recover(master.allocator, from, refusal);
 }
 
 /** Resources are held: a task or executor that an agent reports. */
@@ -161,12 +162,13 @@ export function rebuildAllocation(master: Master): void {
 
 /**
  * After a failover with quotas, whoever comes first must not take what is guaranteed to others whose agents are not back: nothing is
- * offered before most agents are here, or have had the time. Source: Mesos' allocator recovery: 80 % or 10 min.
+ * offered before most agents are here, or have had the time. Until when, if it is so. Source: Mesos' allocator recovery: 80 % or 10 min.
  */
-export function isAllocationHeld(master: Master, now: Millis): boolean {
+export function allocationHeldUntil(master: Master, now: Millis): Millis | undefined {
   const { recoveredOf, recovered, quotaRoles, electedAt } = master;
-  if (quotaRoles.size === 0 || recoveredOf === undefined || recoveredOf === 0) return false;
-  return recovered.size > recoveredOf * (1 - ALLOCATOR_RECOVERY_SHARE) && now < electedAt + ALLOCATOR_RECOVERY_MS;
+  if (quotaRoles.size === 0 || recoveredOf === undefined || recoveredOf === 0) return undefined;
+  const until = millis(electedAt + ALLOCATOR_RECOVERY_MS);
+  return recovered.size > recoveredOf * (1 - ALLOCATOR_RECOVERY_SHARE) && now < until ? until : undefined;
 }
 const ALLOCATOR_RECOVERY_SHARE = 0.8;
 const ALLOCATOR_RECOVERY_MS = millis(600_000);

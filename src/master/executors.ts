@@ -25,18 +25,28 @@ export const liveExecutor = (
 export const executorsOf = (agent: AgentRecord, frameworkId: FrameworkId): readonly ExecutorRecord[] =>
   [...agent.executors.values()].filter((executor) => executor.frameworkId === frameworkId);
 
+/** As an agent's record has it. */
+export function executorEntry({
+  frameworkId,
+  info,
+  role,
+}: Pick<ExecutorRecord, "frameworkId" | "info" | "role">): readonly [key: string, executor: ExecutorRecord] {
+  const executorId = info.executor_id.value;
+  return [
+    keyOf(frameworkId, executorId),
+    { frameworkId, executorId, info, role, resources: resourceSet(info.resources) },
+  ];
+}
+
 export function addExecutor(
   master: Master,
   agent: AgentRecord,
   executor: { readonly frameworkId: FrameworkId; readonly info: ExecutorInfo; readonly role: string },
 ): ExecutorRecord {
-  const { frameworkId, info, role } = executor;
-  const executorId = info.executor_id.value;
-  const resources = resourceSet(info.resources);
-  const record: ExecutorRecord = { frameworkId, executorId, info, role, resources };
-  agent.executors.set(keyOf(frameworkId, executorId), record);
-  const framework = master.frameworks.get(frameworkId);
-  if (framework !== undefined) take(framework.used, resources);
+  const [key, record] = executorEntry(executor);
+  agent.executors.set(key, record);
+  const framework = master.frameworks.get(record.frameworkId);
+  if (framework !== undefined) take(framework.used, record.resources);
   master.marked.agents.add(agent.agentId);
   return record;
 }
@@ -74,11 +84,7 @@ function tellExit(master: Master, agentId: AgentId, executor: ExecutorRecord, st
 }
 
 /** A registration's report: the agent has these executors, and no others. */
-export function reconcileExecutors(
-  master: Master,
-  agent: AgentRecord,
-  reports: readonly ExecutorReport[],
-): void {
+export function reconcileExecutors(master: Master, agent: AgentRecord, reports: readonly ExecutorReport[]): void {
   const reported = new Set(reports.map(({ framework, executor }) => keyOf(framework.id, executor.executor_id.value)));
   for (const [key, executor] of [...agent.executors]) {
     if (reported.has(key)) continue;

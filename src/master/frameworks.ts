@@ -40,11 +40,14 @@ export function newFramework(
 
 /** A framework that only an agent's report names. It may subscribe with its id later. */
 export function recoverFramework(master: Master, summary: FrameworkSummary, now: Millis): FrameworkRecord {
+  // What the registry knows is from the framework itself; an agent repeats what it was told.
+  const registered = master.registry.registeredFrameworks.get(summary.id);
+  const failoverTimeoutMs = registered?.failoverTimeoutMs ?? summary.failoverTimeoutMs;
   const info: FrameworkInfo = {
     user: summary.user,
     name: summary.name,
     id: { value: summary.id },
-    failover_timeout: summary.failoverTimeoutMs === undefined ? undefined : summary.failoverTimeoutMs / 1000,
+    failover_timeout: failoverTimeoutMs === undefined ? undefined : failoverTimeoutMs / 1000,
     checkpoint: true,
     role: undefined,
     roles: [],
@@ -54,7 +57,8 @@ export function recoverFramework(master: Master, summary: FrameworkSummary, now:
     labels: undefined,
     capabilities: summary.partitionAware ? [{ type: "PARTITION_AWARE" }] : [],
   };
-  const framework = newFramework(summary.id, info, summary.principal as Principal | undefined, now);
+  const principal = registered?.principal ?? (summary.principal as Principal | undefined);
+  const framework = newFramework(summary.id, info, principal, now);
   const durable = master.registry.disconnectedFrameworks.get(summary.id);
   const removed = master.registry.removedFrameworks.get(summary.id);
   // [M29] What an earlier master promised or decided holds: a deadline, though not sooner than anybody could subscribe here.
@@ -62,10 +66,9 @@ export function recoverFramework(master: Master, summary: FrameworkSummary, now:
   else if (durable !== undefined) {
     const fair = master.electedAt + RESUBSCRIBE_GRACE_MS;
     framework.status = { state: "disconnected", deadline: millis(Math.max(durable.deadline, fair)) };
-  } else if (summary.failoverTimeoutMs !== undefined) {
+  } else if (failoverTimeoutMs !== undefined) {
     // It was connected when its master fell: nobody could note a deadline, and without one its tasks would run for ever.
-    const timeoutMs = Math.max(summary.failoverTimeoutMs, RESUBSCRIBE_GRACE_MS);
-    framework.status = { state: "recovered", deadline: millis(master.electedAt + timeoutMs) };
+    framework.status = { state: "recovered", deadline: deadlineAfterFailover(master, failoverTimeoutMs) };
   }
   master.frameworks.set(framework.id, framework);
   master.marked.frameworks.add(framework.id);
@@ -74,6 +77,9 @@ export function recoverFramework(master: Master, summary: FrameworkSummary, now:
 }
 
 export const failoverMs = (framework: FrameworkRecord): number => (framework.info.failover_timeout ?? 0) * 1000;
+/** When a framework that was connected to an earlier master is removed, unless it subscribes before. */
+export const deadlineAfterFailover = ({ electedAt }: Master, failoverTimeoutMs: number): Millis =>
+  millis(electedAt + Math.max(failoverTimeoutMs, RESUBSCRIBE_GRACE_MS));
 
 export function disconnect(master: Master, framework: FrameworkRecord, timeoutMs: number, now: Millis): void {
   framework.status = { state: "disconnected", deadline: millis(now + timeoutMs) };
@@ -95,10 +101,11 @@ function noteDeadline(master: Master, { id, principal, status }: FrameworkRecord
 
 /**
  * Somebody else took the id after a failover, when nobody knew whose it was: the agents know. The stranger is told, and the owner may
- * subscribe again.
+ * subscribe again. Where the registry knows, nobody else could take it, and no agent's word counts.
  */
 export function restoreOwner(master: Master, framework: FrameworkRecord, { principal }: FrameworkSummary): void {
   if (principal === undefined || framework.principal === undefined || framework.principal === principal) return;
+  if (master.registry.registeredFrameworks.has(framework.id)) return;
   if (framework.status.state === "connected") {
     const { streamId } = framework.status;
     const message = "The framework belongs to another principal";

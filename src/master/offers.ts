@@ -5,8 +5,8 @@ import { millis, type Millis } from "#base/time.ts";
 import type { AgentId, FrameworkId, OfferId } from "#protocol/ids.ts";
 import type { Offer } from "#protocol/scheduler.ts";
 import { type ResourceSet, sum, toResources, withRole } from "#resources/resources.ts";
-import { isAllocationHeld, isMultiRole, isRefining, recover, type Refusal } from "./allocation.ts";
-import { nextWake, run } from "./allocator/hierarchical.ts";
+import { allocationHeldUntil, isMultiRole, isRefining, recover, type Refusal } from "./allocation.ts";
+import { isDue, nextWake, run } from "./allocator/hierarchical.ts";
 import { executorsOf } from "./executors.ts";
 import { tell, type AgentRecord, type FrameworkRecord, type Master, type OfferRecord } from "./state.ts";
 
@@ -35,7 +35,7 @@ export const offeredOn = (master: Master, agentId: AgentId): ResourceSet =>
 
 /** Makes the offers that are due. Nothing runs when nothing changed. */
 export function makeOffers(master: Master, now: Millis): void {
-  if (isAllocationHeld(master, now)) return;
+  if (allocationHeldUntil(master, now) !== undefined) return;
   const made = new Map<FrameworkId, Offer[]>();
   for (const { frameworkId, agentId, role, resources } of run(master.allocator, now)) {
     const id = `${master.masterId}-O${master.nextOffer++}` as OfferId;
@@ -137,11 +137,12 @@ export function rescindStale(master: Master, now: Millis): void {
   }
 }
 
-/** When offers must be looked at without anybody's doing: a refusal ends, or an offer has waited for too long. */
+/** When offers must be looked at without anybody's doing: a refusal ends, an offer has waited for too long, or some could not be made yet. */
 export function nextOfferWake(master: Master, now: Millis): Millis | undefined {
   const due: Millis[] = [];
-  const refusal = nextWake(master.allocator, now);
-  if (refusal !== undefined) due.push(refusal);
+  const heldUntil = allocationHeldUntil(master, now);
+  const refusal = isDue(master.allocator, now) ? now : nextWake(master.allocator, now);
+  if (refusal !== undefined) due.push(heldUntil ?? refusal);
   const { offerTimeoutMs } = master.settings;
   const [oldest] = master.offers.values();
   if (offerTimeoutMs !== undefined && oldest !== undefined) due.push(millis(oldest.madeAt + offerTimeoutMs));

@@ -2,7 +2,7 @@
 // Rules: nobody is registered before the admission is committed [M1]; host key and agent id belong together [M2]; a
 // re-registration voids the older session [M4]; a copy of an agent's disk never runs beside it [M10].
 import { millis, type Millis } from "#base/time.ts";
-import type { AgentMessage, Order } from "#protocol/agent.ts";
+import type { AgentMessage, Order, TaskReport } from "#protocol/agent.ts";
 import { idProblem, type AgentId, type HostKey, type Principal, type SessionId } from "#protocol/ids.ts";
 import { resourceProblem } from "#resources/resources.ts";
 import type { Refusal, RegistryOperation } from "#registrar/operations.ts";
@@ -11,6 +11,7 @@ import type { AdmittedAgent } from "#registrar/registry.ts";
 import { onSocketClosed, registeredAt, spare } from "./absence.ts";
 import { agentIsThere } from "./allocation.ts";
 import { followRegistry, shutDown } from "./departure.ts";
+import { TASK_LETTERS_MAX } from "./task-checks.ts";
 import { rescindOffersOn } from "./offers.ts";
 import { reconcileExecutors } from "./executors.ts";
 import { reconcileOperations } from "./operations.ts";
@@ -210,13 +211,7 @@ function admit(master: Master, sender: AgentSender, message: Register, report: A
  * An agent that is not admitted now. An unreachable one may come back; of any other the registry says whether it may, and
  * if not, that answer is what lets us end its tasks: a quorum stands behind it [M31].
  */
-function comeBack(
-  master: Master,
-  agentId: AgentId,
-  sender: AgentSender,
-  message: Register,
-  report: AgentReport,
-): void {
+function comeBack(master: Master, agentId: AgentId, sender: AgentSender, message: Register, report: AgentReport): void {
   const { info, system } = message;
   const { hostKey, principal } = sender;
   const wasUnreachable = master.registry.unreachable.has(agentId);
@@ -295,15 +290,23 @@ function wholeReport(master: Master, from: Connection, message: Register): Whole
     return { type: "refused", reason: `an agent may report at most ${REPORTED_TASKS_MAX} tasks` };
   const executors = [...before.executors, ...(message.executors ?? [])];
   const operations = [...before.operations, ...(message.operations ?? [])];
-  const resources = [
-    ...message.tasks.map(({ task }) => task.resources),
-    ...executors.map(({ executor }) => executor.resources),
-  ];
-  const problem = resources.flatMap((list) => list.map(resourceProblem)).find((text) => text !== undefined);
-  if (problem !== undefined) return { type: "refused", reason: clip(`reported resources: ${problem}`) };
+  const problem =
+    message.tasks.map(reportProblem).find((text) => text !== undefined) ??
+    executors.flatMap(({ executor }) => executor.resources.map(resourceProblem)).find((text) => text !== undefined);
+  if (problem !== undefined) return { type: "refused", reason: clip(`what it reports: ${problem}`) };
   if (!message.more) return { type: "whole", report: { tasks, executors, operations } };
   master.partialReports.set(socketKey(from), { parts: message.part, letters, tasks, executors, operations });
   return { type: "more-to-come" };
+}
+
+/** Why it can be no task that was ever launched here. Its row must be found again by its id, and hold it. */
+function reportProblem({ framework, task }: TaskReport): string | undefined {
+  const badId = idProblem(task.task_id.value) ?? idProblem(framework.id);
+  if (badId !== undefined) return badId;
+  let letters = 0;
+  for (const { key, value } of task.labels?.labels ?? []) letters += key.length + (value?.length ?? 0);
+  if (letters > TASK_LETTERS_MAX) return `labels of ${letters} letters`;
+  return task.resources.map(resourceProblem).find((text) => text !== undefined);
 }
 
 function commit(

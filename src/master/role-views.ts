@@ -1,6 +1,17 @@
 // Roles, their weights and quotas, in Mesos' shapes (endpoints.md §4, http-api-v1 §9.2). What a role holds is counted by its
 // frameworks' roles.
-import { add, NOTHING, quantities, type ResourceSet, subtract, sum, toResources } from "#resources/resources.ts";
+import { isStrictSubrole } from "#protocol/roles.ts";
+import { tally as countInto } from "#resources/quantities.ts";
+import {
+  add,
+  NOTHING,
+  quantities,
+  type ResourceSet,
+  subtract,
+  sum,
+  toResources,
+  unreserved,
+} from "#resources/resources.ts";
 import type { Quantity, QuotaConfig, Registry } from "#registrar/registry.ts";
 import { rolesOf } from "./allocation.ts";
 import { allocatedTo, roleView } from "./allocator/hierarchical.ts";
@@ -74,7 +85,8 @@ function holdings(master: Master): ReadonlyMap<string, RoleHoldings> {
   };
   for (const name of [...weights.keys(), ...quotas.keys()]) at(name);
   for (const framework of master.frameworks.values()) {
-    if (framework.status.state !== "removed") for (const name of rolesOf(framework.info)) at(name).frameworks.push(framework);
+    if (framework.status.state !== "removed")
+      for (const name of rolesOf(framework.info)) at(name).frameworks.push(framework);
     for (const [name, resources] of allocatedTo(master.allocator, framework.id)) {
       const offers = [...(master.offersByFramework.get(framework.id) ?? [])].filter(({ role }) => role === name);
       const offered = sum(offers.map((offer) => offer.resources));
@@ -86,9 +98,18 @@ function holdings(master: Master): ReadonlyMap<string, RoleHoldings> {
   return new Map([...roles].toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** What a role and those below it hold of its quota, in thousandths: its reservations, and what is allocated to it of the rest. */
-export const consumedBy = (master: Master, role: string): ReadonlyMap<string, number> =>
-  roleView(master.allocator, role).consumed;
+/**
+ * What a role and those below it hold of its quota, in thousandths: its reservations, and what its tasks and executors have of the rest. For
+ * the allocator an offer counts as well; an offer can be taken back.
+ */
+export function consumedBy(master: Master, role: string): ReadonlyMap<string, number> {
+  const consumed = new Map(roleView(master.allocator, role).consumed);
+  for (const offer of master.offers.values()) {
+    if (offer.role === role || isStrictSubrole(offer.role, role))
+      countInto(consumed, quantities(unreserved(offer.resources)), -1);
+  }
+  return consumed;
+}
 
 /** `/roles`. */
 export function rolesView(master: Master): Json {

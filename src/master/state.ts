@@ -33,7 +33,14 @@ import type {
 import type { OfferConstraints } from "#protocol/offer-constraints.ts";
 import type { OperationStatus } from "#protocol/operation.ts";
 import type { FrameworkInfo, MasterInfo, SchedulerEvent } from "#protocol/scheduler.ts";
-import { isTerminal, TASK_STATES, type KillPolicy, type TaskState, type ExecutorInfo, type TaskStatus } from "#protocol/task.ts";
+import {
+  isTerminal,
+  TASK_STATES,
+  type KillPolicy,
+  type TaskState,
+  type ExecutorInfo,
+  type TaskStatus,
+} from "#protocol/task.ts";
 import type { ResourceSet } from "#resources/resources.ts";
 import type { RegistryOperation } from "#registrar/operations.ts";
 import type { QuotaConfig, Registry, Weight } from "#registrar/registry.ts";
@@ -466,6 +473,12 @@ export function newMaster(start: {
       undelivered: [],
     },
   };
+}
+
+/** [M62] A word of the master's own on this task that its framework has not heard is of the past. */
+export function forgetWord(master: Master, { frameworkId, taskId }: TaskRecord): void {
+  if (master.frameworks.get(frameworkId)?.undelivered.delete(taskId) === true)
+    master.marked.undelivered.push({ frameworkId, taskId });
 }
 
 /** Everything that is marked has been saved. */

@@ -1,6 +1,6 @@
 // SUBSCRIBE and UPDATE_FRAMEWORK: who a framework is and what it wants. The decision table is tasks-offers-and-operators §1.2.
 //
-// A framework's id, and to whom it belongs, is in the registry before the framework hears it [M60]: an id that was told is never given
+// A framework's id, and to whom it belongs, is in the registry before the framework hears it [M57]: an id that was told is never given
 // again, and after a failover nobody else may take it.
 import type { Millis } from "#base/time.ts";
 import { idProblem, type FrameworkId, type Principal, type StreamId } from "#protocol/ids.ts";
@@ -50,7 +50,8 @@ export function subscribe(master: Master, request: SubscribeRequest, now: Millis
     earlier.streamId = streamId;
     return;
   }
-  if (isRegistered(master, frameworkId, subscription)) return connect(master, frameworkId, subscription, streamId, now);
+  const knows = isRegistered(master, frameworkId, subscription) || (id !== undefined && mayBeOlder(master, id, now));
+  if (knows) return connect(master, frameworkId, subscription, streamId, now);
   const pending: PendingSubscription = { type: "framework-registered", frameworkId, request: subscription, streamId };
   master.subscriptions.set(frameworkId, pending);
   askRegistry(master, pending, registration(frameworkId, subscription), { who: principal, why: "SUBSCRIBE" });
@@ -66,13 +67,42 @@ function isRegistered({ registry }: Master, id: FrameworkId, { info, principal }
   return known?.principal === principal && known.failoverTimeoutMs === timeoutMs(info);
 }
 
+/**
+ * One of a release that did not register frameworks: the agents say first whose it is [M57]. What none of them names by then belongs to
+ * who named it first.
+ */
+const mayBeOlder = ({ registry, recoveredDeadline }: Master, id: FrameworkId, now: Millis): boolean =>
+  !registry.registeredFrameworks.has(id) && now < recoveredDeadline;
+
+/** What the registry should know of a framework that it does not know, or not rightly. */
+export function noteRegistration(master: Master, framework: FrameworkRecord): void {
+  const { id, info, principal } = framework;
+  if (principal === undefined) return;
+  const known = master.registry.registeredFrameworks.get(id);
+  if (known?.failoverTimeoutMs === timeoutMs(info)) return;
+  const asked =
+    known === undefined
+      ? { who: "master", why: "it was not registered yet" }
+      : { who: principal, why: "another failover_timeout" };
+  const operation = {
+    type: "register-framework",
+    frameworkId: id,
+    principal,
+    failoverTimeoutMs: timeoutMs(info),
+  } as const;
+  askRegistry(master, { type: "noted" }, operation, asked);
+}
+
 /** The registry has decided to whom the id belongs. */
 export function onRegistered(master: Master, pending: PendingSubscription, outcome: Outcome, now: Millis): void {
   const { frameworkId, request, streamId } = pending;
   master.subscriptions.delete(frameworkId);
   if (outcome.type === "refused") {
-    if (streamId !== undefined)
-      refuse(master, streamId, REFUSALS[outcome.reason] ?? `The registry refused: ${outcome.reason}`);
+    const message = REFUSALS[outcome.reason];
+    if (streamId === undefined) return;
+    // Whatever else it was passes: the framework subscribes again. An ERROR would end it.
+    if (message === undefined) master.effects.push({ type: "close-stream", streamId });
+    else refuse(master, streamId, message);
     return;
   }
   // Decided otherwise while it waited: removed, or an agent knows another owner.
@@ -81,10 +111,11 @@ export function onRegistered(master: Master, pending: PendingSubscription, outco
     if (streamId !== undefined) refuse(master, streamId, problem);
     return;
   }
-  connect(master, frameworkId, request, streamId ?? request.streamId, now);
-  const framework = master.frameworks.get(frameworkId);
-  // Its client went away meanwhile: as if it had left right after SUBSCRIBED.
-  if (streamId === undefined && framework !== undefined) disconnect(master, framework, failoverMs(framework), now);
+  if (streamId !== undefined) return connect(master, frameworkId, request, streamId, now);
+  if (master.frameworks.has(frameworkId)) return;
+  // Nobody was told this id.
+  const why = { who: "master", why: "its stream ended before it was told its id" };
+  askRegistry(master, { type: "noted" }, { type: "remove-framework", frameworkId }, why);
 }
 
 const OF_ANOTHER = "The principal differs from that of the earlier subscription";
@@ -254,16 +285,7 @@ export function updateFramework(master: Master, framework: FrameworkRecord, upda
   const roles = rolesOf(framework.info);
   removeOffersTo(master, framework.id, { rescind: true }, (role) => !roles.includes(role));
   frameworkIs(master, framework);
-  if (timeoutChanged && framework.principal !== undefined) {
-    const { id: frameworkId, principal } = framework;
-    const operation = {
-      type: "register-framework",
-      frameworkId,
-      principal,
-      failoverTimeoutMs: timeoutMs(info),
-    } as const;
-    askRegistry(master, { type: "noted" }, operation, { who: principal, why: "UPDATE_FRAMEWORK" });
-  }
+  if (timeoutChanged) noteRegistration(master, framework);
   return { status: 200, text: "" };
 }
 

@@ -15,6 +15,7 @@ import {
   addTaskRecord,
   COMPLETED_FRAMEWORKS_MAX,
   constantState,
+  forgetWord,
   isPartitionAware,
   markTask,
   removeTaskRecord,
@@ -88,6 +89,8 @@ export function recordStatus(master: Master, task: TaskRecord, status: TaskStatu
   if (uuid !== undefined && task.unacknowledged?.uuid !== uuid) {
     task.unacknowledged = { uuid, state };
     markTask(master, task);
+    // What the agent says now is newer than what we said before, and it repeats it until somebody has it.
+    forgetWord(master, task);
   }
   // Agents repeat what nobody acknowledges: no row for that.
   if (uuid !== undefined && statuses.at(-1)?.uuid === uuid) return;

@@ -19,20 +19,18 @@
 // "shutdown" ends the agent's tasks and its id.
 import * as v from "valibot";
 import {
-  agentIdObject,
   agentIdText,
   clusterIdText,
   epochNumber,
-  executorIdObject,
   executorIdText,
   frameworkIdText,
   operationUuidText,
   sessionIdText,
   taskIdText,
 } from "./ids.ts";
-import { list, optional } from "./json.ts";
+import { operationStatusSchema } from "./operation.ts";
 import { attributeSchema, RESOURCES_MAX, resourceSchema } from "./resource.ts";
-import { killPolicy, taskInfoSchema, taskStatusSchema } from "./task.ts";
+import { executorInfoSchema, killPolicy, taskInfoSchema, taskStatusSchema } from "./task.ts";
 
 /** Longest frame either side takes, bytes. The platform's own bound is 1 MiB. */
 export const FRAME_BYTES_MAX = 1024 * 1024;
@@ -64,24 +62,6 @@ export const MECHANISM = "SCRAM-SHA-256";
 const shortText = v.pipe(v.string(), v.maxLength(1024));
 const scramText = v.pipe(v.string(), v.maxLength(4096));
 const placeName = v.pipe(v.string(), v.minLength(1), v.maxLength(255));
-
-// Mesos' messages of these names, in the members that agent and plane use.
-const executorInfoSchema = v.object({
-  executor_id: executorIdObject,
-  resources: list(resourceSchema, RESOURCES_MAX),
-  name: optional(shortText),
-});
-export type ExecutorInfo = v.InferOutput<typeof executorInfoSchema>;
-const operationStatusSchema = v.object({
-  operation_id: optional(v.object({ value: shortText })),
-  state: v.picklist(["OPERATION_FINISHED", "OPERATION_FAILED"]),
-  message: optional(v.pipe(v.string(), v.maxLength(4096))),
-  converted_resources: list(resourceSchema, RESOURCES_MAX),
-  uuid: optional(v.object({ value: v.pipe(v.string(), v.maxLength(24)) })),
-  agent_id: optional(agentIdObject),
-  resource_provider_id: optional(v.object({ value: shortText })),
-});
-export type OperationStatus = v.InferOutput<typeof operationStatusSchema>;
 
 /** Where an agent is. The region's zones fail apart from each other. */
 export const domainSchema = v.object({
@@ -209,13 +189,13 @@ const operationUpdate = v.object({ ...operationEntries, status: operationStatusS
 /** How an operation ended: `status` has a uuid. */
 export type OperationUpdate = v.InferOutput<typeof operationUpdate>;
 
-const operationReport = v.object({
+export const operationReportSchema = v.object({
   ...operationEntries,
   operation: resourceOperationSchema,
   status: operationStatusSchema,
 });
 /** An operation of which the outcome is not acknowledged yet. */
-export type OperationReport = v.InferOutput<typeof operationReport>;
+export type OperationReport = v.InferOutput<typeof operationReportSchema>;
 
 const executorReport = v.object({ framework: frameworkSummarySchema, executor: executorInfoSchema });
 /** A living executor. */
@@ -251,7 +231,7 @@ export const agentMessageSchema = v.variant("type", [
     info: agentInfoSchema,
     tasks: v.pipe(v.array(taskReport), v.maxLength(FRAME_ITEMS_MAX)),
     /** In the first part; what does not fit there is in the next ones, before the tasks. */
-    operations: v.optional(v.pipe(v.array(operationReport), v.maxLength(FRAME_ITEMS_MAX))),
+    operations: v.optional(v.pipe(v.array(operationReportSchema), v.maxLength(FRAME_ITEMS_MAX))),
     executors: v.optional(v.pipe(v.array(executorReport), v.maxLength(FRAME_ITEMS_MAX))),
     /** 1, 2, 3… of the frames that one registration takes: a missing one is noticed. */
     part: v.pipe(v.number(), v.integer(), v.minValue(1)),

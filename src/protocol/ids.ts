@@ -28,12 +28,15 @@ export const ID_BYTES_MAX = 255;
 // Control characters, both slashes, and the two names that mean a directory: ids become folder names on a host.
 // eslint-disable-next-line no-control-regex
 const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f/\\]/;
+// Half a letter is no text outside of JavaScript: in a row, or a folder's name, different ids would become one.
+const HALF_LETTER = /[\ud800-\udfff]/u;
 
 /** Why a client's id may not be used, or undefined when it may. */
 export function idProblem(id: string): string | undefined {
   if (id === "") return "an id may not be empty";
   if (id === "." || id === "..") return `'${id}' may not be an id`;
   if (FORBIDDEN.test(id)) return "an id may not contain '/', '\\' or control characters";
+  if (HALF_LETTER.test(id)) return "an id may not contain half of a letter (a lone surrogate)";
   if (id.length > ID_BYTES_MAX || encodedLength(id) > ID_BYTES_MAX)
     return `an id may have at most ${ID_BYTES_MAX} bytes`;
   return undefined;

@@ -2,6 +2,7 @@
 // broken record, or the end of the body. What to do then is the caller's choice.
 import { RecordReader } from "#protocol/record-io.ts";
 import { HEARTBEAT_INTERVAL_SECONDS, type SchedulerEvent } from "#protocol/scheduler.ts";
+import type { Clock } from "./clock.ts";
 import { StreamBrokenError } from "./errors.ts";
 
 /** Heartbeats that may be missed before a stream counts as dead. Source: http-api-v1 §4.2, what clients commonly take. */
@@ -14,6 +15,7 @@ export const MISSED_HEARTBEATS_MAX = 5;
 export async function* readEvents(
   body: ReadableStream<Uint8Array>,
   abandon: (reason: Error) => void,
+  clock: Clock,
 ): AsyncGenerator<SchedulerEvent, void, undefined> {
   const records = new RecordReader();
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -21,7 +23,7 @@ export async function* readEvents(
   let silenceMs = HEARTBEAT_INTERVAL_SECONDS * MISSED_HEARTBEATS_MAX * 1000;
   try {
     for (;;) {
-      const chunk = await readBeforeSilence(reader, silenceMs, abandon);
+      const chunk = await readBeforeSilence(reader, { silenceMs, abandon, clock });
       const result = records.push(chunk);
       if (result.type === "refused") throw new StreamBrokenError(`not RecordIO: ${result.reason}`);
       for (const record of result.records) {
@@ -41,11 +43,14 @@ export async function* readEvents(
 
 async function readBeforeSilence(
   reader: ReadableStreamDefaultReader<Uint8Array>,
-  silenceMs: number,
-  abandon: (reason: Error) => void,
+  {
+    silenceMs,
+    abandon,
+    clock,
+  }: { readonly silenceMs: number; readonly abandon: (reason: Error) => void; readonly clock: Clock },
 ): Promise<Uint8Array> {
   const silent = new StreamBrokenError(`nothing came for ${Math.round(silenceMs / 1000)} s`);
-  const timer = setTimeout(() => abandon(silent), silenceMs);
+  const stop = clock.after(silenceMs, () => abandon(silent));
   try {
     const { value, done } = await reader.read();
     if (done || value === undefined) throw new StreamBrokenError("the plane closed the stream");
@@ -54,7 +59,7 @@ async function readBeforeSilence(
     if (error instanceof StreamBrokenError) throw error;
     throw new StreamBrokenError(`the stream broke: ${error instanceof Error ? error.message : String(error)}`);
   } finally {
-    clearTimeout(timer);
+    stop();
   }
 }
 

@@ -24,6 +24,8 @@ export class FakePlane {
   onKill: Script = [{ state: "TASK_KILLED", message: "Command terminated with signal 15" }];
   /** Answer of this status to everything, when set. */
   failing: number | undefined;
+  /** The next call of this type is done, and its answer lost. */
+  loseAnswerTo: string | undefined;
   subscriptions = 0;
   readonly #files = { stdout: "", stderr: "" };
   readonly #server = createServer((request, response) => void this.#serve(request, response));
@@ -82,7 +84,10 @@ export class FakePlane {
       streamId: request.headers["mesos-stream-id"],
     });
     if (call.type === "SUBSCRIBE") return this.#subscribe(response);
-    response.writeHead(202).end();
+    if (call.type === this.loseAnswerTo) {
+      this.loseAnswerTo = undefined;
+      request.socket.destroy();
+    } else response.writeHead(202).end();
     if (call.type === "ACCEPT") this.#accept(call);
     if (call.type === "KILL") this.play(this.onKill);
     if (call.type === "TEARDOWN") this.#stream?.end();

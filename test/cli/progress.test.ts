@@ -1,13 +1,12 @@
 import { expect, test } from "vitest";
 import { millis } from "#base/time.ts";
 import type { AgentId, OfferId } from "#protocol/ids.ts";
-import type { Offer, SchedulerEvent } from "#protocol/scheduler.ts";
 import type { TaskState, TaskStatus } from "#protocol/task.ts";
-import { scalar } from "#scheduler/index.ts";
+import { scalar, type Offer } from "#scheduler/index.ts";
 import {
   EXPLAIN_AFTER_MS,
   initialProgress,
-  RECONCILE_AGAIN_MS,
+  KILL_AGAIN_MS,
   STOP_MS_MAX,
   step,
   type Effect,
@@ -17,22 +16,21 @@ import {
 
 const START = millis(1_000_000);
 const wanted = { cpus: 1, memMb: 100 };
-const offer = (id: string, agent: string, cpus: number): Offer =>
-  ({
+const offer = (id: string, agent: string, cpus: number): Input => ({
+  type: "offer",
+  offer: {
     id: { value: id as OfferId },
     agent_id: { value: agent as AgentId },
     hostname: agent,
     resources: [scalar("cpus", cpus), scalar("mem", 1000)],
-  }) as unknown as Offer;
-const offers = (...list: Offer[]): Input => ({ type: "event", event: { type: "OFFERS", offers: { offers: list } } });
-const update = (state: TaskState, more: Partial<TaskStatus> = {}): Input => ({
-  type: "event",
-  event: { type: "UPDATE", update: { status: { task_id: { value: "t" }, state, uuid: "u", ...more } as TaskStatus } },
+  } as unknown as Offer,
 });
-const subscribed: Input = {
-  type: "event",
-  event: { type: "SUBSCRIBED", subscribed: { framework_id: { value: "f" } } } as unknown as SchedulerEvent,
-};
+const update = (state: TaskState, more: Partial<TaskStatus> = {}): Input => ({
+  type: "update",
+  status: { task_id: { value: "t" }, state, uuid: "u", ...more } as TaskStatus,
+});
+const subscribed: Input = { type: "subscribed" };
+const stopped: Input = { type: "stop", cause: { type: "timeout" } };
 
 function play(inputs: readonly (readonly [Input, number])[], options: { detach?: boolean; agentId?: string } = {}) {
   let progress: Progress = initialProgress(
@@ -44,25 +42,25 @@ function play(inputs: readonly (readonly [Input, number])[], options: { detach?:
   return { progress, effects, types: effects.map(({ type }) => type) };
 }
 
-test("the first offer that fits is taken, the others are declined", () => {
-  const { effects } = play([[offers(offer("O1", "a", 0.5), offer("O2", "b", 2), offer("O3", "c", 2)), 0]]);
+test("the first offer that fits is taken, with the task's resources cut out of it; the others are declined", () => {
+  expect(play([[offer("O1", "a", 0.5), 0]]).types).toEqual(["decline"]);
+  const { effects } = play([
+    [offer("O1", "a", 0.5), 0],
+    [offer("O2", "b", 2), 0],
+  ]);
   expect(effects).toMatchObject([
-    { type: "launch", offer: { id: { value: "O2" } } },
-    { type: "decline", offerIds: ["O1", "O3"] },
+    { type: "launch", offer: { id: { value: "O2" } }, resources: [scalar("cpus", 1), scalar("mem", 100)] },
   ]);
 });
 
 test("with --agent only that agent's offer is taken", () => {
-  expect(play([[offers(offer("O1", "a", 2)), 0]], { agentId: "b" }).types).toEqual(["decline"]);
-  expect(play([[offers(offer("O1", "a", 2), offer("O2", "b", 2)), 0]], { agentId: "b" }).types).toEqual([
-    "launch",
-    "decline",
-  ]);
+  expect(play([[offer("O1", "a", 2), 0]], { agentId: "b" }).types).toEqual(["decline"]);
+  expect(play([[offer("O2", "b", 2), 0]], { agentId: "b" }).types).toEqual(["launch"]);
 });
 
 test("waiting is explained once, with what was offered", () => {
   const { effects } = play([
-    [offers(offer("O1", "a", 0.5)), 0],
+    [offer("O1", "a", 0.5), 0],
     [{ type: "tick" }, EXPLAIN_AFTER_MS],
   ]);
   expect(effects).toEqual([{ type: "say", text: "still waiting, nothing fits: a offers 0.5 of 1 cpus" }]);
@@ -75,44 +73,45 @@ test("waiting is explained once, with what was offered", () => {
 });
 
 test("a second offer is declined after the launch, and nothing is launched twice", () => {
-  const launch = [offers(offer("O1", "a", 2)), 0] as const;
-  expect(play([launch, [offers(offer("O2", "b", 2)), 1]]).types).toEqual(["decline"]);
+  const launch = [offer("O1", "a", 2), 0] as const;
+  expect(play([launch, [offer("O2", "b", 2), 1]]).types).toEqual(["decline"]);
 });
 
 test("a launch on a withdrawn offer is repeated, any other loss ends the run", () => {
-  const launch = [offers(offer("O1", "a", 2)), 0] as const;
+  const launch = [offer("O1", "a", 2), 0] as const;
   const dropped = [update("TASK_DROPPED", { reason: "REASON_INVALID_OFFERS", uuid: undefined }), 1] as const;
-  expect(play([launch, dropped, [offers(offer("O2", "b", 2)), 2]]).types).toEqual(["launch"]);
+  expect(play([launch, dropped, [offer("O2", "b", 2), 2]]).types).toEqual(["launch"]);
   const lost = play([launch, [update("TASK_DROPPED", { reason: "REASON_AGENT_REMOVED", uuid: undefined }), 1]]);
   expect(lost.progress.current).toMatchObject({ phase: "over", ending: { exitCode: 125 } });
 });
 
-test("after a resubscription the task is reconciled, again while no answer comes, and a kill is repeated", () => {
-  const begun = [
-    [offers(offer("O1", "a", 2)), 0],
-    [{ type: "stop", cause: { type: "timeout" } }, 1],
-    [subscribed, 2],
-  ] as const;
-  expect(play(begun).types).toEqual(["reconcile", "kill"]);
-  expect(play([...begun, [{ type: "tick" }, 2 + RECONCILE_AGAIN_MS]]).types).toEqual(["reconcile", "kill"]);
-  expect(play([...begun, [update("TASK_RUNNING"), 3], [{ type: "tick" }, 3 + RECONCILE_AGAIN_MS]]).types).toEqual([]);
+test("a launch that was refused for now is repeated, unless the end was asked for", () => {
+  const launch = [offer("O1", "a", 2), 0] as const;
+  const refused = [{ type: "not-launched" }, 2] as const;
+  expect(play([launch, refused, [offer("O2", "b", 2), 3]]).types).toEqual(["launch"]);
+  const over = play([launch, [stopped, 1], refused]);
+  expect(over.progress.current).toMatchObject({ phase: "over", ending: { exitCode: 124 } });
 });
 
-test("the last update is acknowledged before the framework goes", () => {
-  const { types } = play([
-    [offers(offer("O1", "a", 2)), 0],
-    [update("TASK_FINISHED"), 1],
-  ]);
-  expect(types).toEqual(["acknowledge", "state", "leave"]);
+test("after a resubscription the task is reconciled, and a kill is repeated", () => {
+  const launch = [offer("O1", "a", 2), 0] as const;
+  expect(play([[subscribed, 0]]).types).toEqual([]);
+  expect(play([launch, [subscribed, 1]]).types).toEqual(["reconcile"]);
+  expect(play([launch, [stopped, 1], [subscribed, 2]]).types).toEqual(["reconcile", "kill"]);
 });
 
-test("an update of the master has no uuid and is not acknowledged", () => {
-  expect(
-    play([
-      [offers(offer("O1", "a", 2)), 0],
-      [update("TASK_RUNNING", { uuid: undefined }), 1],
-    ]).types,
-  ).toEqual(["state"]);
+test("a kill is repeated while the task does not end", () => {
+  const begun = [[offer("O1", "a", 2), 0] as const, [stopped, 1] as const];
+  expect(play([...begun, [{ type: "tick" }, KILL_AGAIN_MS]]).types).toEqual([]);
+  expect(play([...begun, [{ type: "tick" }, 1 + KILL_AGAIN_MS]]).types).toEqual(["kill"]);
+  const again = [{ type: "tick" }, 1 + KILL_AGAIN_MS] as const;
+  expect(play([...begun, again, [{ type: "tick" }, 2 + KILL_AGAIN_MS]]).types).toEqual([]);
+});
+
+test("the last update is told before the framework goes, and the plane's own counts as well", () => {
+  const launch = [offer("O1", "a", 2), 0] as const;
+  expect(play([launch, [update("TASK_FINISHED"), 1]]).types).toEqual(["state", "leave"]);
+  expect(play([launch, [update("TASK_RUNNING", { uuid: undefined }), 1]]).types).toEqual(["state"]);
 });
 
 test.each([
@@ -125,7 +124,7 @@ test.each([
   ["TASK_GONE", undefined, 125],
 ] as const)("%s with '%s' exits with %i", (state, message, exitCode) => {
   const { progress } = play([
-    [offers(offer("O1", "a", 2)), 0],
+    [offer("O1", "a", 2), 0],
     [update(state, { message }), 1],
   ]);
   expect(progress.current).toMatchObject({ phase: "over", ending: { exitCode } });
@@ -136,13 +135,13 @@ test("a stop while waiting ends at once; one after the launch kills", () => {
   expect(play([[stop, 0]]).progress.current).toMatchObject({ phase: "over", ending: { exitCode: 130 } });
   expect(
     play([
-      [offers(offer("O1", "a", 2)), 0],
+      [offer("O1", "a", 2), 0],
       [stop, 1],
     ]).types,
   ).toEqual(["kill"]);
   expect(
     play([
-      [offers(offer("O1", "a", 2)), 0],
+      [offer("O1", "a", 2), 0],
       [stop, 1],
       [stop, 2],
     ]).types,
@@ -152,7 +151,7 @@ test("a stop while waiting ends at once; one after the launch kills", () => {
 test("a task that ends by itself before the kill reaches it keeps its own code", () => {
   const stop: Input = { type: "stop", cause: { type: "signal", signal: 2 } };
   const ended = play([
-    [offers(offer("O1", "a", 2)), 0],
+    [offer("O1", "a", 2), 0],
     [stop, 1],
     [update("TASK_FINISHED", { message: "Command exited with status 0" }), 2],
   ]);
@@ -161,8 +160,8 @@ test("a task that ends by itself before the kill reaches it keeps its own code",
 
 test("an end that nobody confirms is not waited for without end, and says so", () => {
   const stop: Input = { type: "stop", cause: { type: "timeout" } };
-  const launched = [[offers(offer("O1", "a", 2)), 0] as const, [stop, 1000] as const];
-  expect(play([...launched, [{ type: "tick" }, 1000 + STOP_MS_MAX - 1]]).types).toEqual([]);
+  const launched = [[offer("O1", "a", 2), 0] as const, [stop, 1000] as const];
+  expect(play([...launched, [{ type: "tick" }, 1000 + STOP_MS_MAX - 1]]).types).toEqual(["kill"]);
   const { progress, types } = play([...launched, [{ type: "tick" }, 1000 + STOP_MS_MAX]]);
   expect(types).toEqual(["leave"]);
   expect(progress.current).toMatchObject({

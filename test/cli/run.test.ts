@@ -101,6 +101,24 @@ test("a broken stream is resumed with the same framework id, and the task is rec
   expect(plane.callsOf("ACCEPT")).toHaveLength(1);
 });
 
+test("a launch whose answer was lost is not repeated: the next subscription asks what became of it", async () => {
+  plane.loseAnswerTo = "ACCEPT";
+  plane.script = [];
+  const { run } = prepare();
+  const code = run.run();
+  await expect.poll(() => plane.callsOf("RECONCILE").length, { timeout: 5000 }).toBe(1);
+  plane.play([{ state: "TASK_RUNNING" }, { state: "TASK_FAILED", message: "Command exited with status 4" }]);
+  expect(await code).toBe(4);
+  expect(plane.callsOf("SUBSCRIBE")).toHaveLength(2);
+  expect(plane.callsOf("ACCEPT")).toHaveLength(1);
+});
+
+test("--detach has acknowledged what it heard before it leaves", async () => {
+  plane.script = [{ state: "TASK_STARTING" }, { state: "TASK_RUNNING" }];
+  expect(await prepare({ detach: true }).run.run()).toBe(0);
+  expect(plane.callsOf("ACKNOWLEDGE")).toHaveLength(2);
+});
+
 test("a refused subscription is 125 with the plane's words", async () => {
   plane.failing = 401;
   const { run, shown } = prepare();

@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { expect, test } from "vitest";
 import { credentialSchema } from "#protocol/credentials.ts";
 import type { TaskId } from "#protocol/ids.ts";
-import { SchedulerClient, scalar } from "#scheduler/index.ts";
+import { launch, SchedulerClient, scalar } from "#scheduler/index.ts";
 import { SimulatedAgents } from "../../bench/agents/simulated-agents.ts";
 import { TestPlane } from "./harness/plane.ts";
 import { onEnd } from "./harness/workspace.ts";
@@ -56,7 +56,7 @@ test(
               resources,
               command,
             };
-            void client.accept([offer.id.value], [task], 3600).catch(() => launched.delete(taskId));
+            void client.accept([offer.id.value], [launch([task])], 3600).catch(() => launched.delete(taskId));
           }
         }
         if (event.type === "UPDATE") {

@@ -4,6 +4,7 @@ import type { SchedulerEvent } from "#protocol/scheduler.ts";
 import {
   CallRefusedError,
   isWorthRetrying,
+  mayHaveHappened,
   PlaneUnreachableError,
   SchedulerClient,
   staySubscribed,
@@ -156,22 +157,6 @@ test("a refusal has status and text, no answer is another error", async () => {
   await expect(failure).rejects.toThrow("ECONNREFUSED");
 });
 
-test("a redirect moves host and port, and the next subscription goes there", async () => {
-  network.answer = ({ url }) =>
-    url.startsWith("http://plane")
-      ? new Response(null, { status: 307, headers: { Location: "//leader:5051/master/api/v1/scheduler" } })
-      : undefined;
-  const events = staySubscribed(client, framework, { bounds: { firstMs: 1, maxMs: 1 } });
-  expect(await next(events)).toBe("SUBSCRIBED");
-  expect(network.requests.at(-1)?.url).toBe("http://leader:5051/api/v1/scheduler");
-});
-
-test("an update that the plane made is not acknowledged", async () => {
-  await next(client.subscribe(framework));
-  await client.acknowledge({ task_id: { value: "t" }, agent_id: { value: "a" }, state: "TASK_LOST" } as never);
-  expect(network.requests).toHaveLength(1);
-});
-
 test("staySubscribed comes back after 503 and broken streams, and says so each time", async () => {
   let failures = 2;
   network.answer = () => (failures-- > 0 ? new Response("no quorum", { status: 503 }) : undefined);
@@ -210,6 +195,35 @@ test.each([
   [503, true],
 ])("an answer of %i is worth another try: %s", (status, worth) => {
   expect(isWorthRetrying(new CallRefusedError("ACCEPT", status, ""))).toBe(worth);
+});
+
+test.each([
+  [new PlaneUnreachableError("no answer"), true],
+  [new CallRefusedError("ACCEPT", 500, ""), true],
+  [new CallRefusedError("ACCEPT", 503, ""), true],
+  [new CallRefusedError("ACCEPT", 501, ""), false],
+  [new CallRefusedError("ACCEPT", 400, ""), false],
+  [new CallRefusedError("ACCEPT", 307, ""), false],
+  [new StreamBrokenError("over"), false],
+])("after %s the call may have happened: %s", (error, may) => {
+  expect(mayHaveHappened(error)).toBe(may);
+});
+
+test("a call that an older subscription has sent is told apart from one that is wrong", async () => {
+  const first = client.subscribe(framework);
+  await next(first);
+  network.answer = ({ call }) => {
+    if (call.type === "SUBSCRIBE") return undefined;
+    client.interrupt("for the test");
+    return new Response("not the current stream", { status: 400 });
+  };
+  await expect(client.decline([])).rejects.toBeInstanceOf(StreamBrokenError);
+  await first.next().catch(() => undefined);
+  network.answer = () => undefined;
+  const second = client.subscribe(framework);
+  await next(second);
+  network.answer = () => new Response("a bad call", { status: 400 });
+  await expect(client.decline([])).rejects.toBeInstanceOf(CallRefusedError);
 });
 
 test("a forbidden subscription stays forbidden", () => {

@@ -2,7 +2,7 @@
 import { expect } from "vitest";
 import type { SchedulerEvent } from "#protocol/scheduler.ts";
 import type { TaskState, TaskStatus } from "#protocol/task.ts";
-import { scalar, SchedulerClient, staySubscribed } from "#scheduler/index.ts";
+import { launch, scalar, SchedulerClient, staySubscribed } from "#scheduler/index.ts";
 import type { TestPlane } from "./plane.ts";
 import { onEnd } from "./workspace.ts";
 
@@ -45,7 +45,7 @@ export class TestFramework {
         resources: [scalar("cpus", 0.1), scalar("mem", 32)],
         command: { value: wanted.command },
       };
-      await this.client.accept([offer.id.value], [task], 0);
+      await this.client.accept([offer.id.value], [launch([task])], 0);
     }
   }
 

@@ -541,9 +541,14 @@ export class ClusterSimulation {
 
   #loseHost(host: Host, count: (kind: ClusterFault) => void): void {
     if (!host.isUp) return;
-    count("host-loss");
-    host.lose();
     const random = this.#random;
+    if (random.next() < 0.2) {
+      count("disk-loss");
+      host.loseWithDisk(this.#hostKey());
+    } else {
+      count("host-loss");
+      host.lose();
+    }
     if (random.next() < 0.7) this.#schedule.after(integerBetween(random, 2_000, 200_000), () => this.#reboot(host));
   }
 
@@ -582,7 +587,8 @@ export class ClusterSimulation {
     const random = this.#random;
     const { registration } = host.state;
     if (registration === undefined || this.#clones.length > 1) return;
-    const copy = this.#host(host.options);
+    const copy = this.#host({ ...host.options, hostKey: host.hostKey });
+    for (const [path, content] of host.volumes) copy.volumes.set(path, content);
     copy.state = host.state;
     copy.isCopy = true;
     copy.isUp = false;

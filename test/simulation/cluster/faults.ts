@@ -22,6 +22,7 @@ export const CLUSTER_FAULTS = [
   "agent-kill",
   "agent-socket-lost",
   "host-loss",
+  "disk-loss",
   "host-reboot",
   "host-cut-off",
   "cloned-disk",

@@ -8,6 +8,7 @@ import type { Call, FrameworkInfo, Offer, SchedulerEvent } from "#protocol/sched
 import { isTerminal, type TaskInfo, type TaskState, type TaskStatus } from "#protocol/task.ts";
 import type { CallRequest } from "../../../src/master/calls.ts";
 import type { CallAnswer } from "../../../src/master/state.ts";
+import type { SubscribeRequest } from "../../../src/master/subscriptions.ts";
 import { Isolate, type World } from "./isolate.ts";
 import type { Plane } from "./plane.ts";
 import { LeaderFinder, type MasterObject } from "./shells.ts";
@@ -150,7 +151,14 @@ export class Framework {
     this.#isSubscribing = true;
     const subscription = ++this.#subscriptions;
     const streamId = this.#worker.uuid() as StreamId;
-    const request = { info: this.#info(), principal: PRINCIPAL, streamId, reachedAt: "plane:80" };
+    const request: SubscribeRequest & { readonly reachedAt: string } = {
+      info: this.#info(),
+      principal: PRINCIPAL,
+      streamId,
+      suppressedRoles: [],
+      offerConstraints: undefined,
+      reachedAt: "plane:80",
+    };
     const asked = this.#worker.enter(() =>
       this.#finder.write(async (master): Promise<{ readonly body: unknown } | NotLeading> => {
         const response = await master.fetch({ json: async () => structuredClone(request) });
