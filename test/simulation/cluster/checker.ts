@@ -6,8 +6,8 @@ import type { AgentId, FrameworkId, SessionId } from "#protocol/ids.ts";
 import type { AppendCall } from "#log/calls.ts";
 import type { OperationState, OperationStatus } from "#protocol/operation.ts";
 import type { SchedulerEvent } from "#protocol/scheduler.ts";
-import { scalar } from "#resources/resources.ts";
-import { isTerminal, type TaskStatus } from "#protocol/task.ts";
+import type { TaskStatus } from "#protocol/task.ts";
+import { booksProblem } from "../../master/books.ts";
 import type { Master } from "../../../src/master/state.ts";
 import {
   type TaskKey,
@@ -82,7 +82,7 @@ export class ClusterChecker {
 
   // ---- masters
 
-  /** The books as they are stored: [25.1] [25.2]. */
+  /** The books as they are stored, the allocator's beside them: [25.1] [25.2] [25.5]. */
   #onBooks(master: Master, marked: readonly AgentId[]): void {
     for (const agentId of marked) {
       const agent = master.agents.get(agentId);
@@ -93,25 +93,8 @@ export class ClusterChecker {
       if (before !== undefined && before.session !== session) this.#sessionBefore.set(session, before);
       this.#books.set(key, { session, sessionBefore, isConfirmed: agent.confirmed, socketId: connection?.socketId });
     }
-    const used = new Map<AgentId, number>();
-    for (const framework of master.frameworks.values())
-      for (const { latest, agentId, resources } of framework.tasks.values())
-        if (!isTerminal(latest)) used.set(agentId, (used.get(agentId) ?? 0) + scalar(resources, "cpus"));
-    const offered = new Set<AgentId>();
-    for (const offer of master.offers.values()) {
-      offered.add(offer.agentId);
-      used.set(offer.agentId, (used.get(offer.agentId) ?? 0) + scalar(offer.resources, "cpus"));
-    }
-    for (const agentId of offered) {
-      const agent = master.agents.get(agentId);
-      if (agent === undefined || agent.connection === undefined) {
-        this.violated(`[25.5] an offer of ${agentId} stands, which is not connected`);
-        continue;
-      }
-      const total = agent.info.resources.find(({ name }) => name === "cpus")?.scalar?.value ?? 0;
-      if ((used.get(agentId) ?? 0) > total + 1e-6)
-        this.violated(`[25.1] used and offered of ${agentId} are ${used.get(agentId)} of ${total} cpus`);
-    }
+    const problem = booksProblem(master);
+    if (problem !== undefined) this.violated(problem);
   }
 
   /** Whatever leaves a master: [32], and that its epoch is its own [27]. */
