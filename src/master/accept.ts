@@ -3,7 +3,7 @@
 import { assert, present } from "#base/assert.ts";
 import type { Millis } from "#base/time.ts";
 import type { ResourceOperation } from "#protocol/agent.ts";
-import type { AgentId, OfferId } from "#protocol/ids.ts";
+import { idProblem, type AgentId, type OfferId } from "#protocol/ids.ts";
 import type { Operation } from "#protocol/operation.ts";
 import type { Resource } from "#protocol/resource.ts";
 import type { Call } from "#protocol/scheduler.ts";
@@ -238,6 +238,8 @@ function convertResources(acceptance: Acceptance, operation: Operation): Resourc
   const refuse = (message: string): undefined => {
     tellOperation(master, framework, operationStatus("OPERATION_ERROR", { operationId, agentId }, message));
   };
+  const badId = operationId === undefined ? undefined : idProblem(operationId);
+  if (badId !== undefined) return refuse(`operation id: ${badId}`);
   if (operationId !== undefined && isOperationInUse(master, framework, operationId))
     return refuse(`operation id '${operationId}' is in use by an operation of this framework`);
   const wanted = resourceOperation(operation);
