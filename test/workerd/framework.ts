@@ -218,7 +218,7 @@ export class TestAgent {
 
   /** The next order, acted upon. */
   async order(): Promise<NumberedOrder["order"]> {
-    const [{ sequence, order }] = (await this.socket.next("orders")).orders as [NumberedOrder];
+    const { sequence, order } = present((await this.socket.next("orders")).orders[0], "an order");
     this.socket.send({ type: "acted", session: this.session as never, sequence });
     return order;
   }

@@ -430,7 +430,12 @@ describe("amounts", () => {
 
 describe("too much at once", () => {
   const many = (count: number) =>
-    Array.from({ length: count }, (_, at) => ({ ...task(`t-${at}`, agent.agentId), command: undefined }));
+    Array.from({ length: count }, (_, at) => ({
+      name: "t",
+      task_id: id(`t-${at}`),
+      agent_id: id(agent.agentId),
+      resources: [],
+    }));
 
   test("100,000 tasks in one ACCEPT: 413 or 400 with the bound, and the offer stands", async () => {
     const framework = await TestFramework.subscribe();
@@ -443,10 +448,7 @@ describe("too much at once", () => {
     expect(body.length).toBeLessThan(CALL_BYTES_MAX);
     const binary = await answerOf(post(body, { contentType: PROTOBUF_TYPE, streamId: framework.streamId }));
     expect(binary).toEqual([400, expect.stringMatching(/values|items/)]);
-    const [one, two] = [many(CALL_ITEMS_MAX), many(1)].map((tasks) =>
-      tasks.map(({ task_id, agent_id }) => ({ name: "t", task_id, agent_id, resources: [] })),
-    );
-    const operations = [launch(...(one ?? [])), launch(...(two ?? []))];
+    const operations = [launch(...many(CALL_ITEMS_MAX)), launch(...many(1))];
     expect(await answerOf(framework.accept([offer.id.value], operations))).toEqual([
       400,
       expect.stringContaining(`at most ${CALL_ITEMS_MAX} tasks, this one has ${CALL_ITEMS_MAX + 1}`),
@@ -458,19 +460,14 @@ describe("too much at once", () => {
   test("[M13] as many as one ACCEPT may have: each is answered once", async () => {
     const framework = await TestFramework.subscribe();
     const offer = await framework.offerOf(agent.agentId);
-    const tasks = many(CALL_ITEMS_MAX).map(({ task_id, agent_id }) => ({
-      name: "t",
-      task_id,
-      agent_id,
-      resources: [],
-    }));
+    const tasks = many(CALL_ITEMS_MAX);
     expect((await framework.accept([offer.id.value], [launch(...tasks)])).status).toBe(202);
     const last = id(`t-${CALL_ITEMS_MAX - 1}`);
     await framework.next("UPDATE", ({ update }) => update.status.task_id.value === last.value);
     const told = framework.events.flatMap((event) =>
       event.type === "UPDATE" ? [[event.update.status.task_id.value, event.update.status.state]] : [],
     );
-    expect(told).toEqual(tasks.map(({ task_id }) => [(task_id as { value: string }).value, "TASK_ERROR"]));
+    expect(told).toEqual(tasks.map(({ task_id }) => [task_id.value, "TASK_ERROR"]));
     await offersAll(framework);
   });
 
