@@ -38,6 +38,8 @@ interface Acceptance {
   readonly role: string;
   /** What is left of the offers for the operations to come. */
   remaining: ResourceSet;
+  /** Of the framework's operations that are not over; made when the first operation with an id is looked at. */
+  operationIds: Set<string> | undefined;
   readonly ids: Ids;
   readonly now: Millis;
 }
@@ -61,7 +63,16 @@ export function accept(master: Master, framework: FrameworkRecord, call: Accept,
   const { offers, agent, role } = checked;
   for (const offer of offers) dropOffer(master, offer);
   const offered = sum(offers.map(({ resources }) => resources));
-  const acceptance: Acceptance = { master, framework, agent, role, remaining: offered, ids, now };
+  const acceptance: Acceptance = {
+    master,
+    framework,
+    agent,
+    role,
+    remaining: offered,
+    operationIds: undefined,
+    ids,
+    now,
+  };
   const held: ResourceSet[] = [];
   for (const operation of call.operations) {
     const resized = apply(acceptance, operation);
@@ -240,8 +251,8 @@ function convertResources(acceptance: Acceptance, operation: Operation): Resourc
   };
   const badId = operationId === undefined ? undefined : idProblem(operationId);
   if (badId !== undefined) return refuse(`operation id: ${badId}`);
-  if (operationId !== undefined && isOperationInUse(master, framework, operationId))
-    return refuse(`operation id '${operationId}' is in use by an operation of this framework`);
+  const isInUse = operationId !== undefined && operationIdsIn(acceptance).has(operationId);
+  if (isInUse) return refuse(`operation id '${operationId}' is in use by an operation of this framework`);
   const wanted = resourceOperation(operation);
   if (typeof wanted === "string") return refuse(wanted);
   const checked = checkOperation(wanted, {
@@ -261,6 +272,7 @@ function convertResources(acceptance: Acceptance, operation: Operation): Resourc
   );
   agent.total = total;
   master.marked.agents.add(agentId);
+  if (operationId !== undefined) operationIdsIn(acceptance).add(operationId);
   orderOperation(
     master,
     agent,
@@ -273,12 +285,17 @@ function convertResources(acceptance: Acceptance, operation: Operation): Resourc
   return undefined;
 }
 
-function isOperationInUse(master: Master, framework: FrameworkRecord, operationId: string): boolean {
+/** All agents are looked at once for a call, not once for each of its operations. */
+function operationIdsIn(acceptance: Acceptance): Set<string> {
+  const { master, framework } = acceptance;
+  if (acceptance.operationIds !== undefined) return acceptance.operationIds;
+  const used = new Set<string>();
   for (const { operations } of master.agents.values()) {
-    for (const record of operations.values())
-      if (record.frameworkId === framework.id && record.operationId === operationId) return true;
+    for (const { frameworkId, operationId } of operations.values())
+      if (frameworkId === framework.id && operationId !== undefined) used.add(operationId);
   }
-  return false;
+  acceptance.operationIds = used;
+  return used;
 }
 
 function isVolumeInUse(master: Master, agentId: AgentId, key: string): boolean {

@@ -150,7 +150,7 @@ function onKill(master: Master, framework: FrameworkRecord, call: Call, now: Mil
   if (call.kill === undefined) return ACCEPTED;
   const { task_id, agent_id, kill_policy } = call.kill;
   const away = framework.unreachableTasks.get(task_id.value);
-  if (away !== undefined) {
+  if (away !== undefined && (agent_id === undefined || agent_id.value === away.agentId)) {
     // Remembered all the same: the agent hears of it when it comes back.
     away.kill = { policy: kill_policy };
     markTask(master, away);

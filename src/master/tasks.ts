@@ -81,6 +81,20 @@ function countEnd(master: Master, state: TaskState): void {
 /** Statuses kept of one task: an agent that alternates between two states must not fill the books. */
 export const STATUSES_MAX = 16;
 
+/** Letters of JSON that they may have together, but for the newest one: they must fit the task's row. */
+export const STATUSES_LETTERS_MAX = 64 * 1024;
+
+function newest(statuses: readonly TaskStatus[]): readonly TaskStatus[] {
+  const kept: TaskStatus[] = [];
+  let letters = 0;
+  for (const status of statuses.toReversed()) {
+    letters += JSON.stringify(status).length;
+    if (kept.length > 0 && (kept.length >= STATUSES_MAX || letters > STATUSES_LETTERS_MAX)) break;
+    kept.push(status);
+  }
+  return kept.toReversed();
+}
+
 /** Statuses of one state in a row are one, the newest, as Mesos keeps them. `data` is not part of our statuses. */
 export function recordStatus(master: Master, task: TaskRecord, status: TaskStatus): void {
   const { info, statuses } = detailOf(master, task);
@@ -98,7 +112,7 @@ export function recordStatus(master: Master, task: TaskRecord, status: TaskStatu
   if (task.lastState === undefined) task.beganAt = status.timestamp ?? task.beganAt;
   task.lastState = state;
   const before = statuses.at(-1)?.state === state ? statuses.slice(0, -1) : statuses;
-  markTask(master, task, { info, statuses: [...before, status].slice(-STATUSES_MAX) });
+  markTask(master, task, { info, statuses: newest([...before, status]) });
 }
 
 /** One update of an agent: the books first, then the framework. */

@@ -128,11 +128,19 @@ const uuidBytes = v.pipe(
   v.transform((bytes) => toBase64(bytes ?? new Uint8Array(0))),
 );
 
-const subscription = {
-  framework_info: frameworkInfoSchema,
-  suppressed_roles: roles,
-  offer_constraints: optional(offerConstraintsSchema),
-};
+/** Longest description of a framework and its wishes, letters of JSON: it must fit a row. */
+export const FRAMEWORK_LETTERS_MAX = 256 * 1024;
+const subscriptionSchema = v.pipe(
+  v.object({
+    framework_info: frameworkInfoSchema,
+    suppressed_roles: roles,
+    offer_constraints: optional(offerConstraintsSchema),
+  }),
+  v.check(
+    (subscription) => JSON.stringify(subscription).length <= FRAMEWORK_LETTERS_MAX,
+    `a framework may have at most ${FRAMEWORK_LETTERS_MAX} letters of JSON`,
+  ),
+);
 const offerIds = list(offerIdObject, CALL_ITEMS_MAX);
 /** By the name of its type: inferred, a call's type would be too long for the library's declarations. */
 const operations: v.GenericSchema<unknown, Operation[]> = list(operationSchema, CALL_ITEMS_MAX);
@@ -141,7 +149,7 @@ const message = v.object({ agent_id: agentIdObject, executor_id: executorIdObjec
 export const callSchema = v.object({
   framework_id: optional(frameworkIdObject),
   type: optionalName(CALL_TYPES),
-  subscribe: optional(v.object(subscription)),
+  subscribe: optional(subscriptionSchema),
   accept: optional(v.object({ offer_ids: offerIds, operations, filters })),
   decline: optional(v.object({ offer_ids: offerIds, filters })),
   accept_inverse_offers: optional(v.object({ inverse_offer_ids: offerIds, filters })),
@@ -183,7 +191,7 @@ export const callSchema = v.object({
     }),
   ),
   suppress: optional(v.object({ roles })),
-  update_framework: optional(v.object(subscription)),
+  update_framework: optional(subscriptionSchema),
 });
 export type Call = v.InferOutput<typeof callSchema>;
 

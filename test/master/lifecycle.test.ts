@@ -117,11 +117,17 @@ test("[M25] a kill of a task on an unreachable agent is remembered, and ordered 
   const running = task("t", agent.agentId);
   cluster.launch(framework, [running]);
   unreachable(cluster, agent);
-  cluster.call(framework, {
-    type: "KILL",
-    kill: { task_id: { value: running.task_id.value }, agent_id: undefined, kill_policy: undefined },
-  });
-  expect(states(cluster, framework).at(-1)).toBe("TASK_UNREACHABLE");
+  const kill = (agentId: string | undefined) => {
+    const agent_id = agentId === undefined ? undefined : { value: agentId as AgentId };
+    cluster.call(framework, { type: "KILL", kill: { task_id: running.task_id, agent_id, kill_policy: undefined } });
+    expect(states(cluster, framework).at(-1)).toBe("TASK_UNREACHABLE");
+  };
+  const remembered = () =>
+    cluster.master.frameworks.get(framework.id)?.unreachableTasks.get(running.task_id.value)?.kill;
+  // Not of a task that is said to be elsewhere.
+  kill("another");
+  expect(remembered()).toBeUndefined();
+  kill(undefined);
   const orders = sent(comeBack(cluster, agent, [running], framework), "orders").flatMap((message) => message.orders);
   expect(orders.map(({ order }) => order.type)).toEqual(["kill"]);
 });

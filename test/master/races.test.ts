@@ -3,13 +3,14 @@ import { expect, test } from "vitest";
 import { millis } from "#base/time.ts";
 import type { FrameworkId, Principal } from "#protocol/ids.ts";
 import type { Call } from "#protocol/scheduler.ts";
+import type { TaskState } from "#protocol/task.ts";
 import { onOutcome } from "../../src/master/outcomes.ts";
 import { onSocketClosed } from "../../src/master/absence.ts";
 import { tick } from "../../src/master/deadlines.ts";
 import { excuseAbsence } from "../../src/master/frameworks.ts";
 import { disconnectStream } from "../../src/master/subscriptions.ts";
 import { TASK_LETTERS_MAX } from "../../src/master/task-checks.ts";
-import { STATUSES_MAX } from "../../src/master/tasks.ts";
+import { STATUSES_LETTERS_MAX, STATUSES_MAX } from "../../src/master/tasks.ts";
 import { Cluster, register, report, sent, status0, task, uuidText } from "./cluster.ts";
 
 const acknowledge = (agentId: string, taskId: string, uuid: string): Partial<Call> =>
@@ -193,7 +194,22 @@ test("[M19] what an agent or a framework says is bounded in the books", () => {
   ]);
   expect(cluster.updates(framework)).toMatchObject([{ task_id: { value: "huge" }, state: "TASK_ERROR" }]);
   for (let i = 0; i < 50; i++) cluster.update(agent, framework, "t", i % 2 === 0 ? "TASK_RUNNING" : "TASK_STARTING");
-  expect(cluster.store.detail(framework.id, "t" as never)?.statuses).toHaveLength(STATUSES_MAX);
+  const kept = () => cluster.store.detail(framework.id, "t" as never)?.statuses ?? [];
+  expect(kept()).toHaveLength(STATUSES_MAX);
+  // Long ones are fewer, and the newest is there however long it is.
+  let said = 900;
+  const say = (state: TaskState, letters: number): void => {
+    const labels = { labels: [{ key: "k", value: "x".repeat(letters) }] };
+    const status = { ...status0("t", state), uuid: uuidText(++said), labels };
+    const updates = [{ frameworkId: framework.id, status, latest: "TASK_RUNNING" as const }];
+    cluster.say(agent.socket, { type: "updates", session: agent.session, updates });
+    expect(kept().at(-1)?.uuid).toBe(status.uuid);
+  };
+  for (const state of ["TASK_STARTING", "TASK_RUNNING", "TASK_KILLING"] as const)
+    say(state, Math.ceil(STATUSES_LETTERS_MAX / 3));
+  expect(kept().map(({ state }) => state)).toEqual(["TASK_RUNNING", "TASK_KILLING"]);
+  say("TASK_STARTING", STATUSES_LETTERS_MAX);
+  expect(kept()).toHaveLength(1);
 });
 
 test("[M12] a foreign offer id in an ACCEPT of this instance meets nothing", () => {

@@ -1,11 +1,11 @@
 // Frameworks that mean no good, on a real Worker: what they send is answered clearly, harms nobody else, and leaves the books as they were.
 import { runInDurableObject } from "cloudflare:test";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { OPERATION_LETTERS_MAX } from "#protocol/agent.ts";
+import { MESSAGE_LETTERS_MAX, OPERATION_LETTERS_MAX } from "#protocol/agent.ts";
 import { ID_BYTES_MAX } from "#protocol/ids.ts";
 import { PROTOBUF_TYPE } from "#protocol/media-type.ts";
 import { toBinary } from "#protocol/mesos-binary.ts";
-import { CALL_BYTES_MAX, CALL_ITEMS_MAX, type SchedulerEvent } from "#protocol/scheduler.ts";
+import { CALL_BYTES_MAX, CALL_ITEMS_MAX, FRAMEWORK_LETTERS_MAX, type SchedulerEvent } from "#protocol/scheduler.ts";
 import { ROW_LETTERS_MAX } from "../../src/durable-objects/master-tables.ts";
 import {
   id,
@@ -502,6 +502,46 @@ describe("too much at once", () => {
     expect(await agent.order()).toMatchObject({ type: "launch-group", tasks: [{ task_id: id("good") }] });
     await framework.next("OFFERS");
     for (const letter of letters) expect(framework.statesOf(letter)).toEqual(["TASK_ERROR", "TASK_ERROR"]);
+  });
+
+  test("a framework that no row holds is a 400 with the bound, at SUBSCRIBE and later", async () => {
+    const labels = { labels: Array.from({ length: 200 }, (_, at) => ({ key: `${at}`, value: "x".repeat(1_000) })) };
+    const filters = (count: number) => ({
+      web: {
+        min_allocatable_resources: {
+          quantities: Array.from({ length: count }, (_, at) => ({
+            quantities: Object.fromEntries(
+              Array.from({ length: 100 }, (__, n) => [`${at}-${n}`.padEnd(100, "x"), { value: 1 }]),
+            ),
+          })),
+        },
+      },
+    });
+    const tooLong = { ...MULTI, labels, offer_filters: filters(10) };
+    await expect(TestFramework.open({ info: tooLong })).rejects.toThrow(
+      `a framework may have at most ${FRAMEWORK_LETTERS_MAX} letters of JSON`,
+    );
+    const framework = await TestFramework.subscribe({ info: { ...MULTI, labels } });
+    const framework_info = { user: "nobody", name: "test", failover_timeout: 3600, ...tooLong, id: id(framework.id) };
+    const update = { type: "UPDATE_FRAMEWORK", update_framework: { framework_info } };
+    expect(await answerOf(framework.call(update))).toEqual([400, expect.stringContaining("letters of JSON")]);
+    expect((await framework.call({ type: "REVIVE" })).status).toBe(202);
+  });
+
+  test("[M67] a MESSAGE that no frame holds is a 400, and the agent stays", async () => {
+    const framework = await TestFramework.subscribe();
+    const offer = await framework.offerOf(agent.agentId);
+    const executor = { executor_id: id("e"), command: { value: "true" }, resources: [] };
+    await framework.accept([offer.id.value], [launch(task("t", agent.agentId, { command: undefined, executor }))]);
+    await agent.order();
+    const message = (letters: number) =>
+      framework.call({
+        type: "MESSAGE",
+        message: { agent_id: id(agent.agentId), executor_id: id("e"), data: "A".repeat(letters) },
+      });
+    expect(await answerOf(message(MESSAGE_LETTERS_MAX + 4))).toEqual([400, expect.stringContaining("message.data")]);
+    expect((await message(MESSAGE_LETTERS_MAX)).status).toBe(202);
+    expect((await agent.socket.next("executor-message")).data).toHaveLength(MESSAGE_LETTERS_MAX);
   });
 
   test("[M66] an operation that no order holds, and ranges without end: refused, in no time", async () => {
