@@ -180,6 +180,40 @@ test("[M18] a broken stream starts the failover timeout; with the default of 0 t
   expect(cluster.master.frameworks.has(hasty.id)).toBe(false);
 });
 
+test("[M18] [25.14] a framework that is back before its deadline loses nothing, however late in it", () => {
+  const cluster = new Cluster();
+  const agent = cluster.agent();
+  const framework = cluster.framework({ failover_timeout: 60 });
+  cluster.launch(framework, [task("t", agent.agentId)]);
+  disconnectStream(cluster.master, framework.streamId, cluster.now);
+  cluster.say(agent.socket, { type: "acted", session: agent.session, sequence: 1 });
+  cluster.commitAll(cluster.pass(59_999));
+  const back = cluster.framework({ failover_timeout: 60, id: { value: framework.id } });
+  cluster.commitAll(cluster.pass(120_000));
+  expect(cluster.master.frameworks.get(framework.id)?.status).toEqual({ state: "connected", streamId: back.streamId });
+  expect(cluster.master.frameworks.get(framework.id)?.tasks.size).toBe(1);
+  const orders = sent(cluster.effects, "orders").flatMap((message) => message.orders);
+  expect(orders.map(({ order }) => order.type)).toEqual(["launch"]);
+});
+
+test("[M18] [M57] who is refused does not stop the deadline (T17); while the registry removes the framework nobody is taken for it", () => {
+  const cluster = new Cluster();
+  const framework = cluster.framework({ failover_timeout: 60 });
+  disconnectStream(cluster.master, framework.streamId, cluster.now);
+  cluster.pass(59_999);
+  const id = { value: framework.id };
+  const stranger = cluster.subscribe({ id }, undefined, { principal: "other" as Principal });
+  const wrong = cluster.subscribe({ id, failover_timeout: -1 });
+  expect([stranger.type, wrong.type]).toEqual(["refused", "refused"]);
+  const removal = cluster.pass(1);
+  expect(removal).toMatchObject([
+    { type: "registry", operation: { type: "remove-framework", frameworkId: framework.id } },
+  ]);
+  expect(cluster.subscribe({ id })).toMatchObject({ type: "refused", message: "Framework is being removed" });
+  cluster.commitAll(removal);
+  expect(cluster.subscribe({ id })).toMatchObject({ type: "refused", message: "Framework has been removed" });
+});
+
 test("[M18] a restart of the plane counts against nobody", () => {
   const cluster = new Cluster();
   const framework = cluster.framework({ failover_timeout: undefined });
