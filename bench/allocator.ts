@@ -25,8 +25,9 @@ const SIZES = [
   { name: "10k", agents: 10_000, frameworks: 1_000, aim: 0.6 },
   { name: "20k", agents: 20_000, frameworks: 2_000, aim: 2 },
 ] as const;
-const CYCLES = 7;
+const CYCLES = 15;
 const DELTAS = 501;
+const JOINS = 101;
 const FRAMEWORKS_IN_ROLE = 10;
 /** Every so many agents one has something reserved. */
 const RESERVED_EVERY = 10;
@@ -36,12 +37,14 @@ const DELTA_MS_AIM = 5;
 export async function allocator(): Promise<Report> {
   const cycles: (readonly number[])[] = [];
   let deltas: readonly number[] = [];
+  let joins: readonly number[] = [];
   let refusedMs = 0;
   for (const size of SIZES) {
     const cluster = new Cluster(size);
     cycles.push(cluster.cycles());
     if (size.name === "20k") {
       deltas = cluster.deltas();
+      joins = cluster.joins();
       refusedMs = cluster.refused();
     }
     process.stderr.write(`${size.name}\n`);
@@ -51,7 +54,8 @@ export async function allocator(): Promise<Report> {
     method:
       `agents of 16 cpus, 64 GB, disk and ports, every ${RESERVED_EVERY}th with 4 cpus and 8 GB more that are reserved to one role; a tenth as many frameworks, ` +
       `${FRAMEWORKS_IN_ROLE} in each role, half of the roles below another. cycle: a run in which everything is free and given to whoever's turn it is, median of ${CYCLES}. ` +
-      `delta: everything is given, one agent comes back, and the run that gives it anew, median of ${DELTAS}; refused: the same when every framework in turn has ` +
+      `delta: everything is given, one agent comes back, and the run that gives it anew, median of ${DELTAS}; joined: an agent is added, by which every share ` +
+      `is another, and the run that gives it, median of ${JOINS}; refused: the same when every framework in turn has ` +
       `refused the agent, slowest single run`,
     figures: [
       ...SIZES.map(({ name, aim }, at) => ({
@@ -61,6 +65,7 @@ export async function allocator(): Promise<Report> {
         aim,
       })),
       { name: "delta_ms_20k", value: rounded(median(deltas)), unit: "ms", aim: DELTA_MS_AIM },
+      { name: "delta_joined_ms_20k", value: rounded(median(joins)), unit: "ms", aim: DELTA_MS_AIM },
       { name: "delta_refused_ms_20k", value: rounded(refusedMs), unit: "ms" },
     ],
   };
@@ -150,20 +155,35 @@ class Cluster {
     return times;
   }
 
-  /** Each framework that is given the agent refuses it, until nobody is left. */
-  refused(): number {
-    const until = (this.#now + 60_000) as Millis;
-    let slowest = 0;
-    const { agents } = this.#size;
+  /** Everything else is given, and stays so. */
+  joins(): readonly number[] {
+    const times: number[] = [];
+    for (let join = 0; join < JOINS; join++) {
+      const startedAt = performance.now();
+      this.#addPlain(`agent-joined-${join}`, 16);
+      if (run(this.#allocator, this.#now).length !== 1) throw new Error("an agent that joined is given once");
+      times.push(performance.now() - startedAt);
+    }
+    return times;
+  }
+
+  #addPlain(agentId: string, cpus: number): void {
     addAgent(this.#allocator, {
-      agentId: "agent-refused" as AgentId,
-      hostname: "refused",
-      total: fromResources([{ name: "cpus", type: "SCALAR", scalar: { value: agents } }]),
+      agentId: agentId as AgentId,
+      hostname: agentId,
+      total: fromResources([{ name: "cpus", type: "SCALAR", scalar: { value: cpus } }]),
       attributes: [],
       region: undefined,
       zone: undefined,
       isActive: true,
     });
+  }
+
+  /** Each framework that is given the agent refuses it, until nobody is left. */
+  refused(): number {
+    const until = (this.#now + 60_000) as Millis;
+    let slowest = 0;
+    this.#addPlain("agent-refused", 1_000);
     for (let offers = 0; ; offers++) {
       const { made, ms } = this.#run();
       slowest = Math.max(slowest, ms);

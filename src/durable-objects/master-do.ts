@@ -381,6 +381,9 @@ export class MasterDO extends DurableObject<Env> {
       case "event":
         this.#streams.send(effect.streamId, effect.event);
         return;
+      case "events":
+        this.#streams.sendEach(effect.streamId, effect.events);
+        return;
       case "close-stream":
         this.#streams.close(effect.streamId);
         return;

@@ -12,6 +12,8 @@ export const QUEUED_BYTES_MAX = 16 * 1024 * 1024;
 export const QUEUED_RECORDS_MAX = 50_000;
 /** Bytes that may wait for all readers together, of the 128 MiB that an object has: then the one that is behind most is cut off. */
 export const QUEUED_BYTES_MAX_OF_ALL = 48 * 1024 * 1024;
+/** Records, and bytes, that may wait when more is made of what {@link Streams.sendEach} was given. */
+const ROOM = { records: 1_000, bytes: 1024 * 1024 };
 /** Time that a reader has to take the rest of a stream that was closed, ms. */
 export const CLOSE_MS_MAX = 30_000;
 
@@ -21,6 +23,8 @@ interface Stream {
   readonly writer: WritableStreamDefaultWriter<Uint8Array>;
   queuedBytes: number;
   queuedRecords: number;
+  /** What is told when there is room for it. */
+  readonly sources: Iterator<SchedulerEvent>[];
 }
 
 const HEARTBEAT: SchedulerEvent = { type: "HEARTBEAT" };
@@ -43,13 +47,44 @@ export class Streams {
 
   open(id: StreamId, contentType: MediaType): ReadableStream {
     const { readable, writable } = new IdentityTransformStream();
-    this.#streams.set(id, { id, contentType, writer: writable.getWriter(), queuedBytes: 0, queuedRecords: 0 });
+    this.#streams.set(id, {
+      id,
+      contentType,
+      writer: writable.getWriter(),
+      queuedBytes: 0,
+      queuedRecords: 0,
+      sources: [],
+    });
     return readable;
   }
 
   send(streamId: StreamId, event: SchedulerEvent): void {
     const stream = this.#streams.get(streamId);
     if (stream !== undefined) this.#write(stream, recordOf(event, stream.contentType));
+  }
+
+  /** One after the other, each made when its reader has room for it: however many they are, they cut off nobody. */
+  sendEach(streamId: StreamId, events: Iterable<SchedulerEvent>): void {
+    const stream = this.#streams.get(streamId);
+    if (stream === undefined) return;
+    stream.sources.push(events[Symbol.iterator]());
+    this.#fill(stream);
+  }
+
+  #fill(stream: Stream): void {
+    const { sources, contentType } = stream;
+    for (let [source] = sources; source !== undefined; [source] = sources) {
+      if (this.#streams.get(stream.id) !== stream) return;
+      if (stream.queuedRecords >= ROOM.records || stream.queuedBytes >= ROOM.bytes) return;
+      let next: IteratorResult<SchedulerEvent>;
+      try {
+        next = source.next();
+      } catch (error) {
+        return this.#end(stream, `it could not be told what it has missed: ${String(error)}`);
+      }
+      if (next.done === true) sources.shift();
+      else this.#write(stream, recordOf(next.value, contentType));
+    }
   }
 
   /** A write is also how a client that left is noticed. */
@@ -64,7 +99,10 @@ export class Streams {
     }
     this.#count(stream, record.length, 1);
     stream.writer.write(record).then(
-      () => this.#count(stream, -record.length, -1),
+      () => {
+        this.#count(stream, -record.length, -1);
+        if (stream.queuedRecords * 2 <= ROOM.records) this.#fill(stream);
+      },
       (error: unknown) => {
         this.#count(stream, -record.length, -1);
         this.#end(stream, String(error));

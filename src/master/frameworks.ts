@@ -7,7 +7,7 @@ import { isTerminal } from "#protocol/task.ts";
 import { frameworkHasLeft, frameworkIs, frameworkIsAway } from "./allocation.ts";
 import { removeOffersTo } from "./offers.ts";
 import { acknowledge } from "./sockets.ts";
-import { askRegistry, give, type FrameworkRecord, type Master, type TaskRecord } from "./state.ts";
+import { askRegistry, forgetWord, give, type FrameworkRecord, type Master, type TaskRecord } from "./state.ts";
 import { newTally } from "./tally.ts";
 import { completeTask, retire } from "./tasks.ts";
 
@@ -218,7 +218,5 @@ function completeIfEnded(master: Master, framework: FrameworkRecord, task: TaskR
 }
 
 function forgetUndelivered(master: Master, framework: FrameworkRecord): void {
-  for (const taskId of framework.undelivered.keys())
-    master.marked.undelivered.push({ frameworkId: framework.id, taskId });
-  framework.undelivered.clear();
+  for (const taskId of [...framework.undelivered.keys()]) forgetWord(master, framework, taskId);
 }

@@ -184,6 +184,8 @@ export type MasterEffect =
   | { readonly type: "send"; readonly to: Connection; readonly message: PlaneMessage }
   | { readonly type: "close-socket"; readonly to: Connection; readonly reason: string }
   | { readonly type: "event"; readonly streamId: StreamId; readonly event: SchedulerEvent }
+  /** More than may wait for a reader at once: each is made when there is room for it, from what the books say then [M74]. */
+  | { readonly type: "events"; readonly streamId: StreamId; readonly events: Iterable<SchedulerEvent> }
   | { readonly type: "close-stream"; readonly streamId: StreamId }
   | {
       readonly type: "registry";
@@ -475,10 +477,9 @@ export function newMaster(start: {
   };
 }
 
-/** [M62] A word of the master's own on this task that its framework has not heard is of the past. */
-export function forgetWord(master: Master, { frameworkId, taskId }: TaskRecord): void {
-  if (master.frameworks.get(frameworkId)?.undelivered.delete(taskId) === true)
-    master.marked.undelivered.push({ frameworkId, taskId });
+/** [M62] A word of the master's own on this task, which its framework has not heard before, is of the past. */
+export function forgetWord(master: Master, { id: frameworkId, undelivered }: FrameworkRecord, taskId: TaskId): void {
+  if (undelivered.delete(taskId)) master.marked.undelivered.push({ frameworkId, taskId });
 }
 
 /** Everything that is marked has been saved. */
@@ -602,8 +603,11 @@ function giveUpResources(master: Master, framework: FrameworkRecord, task: TaskR
  */
 export function tell(master: Master, framework: FrameworkRecord, event: SchedulerEvent): void {
   const { status } = framework;
-  if (status.state === "connected") master.effects.push({ type: "event", streamId: status.streamId, event });
-  else if (status.state !== "removed" && event.type === "UPDATE" && event.update.status.uuid === undefined)
+  if (status.state === "connected") {
+    // A word from the time without a stream that has not been told yet is older than this.
+    if (event.type === "UPDATE") forgetWord(master, framework, event.update.status.task_id.value);
+    master.effects.push({ type: "event", streamId: status.streamId, event });
+  } else if (status.state !== "removed" && event.type === "UPDATE" && event.update.status.uuid === undefined)
     keep(master, framework, event.update.status);
 }
 

@@ -13,7 +13,14 @@ import { constraintsProblem, revive, suppress } from "./allocator/hierarchical.t
 import { disconnect, failoverMs, newFramework } from "./frameworks.ts";
 import { removeOffersTo } from "./offers.ts";
 import { detailOf } from "./task-store.ts";
-import { askRegistry, type CallAnswer, type FrameworkRecord, type Master, type PendingSubscription } from "./state.ts";
+import {
+  askRegistry,
+  forgetWord,
+  type CallAnswer,
+  type FrameworkRecord,
+  type Master,
+  type PendingSubscription,
+} from "./state.ts";
 
 /** Longest `failover_timeout`, s: what Mesos' durations hold, 2^63 ns. */
 const FAILOVER_SECONDS_MAX = 9_223_372_036;
@@ -250,19 +257,25 @@ function greet(master: Master, framework: FrameworkRecord, streamId: StreamId): 
   });
   // Some readers deliver a record only when the next one begins: this releases SUBSCRIBED.
   send({ type: "HEARTBEAT" });
-  for (const task of framework.tasks.values()) {
-    if (task.unacknowledged === undefined) continue;
-    const { uuid } = task.unacknowledged;
+  master.effects.push({ type: "events", streamId, events: missedBy(master, framework) });
+}
+
+/** What it has not acknowledged; then what we said while nobody listened [M62]. As it stands when it is told. */
+function* missedBy(master: Master, framework: FrameworkRecord): Iterable<SchedulerEvent> {
+  for (const taskId of [...framework.tasks.keys()]) {
+    const task = framework.tasks.get(taskId);
+    const uuid = task?.unacknowledged?.uuid;
+    if (task === undefined || uuid === undefined) continue;
     // One that a later word of the master has replaced its agent will repeat.
     const status = detailOf(master, task).statuses.findLast((one) => one.uuid === uuid);
-    if (status !== undefined) send({ type: "UPDATE", update: { status } });
+    if (status !== undefined) yield { type: "UPDATE", update: { status } };
   }
-  // [M62] What we said while nobody listened.
-  for (const [taskId, status] of framework.undelivered) {
-    send({ type: "UPDATE", update: { status } });
-    master.marked.undelivered.push({ frameworkId: framework.id, taskId });
+  for (const taskId of [...framework.undelivered.keys()]) {
+    const status = framework.undelivered.get(taskId);
+    if (status === undefined) continue;
+    forgetWord(master, framework, taskId);
+    yield { type: "UPDATE", update: { status } };
   }
-  framework.undelivered.clear();
 }
 
 /** UPDATE_FRAMEWORK: done when it is answered. */

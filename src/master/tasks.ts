@@ -90,7 +90,8 @@ export function recordStatus(master: Master, task: TaskRecord, status: TaskStatu
     task.unacknowledged = { uuid, state };
     markTask(master, task);
     // What the agent says now is newer than what we said before, and it repeats it until somebody has it.
-    forgetWord(master, task);
+    const framework = master.frameworks.get(task.frameworkId);
+    if (framework !== undefined) forgetWord(master, framework, task.taskId);
   }
   // Agents repeat what nobody acknowledges: no row for that.
   if (uuid !== undefined && statuses.at(-1)?.uuid === uuid) return;

@@ -104,7 +104,13 @@ export class Cluster {
     makeOffers(this.master, this.now);
     this.store.apply(taskChanges(this.master));
     clearMarks(this.master);
-    const left = this.master.effects.splice(0);
+    const left = this.master.effects
+      .splice(0)
+      .flatMap((effect): MasterEffect[] =>
+        effect.type === "events"
+          ? [...effect.events].map((event) => ({ type: "event", streamId: effect.streamId, event }))
+          : [effect],
+      );
     this.effects.push(...left);
     return left;
   }

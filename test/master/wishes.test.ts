@@ -4,6 +4,7 @@ import { millis } from "#base/time.ts";
 import type { TaskId } from "#protocol/ids.ts";
 import type { Call, FrameworkInfo } from "#protocol/scheduler.ts";
 import type { QuotaConfig } from "#registrar/registry.ts";
+import { onCall } from "../../src/master/calls.ts";
 import { excuseAgents } from "../../src/master/absence.ts";
 import { rebuildAllocation } from "../../src/master/allocation.ts";
 import { nextOfferWake } from "../../src/master/offers.ts";
@@ -248,4 +249,25 @@ describe("[M73] after a failover with quotas", () => {
     free.comes(0);
     expect(free.after.offers(free.framework)).toHaveLength(1);
   });
+});
+
+test("[M74] what many tasks are told as is what the books say when they are told", () => {
+  const cluster = new Cluster();
+  const agent = cluster.agent();
+  const framework = cluster.framework();
+  cluster.launch(framework, [task("a", agent.agentId), task("b", agent.agentId), task("c", agent.agentId)]);
+  const { streamId } = framework;
+  const request = { call: { type: "RECONCILE", framework_id: { value: framework.id }, reconcile: { tasks: [] } } };
+  const asked = { ...request, principal: "scheduler", streamId } as unknown as Parameters<typeof onCall>[1];
+  onCall(cluster.master, asked, 77, cluster.ids, cluster.now);
+  const effect = cluster.master.effects.splice(0).find(({ type }) => type === "events");
+  if (effect?.type !== "events") throw new Error("nothing is told");
+  const told = effect.events[Symbol.iterator]();
+  expect(told.next().value).toMatchObject({ update: { status: { task_id: { value: "a" }, state: "TASK_STAGING" } } });
+  cluster.update(agent, framework, "b", "TASK_RUNNING");
+  const uuid = cluster.update(agent, framework, "c", "TASK_FINISHED");
+  const acknowledge = { agent_id: { value: agent.agentId }, task_id: { value: "c" as TaskId }, uuid };
+  cluster.call(framework, { type: "ACKNOWLEDGE", acknowledge });
+  expect(told.next().value).toMatchObject({ update: { status: { task_id: { value: "b" }, state: "TASK_RUNNING" } } });
+  expect(told.next().done).toBe(true);
 });

@@ -126,3 +126,41 @@ test("a client that leaves is noticed at the next write", async () => {
   await turns();
   expect(gone).toEqual([[id("gone"), expect.any(String)]]);
 });
+
+test("[M74] what is told as its reader takes it cuts nobody, however much it is, and is made only then", async () => {
+  const reader = open("big");
+  let made = 0;
+  function* many(): Iterable<SchedulerEvent> {
+    for (; made < QUEUED_RECORDS_MAX + 5_000; made++) yield error(1);
+  }
+  streams.sendEach(id("big"), many());
+  streams.sendEach(id("big"), [{ type: "HEARTBEAT" }]);
+  await turns();
+  expect(made).toBeLessThanOrEqual(1_000);
+  // What is said meanwhile does not wait behind it.
+  streams.send(id("big"), { type: "RESCIND", rescind: { offer_id: { value: "o" as never } } });
+  const records = new RecordReader();
+  const types: string[] = [];
+  while (types.length < QUEUED_RECORDS_MAX + 5_000 + 2) {
+    const read = records.push((await reader.read()).value ?? new Uint8Array(0));
+    if (read.type === "refused") throw new Error(read.reason);
+    for (const record of read.records)
+      types.push((JSON.parse(new TextDecoder().decode(record)) as { type: string }).type);
+  }
+  expect(types.indexOf("RESCIND")).toBeLessThanOrEqual(1_001);
+  expect(types.at(-1)).toBe("HEARTBEAT");
+  expect([made, gone]).toEqual([QUEUED_RECORDS_MAX + 5_000, []]);
+}, 60_000);
+
+test("[M74] a failure while it is made ends the stream, and nothing else", async () => {
+  const other = open("other");
+  void open("broken");
+  // eslint-disable-next-line require-yield -- it fails before its first event
+  function* failing(): Iterable<SchedulerEvent> {
+    throw new Error("a row is missing");
+  }
+  streams.sendEach(id("broken"), failing());
+  expect(gone).toEqual([[id("broken"), expect.stringContaining("a row is missing")]]);
+  streams.send(id("other"), { type: "HEARTBEAT" });
+  expect((await other.read()).done).toBe(false);
+});

@@ -333,6 +333,8 @@ export function convert(
   book(a, agent, client, converted, 0);
   setTotal(a, agent, total);
   rerankUpwards(a, client);
+  // A volume that is shared now is there for everybody, also for who refused the rest of the agent without it.
+  markChanged(a, agent);
   return true;
 }
 

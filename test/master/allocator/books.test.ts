@@ -159,6 +159,43 @@ test("[AL6] [25.2] a shared volume comes with each offer to whoever may have it,
   expect(textOf(allocatedOn(cluster.allocator, A))).toBe("cpus(web):1;cpus:2;disk(web):10");
 });
 
+test("[AL6] who has a shared volume twice has it until the last use is over, and counts for one", () => {
+  const shared = { ...volume("v", 10, "web"), shared: {} };
+  const cluster = new SmallCluster()
+    .agent("a", "cpus:2", { extra: [shared] })
+    .framework("f", ["web"], { capabilities: { shared: true } });
+  cluster.run();
+  const once = { agentId: A, frameworkId: F, role: "web", resources: resources("", [shared]) };
+  allocate(cluster.allocator, once);
+  const heldDisk = (): number | undefined => roleView(cluster.allocator, "web").held.get("disk");
+  expect(heldDisk()).toBe(10_000);
+  recover(cluster.allocator, once);
+  expect(heldDisk()).toBe(10_000);
+  expect(textOf(allocatedOn(cluster.allocator, A))).toContain("=v");
+  recover(cluster.allocator, once);
+  expect(heldDisk()).toBeUndefined();
+  expect(textOf(allocatedOn(cluster.allocator, A))).toBe("cpus:2");
+  expect(() => recover(cluster.allocator, once)).toThrow(InvariantError);
+});
+
+test("[AL6] a volume that its holder made shared is offered to others, also who refused the agent without it", () => {
+  const cluster = new SmallCluster()
+    .agent("a", "cpus:2;cpus(web):1;disk(web):10")
+    .framework("f", ["web"], { capabilities: { shared: true } });
+  cluster.run();
+  recover(cluster.allocator, { agentId: A, frameworkId: F, role: "web", resources: resources("cpus:2") });
+  expect(cluster.framework("g", ["web"], { capabilities: { shared: true } }).run()).toEqual(["a g web cpus:2"]);
+  cluster.recover("g", "a", { ms: 5_000 });
+  expect(cluster.run()).toEqual(["a f web cpus:2"]);
+  cluster.recover("f", "a", { ms: 5_000 });
+  expect(cluster.run()).toEqual([]);
+  const shared = { ...volume("v", 10, "web"), shared: {} };
+  shared.reservations = [{ type: "STATIC", role: "web" }];
+  const conversion = conversionOf({ type: "CREATE", volumes: [shared] });
+  expect(convert(cluster.allocator, { agentId: A, frameworkId: F, role: "web", conversion })).toBe(true);
+  expect(cluster.run()).toEqual([expect.stringMatching(/^a [fg] web cpus:2;disk\(web\)=v\+:10$/)]);
+});
+
 test("[AL28] what is booked before its framework is known counts for it, and outlasts it", () => {
   const cluster = new SmallCluster().agent("a", "cpus:4").agent("b", "cpus:4");
   allocate(cluster.allocator, { agentId: A, frameworkId: F, role: "*", resources: resources("cpus:4") });

@@ -15,7 +15,7 @@ import {
   suppress,
   updateAgent,
 } from "../../../src/master/allocator/hierarchical.ts";
-import { agentId, frameworkId, resources, SmallCluster } from "./small-cluster.ts";
+import { agentId, frameworkId, resources, SmallCluster, volume } from "./small-cluster.ts";
 
 const [A, F] = [agentId("a"), frameworkId("f")];
 const filtersOf = (cluster: SmallCluster, role = "*"): number => roleView(cluster.allocator, role).filters;
@@ -91,6 +91,21 @@ test("[AL15] of another kind is more, too", () => {
   const cluster = refused();
   updateAgent(cluster.allocator, A, { total: resources("cpus:1;ports:[1-2]") });
   expect(cluster.run()).toEqual(["a f * cpus:1;ports:[1-2]"]);
+});
+
+test("[AL15] a shared volume that was not refused is more, too", () => {
+  const cluster = new SmallCluster()
+    .agent("a", "cpus:2")
+    .framework("f", ["web"], { capabilities: { shared: true } })
+    .framework("g", ["web"], { suppressed: ["web"] });
+  cluster.run();
+  cluster.recover("f", "a", { ms: 5_000 });
+  const shared = { ...volume("v", 10, "web"), shared: {} };
+  updateAgent(cluster.allocator, A, { total: resources("cpus:2", [shared]) });
+  expect(cluster.run()).toEqual(["a f web cpus:2;disk(web)=v+:10"]);
+  cluster.recover("f", "a", { ms: 5_000 });
+  updateAgent(cluster.allocator, A, {});
+  expect(cluster.run()).toEqual([]);
 });
 
 test("[AL15] while a refusal is firm nothing of the agent is offered; then what is more is, without anything else happening", () => {

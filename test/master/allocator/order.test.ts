@@ -132,6 +132,15 @@ test("[AL13] who was away has had no turn", () => {
   expect(cluster.run()).toEqual(["a f * cpus:1"]);
 });
 
+test("[AL13] nor has its role, as far as those turns were its own", () => {
+  const cluster = new SmallCluster().framework("f", ["aa"]).framework("g", ["bb"]).agent("a", "cpus:1");
+  expect(cluster.run()).toEqual(["a f aa cpus:1"]);
+  cluster.recover("f");
+  setFrameworkActive(cluster.allocator, frameworkId("f"), false);
+  setFrameworkActive(cluster.allocator, frameworkId("f"), true);
+  expect(cluster.run()).toEqual(["a f aa cpus:1"]);
+});
+
 test("[AL22] each seed has an order of its own, and agents keep theirs whoever else is there", () => {
   const all = Array.from({ length: 40 }, (_, n) => ({ agentId: `agent-${n}` as AgentId }));
   const orders = new Set([1, 2, 3, 4].map((seed) => JSON.stringify(shuffled(all, seed))));

@@ -2,12 +2,15 @@
 // by what was said before; it knows none of the cores. Numbers in brackets are those of the analysis of Mesos (registrar §13, tasks §25).
 import type { NumberedOrder, PlaneMessage } from "#protocol/agent.ts";
 import type { GatewayBatch } from "#protocol/gateway.ts";
-import type { AgentId, FrameworkId, SessionId } from "#protocol/ids.ts";
+import type { AgentId, FrameworkId, OfferId, SessionId } from "#protocol/ids.ts";
+import { isSubrole, reservationRole } from "#resources/pool.ts";
+import { quantities, unreserved } from "#resources/resources.ts";
 import type { AppendCall } from "#log/calls.ts";
 import type { OperationState, OperationStatus } from "#protocol/operation.ts";
 import type { SchedulerEvent } from "#protocol/scheduler.ts";
-import { scalar } from "#resources/resources.ts";
-import { isTerminal, type TaskStatus } from "#protocol/task.ts";
+import type { TaskStatus } from "#protocol/task.ts";
+import { roleView } from "../../../src/master/allocator/hierarchical.ts";
+import { booksProblem } from "../../master/books.ts";
 import type { Master } from "../../../src/master/state.ts";
 import {
   type TaskKey,
@@ -52,7 +55,7 @@ export class ClusterChecker {
   readonly #sessionBefore = new Map<SessionId, Booked>();
   /** The last word on each operation: of its agent if it has a uuid. */
   readonly #operations = new Map<string, { readonly state: OperationState; readonly uuid: string | undefined }>();
-  counts = { registered: 0, started: 0, news: 0, ended: 0, shutdowns: 0, told: 0, operations: 0 };
+  counts = { registered: 0, started: 0, news: 0, ended: 0, shutdowns: 0, told: 0, operations: 0, offers: 0 };
 
   constructor(now: () => number, truth: Truth) {
     this.#now = now;
@@ -82,7 +85,7 @@ export class ClusterChecker {
 
   // ---- masters
 
-  /** The books as they are stored: [25.1] [25.2]. */
+  /** The books as they are stored, the allocator's beside them: [25.1] [25.2] [25.5]. */
   #onBooks(master: Master, marked: readonly AgentId[]): void {
     for (const agentId of marked) {
       const agent = master.agents.get(agentId);
@@ -93,24 +96,29 @@ export class ClusterChecker {
       if (before !== undefined && before.session !== session) this.#sessionBefore.set(session, before);
       this.#books.set(key, { session, sessionBefore, isConfirmed: agent.confirmed, socketId: connection?.socketId });
     }
-    const used = new Map<AgentId, number>();
-    for (const framework of master.frameworks.values())
-      for (const { latest, agentId, resources } of framework.tasks.values())
-        if (!isTerminal(latest)) used.set(agentId, (used.get(agentId) ?? 0) + scalar(resources, "cpus"));
-    const offered = new Set<AgentId>();
-    for (const offer of master.offers.values()) {
-      offered.add(offer.agentId);
-      used.set(offer.agentId, (used.get(offer.agentId) ?? 0) + scalar(offer.resources, "cpus"));
+    const problem = booksProblem(master);
+    if (problem !== undefined) this.violated(problem);
+  }
+
+  /** [25.15] [25.17] An offer that is made: what is reserved in it is for its role or one above, and the role stays within its quota. */
+  #onOffer(master: Master, offerId: OfferId): void {
+    const offer = master.offers.get(offerId);
+    if (offer === undefined) return this.violated(`offer ${offerId} is told, and the books do not have it`);
+    this.counts.offers += 1;
+    const { role, resources } = offer;
+    for (const { pool } of resources.pools.values()) {
+      const owner = reservationRole(pool);
+      if (owner !== "*" && owner !== role && !isSubrole(role, owner))
+        this.violated(`[25.15] ${offerId} offers to ${role} what is reserved for ${owner}`);
     }
-    for (const agentId of offered) {
-      const agent = master.agents.get(agentId);
-      if (agent === undefined || agent.connection === undefined) {
-        this.violated(`[25.5] an offer of ${agentId} stands, which is not connected`);
-        continue;
-      }
-      const total = agent.info.resources.find(({ name }) => name === "cpus")?.scalar?.value ?? 0;
-      if ((used.get(agentId) ?? 0) > total + 1e-6)
-        this.violated(`[25.1] used and offered of ${agentId} are ${used.get(agentId)} of ${total} cpus`);
+    const limits = master.registry.quotas.get(role)?.limits ?? [];
+    // What is reserved for the role was counted before it was offered.
+    const added = quantities(unreserved(resources));
+    for (const { name, value } of limits) {
+      if (!added.has(name)) continue;
+      const consumed = (roleView(master.allocator, role).consumed.get(name) ?? 0) / 1000;
+      if (consumed > value)
+        this.violated(`[25.17] with ${offerId} ${role} has ${consumed} ${name}, its limit is ${value}`);
     }
   }
 
@@ -134,6 +142,8 @@ export class ClusterChecker {
   onTurn(isolate: Isolate, master: Master, marked: readonly AgentId[], links: ReadonlyMap<string, Link>): void {
     this.#onBooks(master, marked);
     for (const effect of master.effects) {
+      if (effect.type === "event" && effect.event.type === "OFFERS")
+        for (const { id } of effect.event.offers.offers) this.#onOffer(master, id.value);
       if (effect.type === "event") this.#onEvent(isolate, master, effect.event);
       if (effect.type !== "send") continue;
       const { message, to } = effect;
