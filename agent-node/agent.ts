@@ -5,11 +5,11 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import type { Server } from "node:http";
 import { present, unreachable } from "#base/assert.ts";
-import { millis } from "#base/time.ts";
-import type { AgentInfo, SystemStatistics } from "#protocol/agent.ts";
-import type { ContainerId, FrameworkId } from "#protocol/ids.ts";
+import { type Millis, millis } from "#base/time.ts";
+import type { AgentCapability, AgentInfo, SystemStatistics } from "#protocol/agent.ts";
+import type { ContainerId, ExecutorId, FrameworkId } from "#protocol/ids.ts";
 import { isTerminal, type TaskStatus } from "#protocol/task.ts";
-import { fromResources, scalar } from "#resources/resources.ts";
+import { fromResources, type ResourceSet, scalar } from "#resources/resources.ts";
 import { Checkpoint } from "./checkpoint/checkpoint.ts";
 import { errorText } from "./checkpoint/durable-file.ts";
 import { compareBoot, readOrMakeHostKey, rememberBoot } from "./checkpoint/host.ts";
@@ -28,18 +28,20 @@ import { Connection } from "./connection/connection.ts";
 import type { StopReason, Traffic } from "./connection/session.ts";
 import type { Containerizer, ContainerEvent, ContainerSpec } from "./containerizer/containerizer.ts";
 import { ProcessContainerizer } from "./containerizer/process/process-containerizer.ts";
-import { EXIT_CODE, type ExitCode } from "./exit-code.ts";
+import { EXIT_CODE, type ExitCode, StartError } from "./exit-code.ts";
 import { answer, type Routes, tunnelAnswer } from "./http/routes.ts";
 import { listen } from "./http/server.ts";
 import { stateObject, type TaskView } from "./http/state.ts";
 import { takeLock } from "./lock.ts";
 import type { Log } from "./log.ts";
-import { type Action, graceMs, type OrdersMessage, planOrders } from "./orders.ts";
+import { type Action, graceMs, isCurrent, type OrdersMessage, planOrders } from "./orders.ts";
 import { registerMessages } from "./register-messages.ts";
 import { exitAfterRemoval, mayBeAdmitted, removalGraceMs, UNREGISTER_TIMEOUT_MS } from "./removal.ts";
+import { pathRoots } from "./resources/disks.ts";
+import { fitProblem, withTotal } from "./resources/total.ts";
 import { sweepSandboxes, SWEEP_INTERVAL_MS } from "./sandbox-sweep.ts";
 import { changedNoticeably, STATISTICS_INTERVAL_MS, systemStatistics } from "./statistics.ts";
-import { StatusUpdateManager } from "./status-updates/manager.ts";
+import { OperationUpdateManager, StatusUpdateManager } from "./status-updates/manager.ts";
 import {
   containerIdFrom,
   endStatus,
@@ -48,7 +50,13 @@ import {
   type Stamp,
   unknownTaskStatus,
 } from "./task-status.ts";
+import { type Place, placeOf } from "./volumes/place.ts";
+import { Volumes } from "./volumes/volumes.ts";
 
+/** What this agent does besides running commands. */
+const CAPABILITIES: readonly AgentCapability[] = ["OPERATIONS"];
+/** Of an executor that ended in a way that nobody saw: the wire's own word. */
+const STATUS_UNKNOWN = -1;
 /** Pause before a checkpoint that the disk refused is tried again, ms. */
 const DISK_RETRY_MS = 5_000;
 /** Completed tasks that /state remembers. */
@@ -70,11 +78,19 @@ export class Agent {
   readonly #containerizer: Containerizer;
   readonly #connection: Connection;
   readonly #updates = new StatusUpdateManager();
+  readonly #operationUpdates = new OperationUpdateManager();
   readonly #startedAt = millis(Date.now());
   readonly #keys = new Map<ContainerId, TaskKey>();
   readonly #completed: TaskView[] = [];
   readonly #timers: NodeJS.Timeout[] = [];
+  /** What the flags say of this agent; operations have made something else of its resources by now. */
   readonly #info: AgentInfo;
+  readonly #given: ResourceSet;
+  readonly #volumes: Volumes;
+  /** Mounts that are just being emptied. */
+  readonly #emptying = new Set<string>();
+  /** Volumes that were moved aside are deleted one after the other. */
+  #deleting: Promise<void> = Promise.resolve();
   readonly #routes: Routes;
   #server: Server | undefined;
   #updateTimer: NodeJS.Timeout | undefined;
@@ -99,7 +115,10 @@ export class Agent {
     const releaseLock = takeLock(paths.lock, paths.workDir);
     try {
       mkdirSync(paths.sandboxes, { recursive: true, mode: 0o755 });
-      const agent = new Agent(config, log, paths, await Checkpoint.open(paths), releaseLock);
+      const checkpoint = await Checkpoint.open(paths);
+      const problem = fitProblem(config.resources, checkpoint.state.converted);
+      if (problem !== undefined) throw new StartError(problem);
+      const agent = new Agent(config, log, paths, checkpoint, releaseLock);
       await agent.#start();
       return agent;
     } catch (error) {
@@ -119,7 +138,11 @@ export class Agent {
       port: config.port,
       resources: config.resources,
       attributes: config.attributes,
+      capabilities: [...CAPABILITIES],
+      domain: config.domain,
     };
+    this.#given = fromResources(config.resources);
+    this.#volumes = new Volumes({ workDir: paths.workDir, roots: pathRoots(config.resources) });
     this.#routes = { paths, state: () => stateObject(this.#view()) };
     this.ended = new Promise((resolve) => (this.#resolveEnd = resolve));
     this.#containerizer = new ProcessContainerizer({
@@ -156,6 +179,8 @@ export class Agent {
     this.#removed = state.removal !== undefined;
     this.#recover();
     rememberBoot(this.#paths);
+    await this.#removeVolumes([...state.removals.values()]);
+    this.#deleteRemoved();
     this.#log.info({ plane, workDir, agentId: state.registration?.agentId, tasks: state.tasks.size }, "agent started");
     if (state.removal !== undefined) return void this.#endTasksAndForget(state.removal);
     this.#every(STATISTICS_INTERVAL_MS, () => this.#sendStatistics());
@@ -304,6 +329,7 @@ export class Agent {
       // Says that this session is kept: from now on it is the last one that this agent knows.
       this.#connection.send({ type: "acted", session, sequence: 0 });
       this.#updates.resendAll();
+      this.#operationUpdates.resendAll();
       this.#sendUpdates();
     });
   }
@@ -316,6 +342,10 @@ export class Agent {
         return this.#inTurn(() => this.#onAcknowledge(message));
       case "request":
         return this.#onRequest(message);
+      case "acknowledge-operations":
+        return this.#inTurn(() => this.#onOperationsAcknowledged(message));
+      case "executor-message":
+        return this.#log.debug({ executor: message.executorId }, "a message for an executor that is not here");
       default:
         return unreachable(message);
     }
@@ -331,6 +361,9 @@ export class Agent {
     const plan = planOrders(this.#checkpoint.state, message, {
       containerId: () => containerIdFrom(randomUUID()),
       stamp: () => this.#stamp(),
+      given: this.#given,
+      runsExecutors: CAPABILITIES.includes("EXECUTORS"),
+      makeVolume: (place) => this.#volumes.make(place),
     });
     switch (plan.type) {
       case "void":
@@ -339,16 +372,21 @@ export class Agent {
         if (plan.gap)
           this.#log.warn({ have: this.#checkpoint.state.sequence }, "orders after a gap are not acted upon");
         break;
-      case "take":
+      case "take": {
         try {
-          await this.#checkpoint.append([plan.record]);
+          await this.#checkpoint.append(plan.records);
         } catch (error) {
           // Nothing was done. A new registration voids these orders, and the plane reports their launches as dropped.
           return this.#connection.giveUp(`orders cannot be checkpointed: ${errorText(error)}`);
         }
         for (const action of plan.actions) this.#act(action);
-        if (plan.record.answers !== undefined) this.#sendUpdates();
+        await this.#removeVolumes(
+          plan.actions.flatMap((action) => (action.type === "remove-volume" ? [action.place] : [])),
+        );
+        if (plan.tells) this.#sendUpdates();
+        if (plan.more) return this.#onOrders(message);
         break;
+      }
       default:
         return unreachable(plan);
     }
@@ -367,6 +405,10 @@ export class Agent {
           action.frameworkId,
           unknownTaskStatus(action.taskId, action.partitionAware, this.#stamp()),
         );
+      case "report-exited":
+        return this.#tellExited(action.frameworkId, action.executorId);
+      case "remove-volume":
+        return this.#log.info({ path: this.#volumes.pathOf(action.place) }, "a volume was destroyed");
       case "complain":
         return this.#log.warn(action.problem);
       default:
@@ -374,13 +416,19 @@ export class Agent {
     }
   }
 
+  /** Of one that never was here. Should it get lost, the next registration says that it is not. */
+  #tellExited(frameworkId: FrameworkId, executorId: ExecutorId): void {
+    const session = this.#connection.registration?.session;
+    if (session === undefined) return;
+    this.#connection.send({ type: "executor-exited", session, frameworkId, executorId, status: STATUS_UNKNOWN });
+  }
+
   async #onAcknowledge({
     epoch,
     session,
     acknowledgements,
   }: Extract<Traffic, { readonly type: "acknowledge" }>): Promise<void> {
-    const { registration } = this.#checkpoint.state;
-    if (registration === undefined || registration.epoch !== epoch || registration.session !== session) return;
+    if (!isCurrent(this.#checkpoint.state, { epoch, session })) return;
     const { tasks } = this.#checkpoint.state;
     const concerned = acknowledgements.flatMap(({ frameworkId, taskId }) => {
       const key = taskKey(frameworkId, taskId);
@@ -390,6 +438,17 @@ export class Agent {
     await this.#commit(acknowledgements.map((acknowledgement) => ({ type: "acknowledged", ...acknowledgement })));
     for (const { key, view } of concerned) if (!this.#checkpoint.state.tasks.has(key)) this.#forget(view);
     this.#sendUpdates(); // the next ones of these streams
+  }
+
+  async #onOperationsAcknowledged({
+    epoch,
+    session,
+    acknowledgements,
+  }: Extract<Traffic, { readonly type: "acknowledge-operations" }>): Promise<void> {
+    if (!isCurrent(this.#checkpoint.state, { epoch, session })) return;
+    await this.#commit(
+      acknowledgements.map((acknowledgement) => ({ type: "operation-acknowledged", ...acknowledgement })),
+    );
   }
 
   #forget(view: TaskView): void {
@@ -478,6 +537,10 @@ export class Agent {
       user: task.command?.user ?? framework.user,
       cpus: scalar(resources, "cpus"),
       memMb: scalar(resources, "mem"),
+      volumes: [...resources.pools.values()].flatMap(({ pool }) => {
+        const containerPath = pool.disk?.persistence === undefined ? undefined : pool.disk.volume?.container_path;
+        return containerPath === undefined ? [] : [{ path: this.#volumes.pathOf(placeOf(pool)), containerPath }];
+      }),
       sandbox: this.#sandbox({ framework, task, containerId }),
       agentId: task.agent_id.value,
     };
@@ -495,6 +558,46 @@ export class Agent {
 
   #hasEnded({ framework, task }: CheckpointedTask): boolean {
     return isTerminal(latestState(this.#checkpoint.state, taskKey(framework.id, task.task_id.value)));
+  }
+
+  // --- volumes ---
+
+  /** Frees the places of destroyed volumes. What this host refuses is tried again by the sweep, and by the next agent. */
+  async #removeVolumes(places: readonly Place[]): Promise<void> {
+    for (const place of places) {
+      // A mount takes as long as there is content; orders do not wait for it.
+      if (place.isMount) void this.#emptyMount(place);
+      else await this.#freePlace(place);
+    }
+    if (places.length > 0) this.#deleteRemoved();
+  }
+
+  async #emptyMount(place: Place): Promise<void> {
+    if (this.#emptying.has(place.path)) return;
+    this.#emptying.add(place.path);
+    await this.#freePlace(place);
+    this.#emptying.delete(place.path);
+  }
+
+  async #freePlace(place: Place): Promise<void> {
+    try {
+      await this.#volumes.free(place);
+    } catch (error) {
+      const path = this.#volumes.pathOf(place);
+      return this.#log.error(
+        { path, error: errorText(error) },
+        "a destroyed volume cannot be removed: see to its disk",
+      );
+    }
+    await this.#commit([{ type: "volume-removed", path: place.path }]);
+  }
+
+  #deleteRemoved(): void {
+    this.#deleting = this.#deleting
+      .then(() => this.#volumes.deleteRemoved())
+      .catch((error: unknown) =>
+        this.#log.error({ error: errorText(error) }, "what was in a destroyed volume cannot be deleted yet"),
+      );
   }
 
   // --- status updates ---
@@ -539,9 +642,12 @@ export class Agent {
     if (registration === undefined || this.#stopping) return;
     const { state } = this.#checkpoint;
     const now = millis(Date.now());
+    const { session } = registration;
     for (const updates of this.#updates.takeDue(state, now))
-      this.#connection.send({ type: "updates", session: registration.session, updates });
-    const next = this.#updates.nextDue(state);
+      this.#connection.send({ type: "updates", session, updates });
+    for (const updates of this.#operationUpdates.takeDue(state, now))
+      this.#connection.send({ type: "operation-updates", session, updates });
+    const next = earlier(this.#updates.nextDue(state), this.#operationUpdates.nextDue(state));
     if (next !== undefined) this.#updateTimer = setTimeout(() => this.#sendUpdates(), Math.max(10, next - now));
   }
 
@@ -550,7 +656,7 @@ export class Agent {
   #view() {
     return {
       state: this.#checkpoint.state,
-      info: this.#info,
+      info: withTotal(this.#info, this.#checkpoint.state.converted),
       startedAt: this.#startedAt,
       completed: this.#completed,
       directoryOf: (task: CheckpointedTask) => this.#sandbox(task),
@@ -565,6 +671,8 @@ export class Agent {
   }
 
   #sweep(): void {
+    void this.#removeVolumes([...this.#checkpoint.state.removals.values()]);
+    this.#deleteRemoved();
     try {
       const inUse = new Set<string>([...this.#checkpoint.state.tasks.values()].map(({ containerId }) => containerId));
       const removed = sweepSandboxes(this.#paths, inUse, Date.now());
@@ -574,5 +682,8 @@ export class Agent {
     }
   }
 }
+
+const earlier = (a: Millis | undefined, b: Millis | undefined): Millis | undefined =>
+  a === undefined || b === undefined ? (a ?? b) : millis(Math.min(a, b));
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

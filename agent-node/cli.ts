@@ -10,6 +10,15 @@ import { LOG_LEVELS, makeLog } from "./log.ts";
 const EXIT_CODES_HELP = `
 Every flag can also be given in the environment: --work-dir as MESOFLARE_WORK_DIR, and so on. Flags win.
 
+--resources, --attributes and --domain may also name a file that holds the text: file:///etc/mesoflare/resources.json.
+--resources takes Mesos' JSON too, which can offer disks of their own: a directory in parts, or a mount only as a whole:
+  [{"name": "cpus", "type": "SCALAR", "scalar": {"value": 4}, "role": "web"},
+   {"name": "disk", "type": "SCALAR", "scalar": {"value": 50000},
+    "disk": {"source": {"type": "PATH", "path": {"root": "/mnt/data"}}}},
+   {"name": "disk", "type": "SCALAR", "scalar": {"value": 100000},
+    "disk": {"source": {"type": "MOUNT", "mount": {"root": "/mnt/ssd"}}}}]
+What frameworks reserved, and their volumes, stay when the agent is started again: its resources must still hold them.
+
 Signals:
   SIGTERM, SIGINT  stop; tasks run on and are taken over at the next start
   SIGUSR1          end all tasks, report them, then stop; the agent keeps its id
@@ -46,10 +55,17 @@ function makeCommand(): Command {
       flag(
         "--resources <text>",
         "RESOURCES",
-        "e.g. cpus:2;mem:1024;ports:[31000-32000] (default for each: what the host has)",
+        "e.g. cpus:2;mem:1024;ports:[31000-32000], with a role as cpus(web):2, or JSON: see below (default for each: what the host has)",
       ),
     )
     .addOption(flag("--attributes <text>", "ATTRIBUTES", "e.g. rack:r1;zone:eu"))
+    .addOption(
+      flag(
+        "--domain <json>",
+        "DOMAIN",
+        'where the host is: {"fault_domain": {"region": {"name": "…"}, "zone": {"name": "…"}}}',
+      ),
+    )
     .addOption(
       flag(
         "--cgroups-root <name>",

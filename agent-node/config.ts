@@ -3,25 +3,71 @@ import { readFileSync, statSync } from "node:fs";
 import { homedir, hostname } from "node:os";
 import { join, resolve } from "node:path";
 import * as v from "valibot";
+import { type Domain, domainSchema } from "#protocol/agent.ts";
 import type { Attribute, Resource } from "#protocol/resource.ts";
 import { type Credential, credentialSchema } from "#protocol/credentials.ts";
 import { describeIssue } from "#protocol/json.ts";
-import { parseAttributes, parseResources, type ParsedText } from "#resources/text.ts";
+import { parseAttributes } from "#resources/text.ts";
 import { errorText } from "./checkpoint/durable-file.ts";
 import { StartError } from "./exit-code.ts";
+import { byteLength } from "./frames.ts";
 import { LOG_LEVELS } from "./log.ts";
 import { hostFacts, withDefaults } from "./resource-detection.ts";
+import { diskProblem } from "./resources/disks.ts";
+import { parseResourcesFlag } from "./resources/flag.ts";
+import { sizeProblem } from "./resources/total.ts";
+import { unknownField } from "./resources/unknown-field.ts";
 
-const listText = <T>(parse: (text: string) => ParsedText<T>) =>
+/** Longest list of attributes, bytes of JSON: they are in every frame of a registration. */
+const ATTRIBUTES_BYTES_MAX = 64 * 1024;
+/** Longest file that a flag names, bytes. */
+const FLAG_FILE_BYTES_MAX = 1024 * 1024;
+
+/** The text itself, or that of the file that it names, as `file:///path`. */
+const flagText = <T>(parse: (text: string) => { readonly type: "parsed"; readonly value: T } | Refused) =>
   v.pipe(
     v.string(),
-    v.rawTransform(({ dataset, addIssue, NEVER }): readonly T[] => {
-      const parsed = parse(dataset.value);
+    v.rawTransform(({ dataset, addIssue, NEVER }): T => {
+      const text = contentOf(dataset.value);
+      const parsed = typeof text === "string" ? parse(text) : text;
       if (parsed.type === "parsed") return parsed.value;
       addIssue({ message: parsed.reason });
       return NEVER;
     }),
   );
+interface Refused {
+  readonly type: "refused";
+  readonly reason: string;
+}
+
+function contentOf(value: string): string | Refused {
+  if (!value.startsWith("file://")) return value;
+  const path = value.slice("file://".length);
+  if (!path.startsWith("/")) return { type: "refused", reason: `${value}: a file is named as file:///absolute/path` };
+  try {
+    const stats = statSync(path);
+    if (!stats.isFile()) return { type: "refused", reason: `${path} is no file` };
+    if (stats.size > FLAG_FILE_BYTES_MAX)
+      return { type: "refused", reason: `${path} has more than ${FLAG_FILE_BYTES_MAX} bytes` };
+    return readFileSync(path, "utf8").trim();
+  } catch (error) {
+    return { type: "refused", reason: `${path} cannot be read (${errorText(error)})` };
+  }
+}
+
+function parseDomain(text: string): { readonly type: "parsed"; readonly value: Domain } | Refused {
+  const form = '{"fault_domain": {"region": {"name": "…"}, "zone": {"name": "…"}}}';
+  try {
+    const json: unknown = JSON.parse(text);
+    const value = v.parse(domainSchema, json);
+    const unknown = unknownField(json, value);
+    if (unknown === undefined) return { type: "parsed", value };
+    return { type: "refused", reason: `${unknown}: no such field, the form is ${form}` };
+  } catch (error) {
+    const why = error instanceof v.ValiError ? describeIssue(error.issues) : "it is no JSON";
+    return { type: "refused", reason: `must be ${form} (${why})` };
+  }
+}
 
 const optionsSchema = v.object({
   plane: v.pipe(v.string(), v.url("must be a URL"), v.regex(/^https?:\/\//, "must begin with http:// or https://")),
@@ -39,8 +85,9 @@ const optionsSchema = v.object({
     ),
     "5051",
   ),
-  resources: v.optional(listText<Resource>(parseResources), ""),
-  attributes: v.optional(listText<Attribute>(parseAttributes), ""),
+  resources: v.optional(flagText<readonly Resource[]>(parseResourcesFlag), ""),
+  attributes: v.optional(flagText<readonly Attribute[]>(parseAttributes), ""),
+  domain: v.optional(flagText<Domain>(parseDomain)),
   cgroupsRoot: v.optional(
     v.pipe(v.string(), v.regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/, "must be one plain name, e.g. mesoflare")),
     "mesoflare",
@@ -59,6 +106,7 @@ export interface Config {
   readonly port: number;
   readonly resources: Resource[];
   readonly attributes: Attribute[];
+  readonly domain: Domain | undefined;
   readonly cgroupsRoot: string;
   readonly logFormat: "pretty" | "json";
   readonly logLevel: (typeof LOG_LEVELS)[number];
@@ -76,13 +124,19 @@ export function readConfig(options: unknown): Config {
   const name = given.hostname ?? hostname();
   if (new URL(given.plane).protocol === "http:" && !isLoopback(new URL(given.plane).hostname))
     warnings.push("the plane is spoken to without TLS: orders can be read and forged on the way");
+  const resources = withDefaults(given.resources, hostFacts(nearestExisting(workDir)));
+  const problem = sizeProblem(resources) ?? diskProblem(resources, workDir);
+  if (problem !== undefined) throw new StartError(`--resources: ${problem}`);
+  if (byteLength(given.attributes) > ATTRIBUTES_BYTES_MAX)
+    throw new StartError(`--attributes may have at most ${ATTRIBUTES_BYTES_MAX} bytes as JSON`);
   return {
     ...given,
     credential: readCredential(credentialFile, warnings),
     workDir,
     hostname: name === "" ? "localhost" : name,
-    resources: withDefaults(given.resources, hostFacts(nearestExisting(workDir))),
+    resources,
     attributes: [...given.attributes],
+    domain: given.domain,
     logFormat: given.logFormat ?? (process.stdout.isTTY ? "pretty" : "json"),
     warnings,
   };

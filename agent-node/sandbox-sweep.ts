@@ -1,5 +1,6 @@
-// Removes old sandboxes: those of containers that are gone, a week after their last change. Nothing else bounds them yet.
-import { existsSync, readdirSync, realpathSync, rmdirSync, rmSync, statSync } from "node:fs";
+// Removes old sandboxes: those of containers that are gone, a week after their last change. Nothing else bounds them yet. Links in
+// them, to volumes and to whatever a task liked, are removed and not followed.
+import { existsSync, lstatSync, readdirSync, realpathSync, rmdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Paths } from "./checkpoint/paths.ts";
 
@@ -34,7 +35,8 @@ export function sweepSandboxes(paths: Paths, inUse: ReadonlySet<string>, now: nu
 
 function lastChange(sandbox: string): number {
   const entries = readdirSync(sandbox).map(
-    (name) => statSync(join(sandbox, name), { throwIfNoEntry: false })?.mtimeMs ?? 0,
+    // Not what a link points to: a volume lives on.
+    (name) => lstatSync(join(sandbox, name), { throwIfNoEntry: false })?.mtimeMs ?? 0,
   );
   return Math.max(statSync(sandbox).mtimeMs, ...entries);
 }

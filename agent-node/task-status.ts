@@ -72,32 +72,67 @@ function endVerdict({ framework, killGraceMs }: CheckpointedTask, outcome: Outco
 
 /** The answer to a kill of a task that this agent does not have. */
 export const unknownTaskStatus = (taskId: TaskId, partitionAware: boolean, stamp: Stamp): TaskStatus =>
-  answerStatus(taskId, partitionAware, "This agent does not have the task", stamp);
+  answerStatus(taskId, { state: dropped(partitionAware), message: "This agent does not have the task" }, stamp);
 
-/** The answer to a launch that is not done, because the end of an older task of that id is not acknowledged yet. */
-export const notLaunchedStatus = (taskId: TaskId, partitionAware: boolean, stamp: Stamp): TaskStatus =>
-  answerStatus(
-    taskId,
-    partitionAware,
-    "The task was not launched: the last update of an older task of this id is not acknowledged yet",
-    stamp,
-  );
+/** Why a launch is not done. */
+export type LaunchRefusal =
+  /** The end of an older task of that id is not acknowledged yet. */
+  | { readonly type: "older-not-acknowledged" }
+  /** It wants reservations or volumes that are not there. */
+  | { readonly type: "resources-unknown"; readonly missing: string }
+  /** Another task of its group is not. */
+  | { readonly type: "group-not-launched" }
+  | { readonly type: "invalid"; readonly message: string };
 
-function answerStatus(
+/** The answer to a launch that is not done. */
+export const notLaunchedStatus = (
   taskId: TaskId,
   partitionAware: boolean,
-  message: string,
-  { agentId, now, uuid }: Stamp,
-): TaskStatus {
+  why: LaunchRefusal,
+  stamp: Stamp,
+): TaskStatus => answerStatus(taskId, refusalVerdict(partitionAware, why), stamp);
+
+function refusalVerdict(partitionAware: boolean, why: LaunchRefusal): Verdict {
+  switch (why.type) {
+    case "older-not-acknowledged":
+      return {
+        state: dropped(partitionAware),
+        message: "The task was not launched: the last update of an older task of this id is not acknowledged yet",
+      };
+    case "resources-unknown":
+      return {
+        state: dropped(partitionAware),
+        reason: "REASON_RESOURCES_UNKNOWN",
+        message: `The task was not launched: this agent does not have ${why.missing}`,
+      };
+    case "group-not-launched":
+      return {
+        state: dropped(partitionAware),
+        message: "The task was not launched: another task of its group was not",
+      };
+    case "invalid":
+      return {
+        state: "TASK_ERROR",
+        reason: "REASON_TASK_INVALID",
+        message: `The task was not launched: ${why.message}`,
+      };
+    default:
+      return unreachable(why);
+  }
+}
+
+const dropped = (partitionAware: boolean): TaskState => (partitionAware ? "TASK_DROPPED" : "TASK_LOST");
+
+function answerStatus(taskId: TaskId, { state, message, reason }: Verdict, { agentId, now, uuid }: Stamp): TaskStatus {
   return {
     task_id: { value: taskId },
-    state: partitionAware ? "TASK_DROPPED" : "TASK_LOST",
-    message,
+    state,
+    message: message?.slice(0, MESSAGE_MAX),
     agent_id: agentId === undefined ? undefined : { value: agentId },
     timestamp: toSeconds(now),
     executor_id: undefined,
     source: "SOURCE_AGENT",
-    reason: undefined,
+    reason,
     uuid,
     container_status: undefined,
   };

@@ -1,5 +1,6 @@
 // `npm run --silent bench -- NAME [--json]`. Needs a build (`npm run build`); prints progress nowhere but on stderr.
 import { parseArgs } from "node:util";
+import { allocator } from "./allocator.ts";
 import { failover } from "./failover.ts";
 import { idle } from "./idle.ts";
 import { launch } from "./launch.ts";
@@ -14,6 +15,7 @@ const TASKS_DEFAULT = 200;
 const BENCHES: Readonly<
   Record<string, (flags: { readonly tasks: number; readonly agents?: number }) => Promise<Report>>
 > = {
+  allocator,
   failover,
   idle,
   launch,

@@ -4,12 +4,20 @@
 // A task leaves the state when its terminal update is acknowledged. A stream can be there without a task: the answer to a
 // kill of a task that this agent never had, or to a launch that was not done.
 //
+// What operations have made of the agent's resources is here as a whole after each of them, so that a record read twice changes
+// nothing. It outlives the agent's id: volumes are the host's.
+//
 // An agent that the plane removes passes through `removal`: while it is set, tasks are ended and nothing else happens, also
 // by an agent that was started anew in between. `shut-down` follows when they have ended, and leaves only the fence.
 import * as v from "valibot";
 import type { Brand } from "#base/brand.ts";
 import { unreachable } from "#base/assert.ts";
-import { type FrameworkSummary, frameworkSummarySchema } from "#protocol/agent.ts";
+import {
+  type FrameworkSummary,
+  frameworkSummarySchema,
+  type OperationReport,
+  operationReportSchema,
+} from "#protocol/agent.ts";
 import {
   type AgentId,
   agentIdText,
@@ -20,13 +28,17 @@ import {
   epochNumber,
   type FrameworkId,
   frameworkIdText,
+  type OperationUuid,
+  operationUuidText,
   type SessionId,
   sessionIdText,
   type TaskId,
   taskIdText,
 } from "#protocol/ids.ts";
+import { type Resource, resourceSchema } from "#protocol/resource.ts";
 import { isTerminal, type TaskInfo, taskInfoSchema, type TaskState, taskStatusSchema } from "#protocol/task.ts";
 import { acknowledge, EMPTY_STREAM, enqueue, enqueueAnswer, type UpdateStream } from "../status-updates/stream.ts";
+import type { Place } from "../volumes/place.ts";
 
 /** One task of one framework: task ids are unique within a framework only. */
 export type TaskKey = Brand<string, "TaskKey">;
@@ -44,6 +56,8 @@ const launchSchema = v.object({
 const killSchema = v.object({ frameworkId: frameworkIdText, taskId: taskIdText, graceMs: v.number() });
 
 const answerSchema = v.object({ frameworkId: frameworkIdText, status: taskStatusSchema });
+
+const placeSchema = v.object({ path: v.string(), isMount: v.boolean() });
 
 export const journalRecordSchema = v.variant("type", [
   v.object({
@@ -64,6 +78,29 @@ export const journalRecordSchema = v.variant("type", [
   }),
   v.object({ type: v.literal("update"), frameworkId: frameworkIdText, status: taskStatusSchema }),
   v.object({ type: v.literal("acknowledged"), frameworkId: frameworkIdText, taskId: taskIdText, uuid: v.string() }),
+  /**
+   * The next order of the session, an operation, with how it ended. A kind of its own: a release that does not know it refuses the
+   * journal instead of forgetting what was reserved.
+   */
+  v.object({
+    type: v.literal("operated"),
+    sequence: v.number(),
+    report: operationReportSchema,
+    /** All that operations have made; absent when this one changed nothing. */
+    converted: v.optional(v.array(resourceSchema)),
+    /** Of volumes that it destroyed; their content is still there. */
+    removals: v.optional(v.array(placeSchema)),
+  }),
+  v.object({ type: v.literal("operation-acknowledged"), operationUuid: operationUuidText, uuid: v.string() }),
+  /** The place of a destroyed volume is free. */
+  v.object({ type: v.literal("volume-removed"), path: v.string() }),
+  /** All of it at once: what the journal is rewritten from. */
+  v.object({
+    type: v.literal("operations"),
+    converted: v.array(resourceSchema),
+    removals: v.array(placeSchema),
+    reports: v.array(operationReportSchema),
+  }),
   /** The plane's word that ends this agent's id: from here on tasks are only ended. */
   v.object({ type: v.literal("shutting-down"), epoch: epochNumber, reason: v.string() }),
   /** Every task has ended: what is left is a new agent that still knows the highest epoch it has seen. */
@@ -89,6 +126,12 @@ export interface AgentState {
   readonly sequence: number;
   readonly tasks: ReadonlyMap<TaskKey, CheckpointedTask>;
   readonly streams: ReadonlyMap<TaskKey, UpdateStream>;
+  /** What operations have made of the resources that the flags give: see resources/total.ts. */
+  readonly converted: readonly Resource[];
+  /** Those of which the outcome is not acknowledged. */
+  readonly operations: ReadonlyMap<OperationUuid, OperationReport>;
+  /** Of destroyed volumes, by path: what is there has to go before anything new comes there. */
+  readonly removals: ReadonlyMap<string, Place>;
 }
 export interface Registration {
   readonly agentId: AgentId;
@@ -109,6 +152,9 @@ export const NEW_AGENT: AgentState = {
   sequence: 0,
   tasks: new Map(),
   streams: new Map(),
+  converted: [],
+  operations: new Map(),
+  removals: new Map(),
 };
 
 export function apply(state: AgentState, record: JournalRecord): AgentState {
@@ -144,18 +190,52 @@ export function apply(state: AgentState, record: JournalRecord): AgentState {
       else streams.set(key, verdict.stream);
       return { ...state, tasks, streams };
     }
+    case "operated": {
+      const { sequence, report, converted = state.converted, removals = [] } = record;
+      return {
+        ...state,
+        sequence,
+        converted,
+        operations: new Map(state.operations).set(report.operationUuid, report),
+        removals: new Map([...state.removals, ...byPath(removals)]),
+      };
+    }
+    case "operation-acknowledged": {
+      if (state.operations.get(record.operationUuid)?.status.uuid?.value !== record.uuid) return state;
+      const operations = new Map(state.operations);
+      operations.delete(record.operationUuid);
+      return { ...state, operations };
+    }
+    case "volume-removed": {
+      const removals = new Map(state.removals);
+      removals.delete(record.path);
+      return { ...state, removals };
+    }
+    case "operations": {
+      const { converted, removals, reports } = record;
+      const operations = new Map(reports.map((report) => [report.operationUuid, report]));
+      return { ...state, converted, operations, removals: new Map(byPath(removals)) };
+    }
     case "shutting-down": {
       const { epoch, reason } = record;
       return { ...state, removal: { epoch, reason }, epochSeen: later(state.epochSeen, epoch) };
     }
     case "shut-down":
-      return { ...NEW_AGENT, epochSeen: later(state.epochSeen, record.epochSeen) };
+      return {
+        ...NEW_AGENT,
+        epochSeen: later(state.epochSeen, record.epochSeen),
+        converted: state.converted,
+        removals: state.removals,
+      };
     default:
       return unreachable(record);
   }
 }
 
 const later = (a: Epoch, b: Epoch): Epoch => (a > b ? a : b);
+
+const byPath = (places: readonly Place[]): readonly (readonly [string, Place])[] =>
+  places.map((place) => [place.path, place]);
 
 function onOrders(state: AgentState, record: Extract<JournalRecord, { readonly type: "orders" }>): AgentState {
   const tasks = new Map(state.tasks);
@@ -178,7 +258,8 @@ function onOrders(state: AgentState, record: Extract<JournalRecord, { readonly t
 /** The shortest journal that folds to `state`: what compaction writes. */
 export function snapshot(state: AgentState): JournalRecord[] {
   const tasks = [...state.tasks.values()];
-  const { registration, epochSeen, removal } = state;
+  const { registration, epochSeen, removal, converted, removals, operations } = state;
+  const isOperated = converted.length + removals.size + operations.size > 0;
   return [
     // First, because it clears what is before it: the fence of an earlier life, when the registration does not say it.
     ...(epochSeen === (registration?.epoch ?? 0) ? [] : [{ type: "shut-down" as const, epochSeen }]),
@@ -193,6 +274,16 @@ export function snapshot(state: AgentState): JournalRecord[] {
           : [{ frameworkId: framework.id, taskId: task.task_id.value, graceMs: killGraceMs }],
       ),
     },
+    ...(isOperated
+      ? [
+          {
+            type: "operations" as const,
+            converted: [...converted],
+            removals: [...removals.values()],
+            reports: [...operations.values()],
+          },
+        ]
+      : []),
     ...[...state.streams].flatMap(([key, stream]) =>
       snapshotStream(key.slice(0, key.indexOf("/")) as FrameworkId, stream, state.sequence),
     ),

@@ -37,7 +37,10 @@ export const REGISTRATION_TIMEOUT_MS = 60_000;
 const PINGS_IN_SILENCE = 5;
 
 /** What becomes of the traffic of a registered agent is not decided here. */
-export type Traffic = Extract<PlaneMessage, { readonly type: "orders" | "acknowledge" | "request" }>;
+export type Traffic = Extract<
+  PlaneMessage,
+  { readonly type: "orders" | "acknowledge" | "acknowledge-operations" | "executor-message" | "request" }
+>;
 
 export type StopReason =
   | { readonly type: "credential-refused"; readonly reason: string }
@@ -315,6 +318,8 @@ function onMessage(session: Session, message: PlaneMessage, context: Context): S
       return onShutdown(session, message, context);
     case "orders":
     case "acknowledge":
+    case "acknowledge-operations":
+    case "executor-message":
     case "request":
       return session.state === "registered"
         ? [session, [{ type: "traffic", message }]]

@@ -19,6 +19,15 @@ export interface ContainerSpec {
   /** Absolute path; made by the containerizer, which also points `runs/latest` at it. */
   readonly sandbox: string;
   readonly agentId: string;
+  /** Persistent volumes; the task finds each in its sandbox. */
+  readonly volumes: readonly VolumeLink[];
+}
+
+export interface VolumeLink {
+  /** Of the volume's directory on the host. */
+  readonly path: string;
+  /** Relative to the sandbox. */
+  readonly containerPath: string;
 }
 
 export type Outcome =

@@ -5,7 +5,16 @@ import type { AgentInfo } from "#protocol/agent.ts";
 import type { AgentId } from "#protocol/ids.ts";
 import { isTerminal, type TaskState, type TaskStatus } from "#protocol/task.ts";
 import { MESOFLARE_VERSION } from "#protocol/version.ts";
-import { fromResources, resourcesObject } from "#resources/resources.ts";
+import {
+  fromResources,
+  inBothForms,
+  reservedByRole,
+  resourcesObject,
+  type ResourceSet,
+  sum,
+  toResources,
+  unreserved,
+} from "#resources/resources.ts";
 import { attributesObject } from "#resources/text.ts";
 import { type AgentState, type CheckpointedTask, latestState } from "../checkpoint/state.ts";
 import { executorIdOf } from "../task-status.ts";
@@ -18,8 +27,18 @@ export interface TaskView {
   readonly directory: string;
 }
 
+/** What this agent does, by Mesos' names. */
+const CAPABILITIES = [
+  "MULTI_ROLE",
+  "HIERARCHICAL_ROLE",
+  "RESERVATION_REFINEMENT",
+  "RESIZE_VOLUME",
+  "AGENT_OPERATION_FEEDBACK",
+] as const;
+
 export interface StateView {
   readonly state: AgentState;
+  /** With all the resources that there are now. */
   readonly info: AgentInfo;
   readonly startedAt: Millis;
   /** Forgotten ones, newest last: a bounded memory, not a record. */
@@ -36,6 +55,8 @@ export function stateObject({ state, info, startedAt, completed, directoryOf }: 
   });
   const ended = [...completed, ...live.filter((view) => isTerminal(view.state))];
   const running = live.filter((view) => !isTerminal(view.state));
+  const total = fromResources(info.resources);
+  const used = sum(running.map(({ task }) => fromResources(task.task.resources)));
   const runningIds = new Set(running.map(({ task }) => task.framework.id));
   return {
     version: MESOFLARE_VERSION,
@@ -43,8 +64,16 @@ export function stateObject({ state, info, startedAt, completed, directoryOf }: 
     pid: `slave(1)@127.0.0.1:${info.port}`,
     hostname: info.hostname,
     start_time: toSeconds(startedAt),
-    resources: resourcesObject(fromResources(info.resources)),
+    resources: resourcesObject(total),
+    reserved_resources: byRole(total, resourcesObject),
+    unreserved_resources: resourcesObject(unreserved(total)),
+    reserved_resources_full: byRole(total, full),
+    unreserved_resources_full: full(unreserved(total)),
+    reserved_resources_allocated: byRole(used, resourcesObject),
+    unreserved_resources_allocated: resourcesObject(unreserved(used)),
     attributes: attributesObject(info.attributes),
+    capabilities: CAPABILITIES,
+    ...(info.domain === undefined ? {} : { domain: info.domain }),
     frameworks: frameworks([...runningIds], running, ended, agentId),
     completed_frameworks: frameworks(
       [...new Set(ended.map(({ task }) => task.framework.id))].filter((id) => !runningIds.has(id)),
@@ -54,6 +83,11 @@ export function stateObject({ state, info, startedAt, completed, directoryOf }: 
     ),
   };
 }
+
+const full = (resources: ResourceSet): unknown[] => toResources(resources).map(inBothForms);
+
+const byRole = (resources: ResourceSet, show: (reserved: ResourceSet) => unknown): Record<string, unknown> =>
+  Object.fromEntries([...reservedByRole(resources)].map(([role, reserved]) => [role, show(reserved)]));
 
 function frameworks(
   ids: readonly string[],

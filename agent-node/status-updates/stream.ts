@@ -64,14 +64,14 @@ export interface Delivery {
   readonly dueAt: Millis;
 }
 
-/** Whether to send the head now. A head that was never sent is due at once. */
-export function isDue(head: TaskStatus, delivery: Delivery | undefined, now: Millis): boolean {
-  return delivery === undefined || delivery.uuid !== head.uuid || delivery.dueAt <= now;
+/** Whether to send the head now, by its uuid. A head that was never sent is due at once. */
+export function isDue(uuid: string, delivery: Delivery | undefined, now: Millis): boolean {
+  return delivery === undefined || delivery.uuid !== uuid || delivery.dueAt <= now;
 }
 
 /** After the head was sent: due again in 10 s, then 20 s, up to 10 min. */
-export function afterSending(head: TaskStatus, delivery: Delivery | undefined, now: Millis): Delivery {
-  const attempts = delivery !== undefined && delivery.uuid === head.uuid ? delivery.attempts + 1 : 1;
+export function afterSending(uuid: string, delivery: Delivery | undefined, now: Millis): Delivery {
+  const attempts = delivery !== undefined && delivery.uuid === uuid ? delivery.attempts + 1 : 1;
   const wait = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(attempts - 1, 30));
-  return { uuid: head.uuid ?? "", attempts, dueAt: (now + wait) as Millis };
+  return { uuid, attempts, dueAt: (now + wait) as Millis };
 }

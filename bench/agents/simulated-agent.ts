@@ -4,12 +4,13 @@ import { randomBytes } from "node:crypto";
 import WebSocket from "ws";
 import { unreachable } from "#base/assert.ts";
 import type { Random } from "#base/random.ts";
-import { millis, type Millis } from "#base/time.ts";
-import { type AgentInfo, type AgentMessage, FRAME_BYTES_MAX, PING } from "#protocol/agent.ts";
+import { millis } from "#base/time.ts";
+import { type AgentInfo, type AgentMessage, type ExecutorReport, FRAME_BYTES_MAX, PING } from "#protocol/agent.ts";
 import type { Credential } from "#protocol/credentials.ts";
 import type { HostKey } from "#protocol/ids.ts";
 import { clientFinal, type ScramCrypto } from "#protocol/scram.ts";
-import { type AgentState, apply, type Registration } from "../../agent-node/checkpoint/state.ts";
+import { fromResources } from "#resources/resources.ts";
+import { type AgentState, apply, type CheckpointedTask, type Registration } from "../../agent-node/checkpoint/state.ts";
 import { inputOf, socketUrl } from "../../agent-node/connection/connection.ts";
 import {
   type Effect,
@@ -21,9 +22,10 @@ import {
   type StopReason,
   type Traffic,
 } from "../../agent-node/connection/session.ts";
-import { type Action, planOrders } from "../../agent-node/orders.ts";
+import { liveExecutors } from "../../agent-node/executors.ts";
+import { type Action, isCurrent, planOrders } from "../../agent-node/orders.ts";
 import { registerMessages } from "../../agent-node/register-messages.ts";
-import { StatusUpdateManager } from "../../agent-node/status-updates/manager.ts";
+import { OperationUpdateManager, StatusUpdateManager } from "../../agent-node/status-updates/manager.ts";
 import {
   containerIdFrom,
   endStatus,
@@ -31,6 +33,7 @@ import {
   type Stamp,
   unknownTaskStatus,
 } from "../../agent-node/task-status.ts";
+import { exitAfter, exitOf, exitsSince } from "./simulated-executor.ts";
 
 /** What the agents of one fleet share, and what they tell it. */
 export interface Fleet {
@@ -69,12 +72,15 @@ export class SimulatedAgent {
   readonly #fleet: Fleet;
   readonly #index: number;
   readonly #updates = new StatusUpdateManager();
+  readonly #operationUpdates = new OperationUpdateManager();
   #state: AgentState;
   #session: Session = NOT_STARTED;
   #socket: WebSocket | undefined;
   #openedAt = 0;
   #registerAt = 0;
   #containers = 0;
+  /** What the last report said of executors. */
+  #reported: readonly ExecutorReport[] = [];
   /** When {@link tick} has something to do next. */
   wakeAt = Number.POSITIVE_INFINITY;
 
@@ -137,8 +143,8 @@ export class SimulatedAgent {
 
   #setWake(): void {
     const session = nextWake(this.#session) ?? Number.POSITIVE_INFINITY;
-    const update = this.isRegistered ? (this.#updates.nextDue(this.#state) ?? session) : session;
-    this.wakeAt = Math.min(session, update);
+    const managers = this.isRegistered ? [this.#updates, this.#operationUpdates] : [];
+    this.wakeAt = Math.min(session, ...managers.map((manager) => manager.nextDue(this.#state) ?? session));
   }
 
   #do(effect: Effect): void {
@@ -213,6 +219,7 @@ export class SimulatedAgent {
   }
 
   #register(): void {
+    this.#reported = liveExecutors(this.#state);
     for (const message of registerMessages(this.#state, this.#fleet.info, SYSTEM)) this.#send(message);
     this.#registerAt = performance.now();
   }
@@ -222,7 +229,9 @@ export class SimulatedAgent {
     this.#state = apply(this.#state, { type: "registered", ...registration });
     this.#send({ type: "acted", session: registration.session, sequence: 0 });
     this.#updates.resendAll();
+    this.#operationUpdates.resendAll();
     this.#sendUpdates();
+    for (const exit of exitsSince(this.#reported, this.#state, registration.session)) this.#send(exit);
     const now = performance.now();
     this.#fleet.onRegistered(this, {
       before,
@@ -237,8 +246,7 @@ export class SimulatedAgent {
       case "orders":
         return this.#onOrders(message);
       case "acknowledge": {
-        const { registration } = this.#state;
-        if (registration?.epoch !== message.epoch || registration.session !== message.session) return;
+        if (!isCurrent(this.#state, message)) return;
         for (const acknowledgement of message.acknowledgements)
           this.#state = apply(this.#state, { type: "acknowledged", ...acknowledgement });
         return this.#sendUpdates();
@@ -246,6 +254,18 @@ export class SimulatedAgent {
       case "request": {
         const { requestId } = message;
         return this.#send({ type: "response", requestId, status: 404, headers: {}, body: "" });
+      }
+      case "acknowledge-operations": {
+        if (!isCurrent(this.#state, message)) return;
+        for (const one of message.acknowledgements)
+          this.#state = apply(this.#state, { type: "operation-acknowledged", ...one });
+        return;
+      }
+      case "executor-message": {
+        // A simulated executor answers with the same words.
+        if (!isCurrent(this.#state, message)) return;
+        const { session, frameworkId, executorId, data } = message;
+        return this.#send({ type: "framework-message", session, frameworkId, executorId, data });
       }
       default:
         return unreachable(message);
@@ -256,12 +276,17 @@ export class SimulatedAgent {
     const plan = planOrders(this.#state, message, {
       containerId: () => containerIdFrom(`c${this.#containers++}`),
       stamp: () => this.#stamp(),
+      given: fromResources(this.#fleet.info.resources),
+      runsExecutors: true,
+      makeVolume: () => undefined,
     });
     if (plan.type === "void") return;
     if (plan.type === "take") {
-      this.#fleet.onOrders(plan.record.sequence - this.#state.sequence);
-      this.#state = apply(this.#state, plan.record);
+      const { sequence } = this.#state;
+      this.#state = plan.records.reduce<AgentState>(apply, this.#state);
+      this.#fleet.onOrders(this.#state.sequence - sequence);
       for (const action of plan.actions) this.#act(action);
+      if (plan.more) return this.#onOrders(message);
     }
     this.#send({ type: "acted", session: message.session, sequence: this.#state.sequence });
     this.#sendUpdates();
@@ -281,7 +306,7 @@ export class SimulatedAgent {
         if (task === undefined) return;
         const status = endStatus(task, { type: "ended", status: LAUNCHED_STATUS, memoryLimitMb: undefined }, stamp);
         this.#state = apply(this.#state, { type: "update", frameworkId: task.framework.id, status });
-        return;
+        return this.#tellExit(task);
       }
       case "report-unknown": {
         const { frameworkId, taskId, partitionAware } = action;
@@ -289,11 +314,27 @@ export class SimulatedAgent {
         this.#state = apply(this.#state, { type: "update", frameworkId, status });
         return;
       }
+      case "report-exited":
+        if (this.#session.state === "registered")
+          this.#send(exitOf(action.frameworkId, action.executorId, this.#session.registration.session));
+        return;
+      case "remove-volume":
+        this.#state = apply(this.#state, { type: "volume-removed", path: action.place.path });
+        return;
       case "complain":
         return this.#fleet.onTrouble(action.problem);
       default:
         return unreachable(action);
     }
+  }
+
+  /** Behind the update that ended the executor's last task. */
+  #tellExit(task: CheckpointedTask): void {
+    if (this.#session.state !== "registered") return;
+    const exit = exitAfter(this.#state, task, this.#session.registration.session);
+    if (exit === undefined) return;
+    this.#sendUpdates();
+    this.#send(exit);
   }
 
   #stamp(): Stamp {
@@ -304,7 +345,9 @@ export class SimulatedAgent {
   #sendUpdates(): void {
     if (this.#session.state !== "registered") return;
     const { session } = this.#session.registration;
-    for (const updates of this.#updates.takeDue(this.#state, Date.now() as Millis))
-      this.#send({ type: "updates", session, updates });
+    const now = millis(Date.now());
+    for (const updates of this.#updates.takeDue(this.#state, now)) this.#send({ type: "updates", session, updates });
+    for (const updates of this.#operationUpdates.takeDue(this.#state, now))
+      this.#send({ type: "operation-updates", session, updates });
   }
 }

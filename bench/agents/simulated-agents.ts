@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Random } from "#base/random.ts";
-import type { FrameworkSummary } from "#protocol/agent.ts";
+import type { AgentCapability, FrameworkSummary } from "#protocol/agent.ts";
 import type { Credential } from "#protocol/credentials.ts";
 import type { AgentId, ContainerId, FrameworkId, HostKey, TaskId } from "#protocol/ids.ts";
 import type { Resource } from "#protocol/resource.ts";
@@ -59,7 +59,13 @@ export class SimulatedAgents implements Fleet {
   readonly plane: string;
   readonly credential: Credential;
   readonly crypto = withRememberedKeys(nodeScramCrypto());
-  readonly info = { hostname: "simulated", port: 5051, resources: AGENT_RESOURCES, attributes: [] };
+  readonly info = {
+    hostname: "simulated",
+    port: 5051,
+    resources: AGENT_RESOURCES,
+    attributes: [],
+    capabilities: ["OPERATIONS", "EXECUTORS"] satisfies AgentCapability[],
+  };
   readonly pingIntervalMs: number;
   readonly random: Random;
   readonly agents: readonly SimulatedAgent[];

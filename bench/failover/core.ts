@@ -2,12 +2,13 @@
 // the registry of an earlier one. What is measured is the master's own work on each registration.
 import { millis } from "#base/time.ts";
 import type { AgentMessage, TaskReport } from "#protocol/agent.ts";
-import type { AgentId, ClusterId, Epoch, HostKey, MasterId, Principal } from "#protocol/ids.ts";
+import type { AgentId, ClusterId, Epoch, HostKey, MasterId, OperationUuid, Principal } from "#protocol/ids.ts";
 import { emptyRegistry, type Registry } from "#registrar/registry.ts";
 import { onAgentMessage } from "../../src/master/agents.ts";
 import { adoptRegistry } from "../../src/master/registration.ts";
 import { DEFAULT_SETTINGS } from "../../src/master/settings.ts";
-import { newMaster, type Master } from "../../src/master/state.ts";
+import { MemoryTaskStore } from "../../src/master/memory-task-store.ts";
+import { clearMarks, newMaster, type Master } from "../../src/master/state.ts";
 
 const scalar = (name: string, value: number) => ({ name, type: "SCALAR" as const, scalar: { value } });
 const INFO = { hostname: "host", port: 5051, resources: [scalar("cpus", 32), scalar("mem", 65536)], attributes: [] };
@@ -65,7 +66,7 @@ export function coreFailoverSeconds(agents: number, tasksEach: number): number {
   const registry = registryOf(agents);
   const messages = Array.from({ length: agents }, (_, n) => JSON.parse(registerText(n, tasksEach)) as AgentMessage);
   let uuids = 0;
-  const ids = { uuid: () => `session-${++uuids}` };
+  const ids = { uuid: () => `session-${++uuids}`, operationUuid: () => `operation-${++uuids}` as OperationUuid };
   const startedAt = performance.now();
   const master = freshMaster(registry);
   adoptRegistry(master, NOW);
@@ -82,13 +83,9 @@ export function coreFailoverSeconds(agents: number, tasksEach: number): number {
   return seconds;
 }
 
-function endTurn({ effects, marked }: Master): void {
-  effects.length = 0;
-  marked.agents.clear();
-  marked.frameworks.clear();
-  marked.tasks.clear();
-  marked.ended.clear();
-  marked.orders.length = 0;
+function endTurn(master: Master): void {
+  master.effects.length = 0;
+  clearMarks(master);
 }
 
 function freshMaster(registry: Registry): Master {
@@ -98,6 +95,9 @@ function freshMaster(registry: Registry): Master {
     clusterId: "bench" as ClusterId,
     settings: DEFAULT_SETTINGS,
     registry,
+    // Stays empty: nothing here is read back.
+    store: new MemoryTaskStore(),
+    random: { next: () => Math.random() },
     info: {
       id: "after" as MasterId,
       ip: 0,

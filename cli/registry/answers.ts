@@ -34,6 +34,16 @@ export interface GoneJson {
   readonly hostname: string;
   readonly gone_at?: string;
 }
+export interface WeightJson {
+  readonly role: string;
+  readonly weight: number;
+}
+/** Amounts by name, in their own units. */
+export interface QuotaJson {
+  readonly role: string;
+  readonly guarantees: Readonly<Record<string, number>>;
+  readonly limits: Readonly<Record<string, number>>;
+}
 export interface RegistryJson extends ExtentJson {
   /** The last entry that is in it. */
   readonly position: number;
@@ -44,10 +54,14 @@ export interface RegistryJson extends ExtentJson {
     readonly gone: readonly GoneJson[];
   };
   readonly frameworks: {
+    /** Absent in an earlier plane, as are weights and quotas. */
+    readonly registered?: readonly { readonly id: string; readonly principal: string }[];
     readonly disconnected: readonly { readonly id: string; readonly principal?: string; readonly deadline?: string }[];
     readonly removed: readonly { readonly id: string; readonly removed_at?: string }[];
   };
   readonly credentials: readonly { readonly principal: string; readonly role: string; readonly verifiers: number }[];
+  readonly weights?: readonly WeightJson[];
+  readonly quotas?: readonly QuotaJson[];
 }
 export interface ChangeJson {
   readonly type: string;
@@ -57,6 +71,9 @@ export interface ChangeJson {
   readonly role?: string;
   readonly hostname?: string;
   readonly deadline?: string;
+  readonly weights?: readonly WeightJson[];
+  /** One without guarantees and limits ended the role's quota. */
+  readonly quotas?: readonly QuotaJson[];
   readonly who: string;
   readonly when?: string;
   readonly why: string;

@@ -1,9 +1,9 @@
 // `mesoflare registry`: the registry and its history as tables for people.
 import { formatTable } from "../table.ts";
-import type { ChangeJson, EntryJson, ExtentJson, HistoryJson, RegistryJson } from "./answers.ts";
+import type { ChangeJson, EntryJson, ExtentJson, HistoryJson, QuotaJson, RegistryJson } from "./answers.ts";
 
 export function formatRegistry(registry: RegistryJson): string {
-  const { agents, frameworks, credentials } = registry;
+  const { agents, frameworks, credentials, weights = [], quotas = [] } = registry;
   const rows = [
     ...agents.admitted.map((agent) => [agent.id, "admitted", agent.hostname, agent.principal, agent.admitted_at]),
     ...agents.unreachable.map((agent) => [
@@ -15,7 +15,11 @@ export function formatRegistry(registry: RegistryJson): string {
     ]),
     ...agents.gone.map((agent) => [agent.id, "gone", agent.hostname, undefined, agent.gone_at]),
   ];
+  const away = new Set(frameworks.disconnected.map(({ id }) => id));
   const frameworkRows = [
+    ...(frameworks.registered ?? [])
+      .filter(({ id }) => !away.has(id))
+      .map(({ id, principal }) => [id, "registered", principal, undefined]),
     ...frameworks.disconnected.map(({ id, principal, deadline }) => [id, "disconnected", principal, deadline]),
     ...frameworks.removed.map(({ id, removed_at }) => [id, "removed", undefined, removed_at]),
   ];
@@ -29,6 +33,22 @@ export function formatRegistry(registry: RegistryJson): string {
           table(
             ["principal", "role", "secrets"],
             credentials.map(({ principal, role, verifiers }) => [principal, role, String(verifiers)]),
+          ),
+        ]),
+    ...(weights.length === 0
+      ? []
+      : [
+          table(
+            ["role", "weight"],
+            weights.map(({ role, weight }) => [role, String(weight)]),
+          ),
+        ]),
+    ...(quotas.length === 0
+      ? []
+      : [
+          table(
+            ["role", "guaranteed", "at most"],
+            quotas.map(({ role, guarantees, limits }) => [role, amounts(guarantees), amounts(limits)]),
           ),
         ]),
     notes(registry),
@@ -73,17 +93,41 @@ function rowsOf(entry: EntryJson): readonly (readonly (string | undefined)[])[] 
   }
 }
 
-/** Ids of one prune that a row names. */
+/** Ids of one prune, or roles of one update, that a row names. */
 const NAMED_MAX = 3;
 
-function objectOf({ agents, framework, principal, hostname, role, deadline }: ChangeJson): string {
-  const named =
-    agents.length > NAMED_MAX
-      ? `${agents.slice(0, NAMED_MAX).join(" ")} and ${agents.length - NAMED_MAX} more`
-      : agents.join(" ");
+function objectOf(change: ChangeJson): string {
+  const { agents, framework, principal, hostname, role, deadline, weights, quotas } = change;
+  if (weights !== undefined)
+    return several(
+      weights.map((one) => `${one.role} ${one.weight}`),
+      ", ",
+    );
+  if (quotas !== undefined) return several(quotas.map(quotaText), ", ");
+  const named = several(agents, " ");
   if (named !== "") return hostname === undefined ? named : `${named} (${hostname})`;
-  if (framework !== undefined) return deadline === undefined ? framework : `${framework} until ${deadline}`;
+  if (framework !== undefined && deadline !== undefined) return `${framework} until ${deadline}`;
+  if (framework !== undefined) return principal === undefined ? framework : `${framework} of ${principal}`;
   return [principal, role].filter((part) => part !== undefined).join(" as ");
+}
+
+const several = (names: readonly string[], separator: string): string =>
+  names.length > NAMED_MAX
+    ? `${names.slice(0, NAMED_MAX).join(separator)} and ${names.length - NAMED_MAX} more`
+    : names.join(separator);
+
+const amounts = (of: Readonly<Record<string, number>>): string | undefined => {
+  const named = Object.entries(of).map(([name, value]) => `${name}:${value}`);
+  return named.length === 0 ? undefined : named.join(";");
+};
+
+function quotaText({ role, guarantees, limits }: QuotaJson): string {
+  const [floor, ceiling] = [amounts(guarantees), amounts(limits)];
+  const bounds = [
+    ...(floor === undefined ? [] : [`at least ${floor}`]),
+    ...(ceiling === undefined ? [] : [`at most ${ceiling}`]),
+  ];
+  return `${role} ${bounds.length === 0 ? "without quota" : bounds.join(" ")}`;
 }
 
 /** What the reader should know about what he sees. */

@@ -1,6 +1,6 @@
 // What a gateway decides about its sockets together: what waits for the master and goes in which batch, what becomes of a batch that
 // was not taken, when the whole live set is told, and which epoch it goes by. One socket's own rules are in session.ts.
-// Rules [G5], [G6] and [G10] to [G18] of SPEC.md.
+// Rules [G5], [G6] and [G10] to [G19] of SPEC.md.
 import { assert } from "#base/assert.ts";
 import { millis, type Millis } from "#base/time.ts";
 import { FRAME_BYTES_MAX } from "#protocol/agent.ts";
@@ -11,6 +11,8 @@ import { SWEEP_INTERVAL_MS } from "./sweep.ts";
 
 /** Bytes that may wait for the master; beyond that sockets are told to come again, and updates wait on the agents' disks. */
 export const QUEUED_BYTES_MAX = 32 * 1024 * 1024;
+/** Of these, what messages may fill that nobody waits for [G19]: the rest is for what ends a socket when there is no room for it. */
+export const BEST_EFFORT_BYTES_MAX = QUEUED_BYTES_MAX / 2;
 /** Bytes of one batch: a call between objects has a bound of 32 MiB. */
 export const BATCH_BYTES_MAX = 8 * 1024 * 1024;
 /** What an item takes besides its frame, bytes: many small ones must not fill the memory either. */
@@ -76,10 +78,15 @@ export function newGateway(name: string, { incarnation, owesLive, sessions, epoc
   };
 }
 
-/** False when too much waits already [G11]. A closing is always taken: there is one for each socket. */
+/**
+ * False when too much waits already [G11]. A closing is always taken: there is one for each socket. What is sent at best effort
+ * counts as taken also when it is dropped.
+ */
 export function enqueue(gateway: Gateway, item: GatewayItem, frameBytes: number): boolean {
   const bytes = frameBytes + ITEM_BYTES;
-  if (item.type !== "closed" && gateway.queuedBytes + bytes > QUEUED_BYTES_MAX) return false;
+  const after = gateway.queuedBytes + bytes;
+  if (isBestEffort(item) && after > BEST_EFFORT_BYTES_MAX) return true;
+  if (item.type !== "closed" && after > QUEUED_BYTES_MAX) return false;
   gateway.queue.push({ item, bytes });
   gateway.queuedBytes += bytes;
   return true;
@@ -123,6 +130,10 @@ export function takeBatch(
   };
 }
 
+/** Nobody waits for it, and no registration brings it again. */
+const isBestEffort = (item: GatewayItem): boolean =>
+  item.type === "message" && (item.message.type === "statistics" || item.message.type === "framework-message");
+
 const closedIn = (items: readonly GatewayItem[]): readonly string[] =>
   items.flatMap((item) => (item.type === "closed" ? [item.socketId] : []));
 
@@ -145,7 +156,7 @@ export function onNotTaken(gateway: Gateway, batch: GatewayBatch): readonly NotT
   const closings = batch.items.filter((item) => item.type === "closed");
   gateway.kept = [...gateway.kept, ...closings].slice(0, KEPT_CLOSINGS_MAX);
   return batch.items.flatMap((item): NotTaken[] => {
-    if (item.type === "closed" || item.message.type === "statistics") return [];
+    if (item.type === "closed" || isBestEffort(item)) return [];
     return [{ socketId: item.socketId, what: item.message.type === "register" ? "unavailable" : "close" }];
   });
 }

@@ -83,6 +83,9 @@ export function onMessage(session: Session, message: AgentMessage, challenge: Ch
       return [session, [{ type: "forward", message }]];
     case "acted":
     case "updates":
+    case "operation-updates":
+    case "executor-exited":
+    case "framework-message":
     case "statistics":
     case "unregister":
       if (session.state !== "registered") return outOfOrder(session, message.type);

@@ -118,6 +118,11 @@ export class Candidate {
     return this.#epoch !== undefined;
   }
 
+  /** Whether it may say something on its own account now: a quorum confirmed it a moment ago. */
+  get isConfirmed(): boolean {
+    return this.leading && this.#isConfirmed(Date.now() - CONFIRMATION_MS_MAX);
+  }
+
   /** Why it does not lead, for people. */
   get reason(): string {
     return this.#reason;

@@ -39,4 +39,18 @@ export interface Env {
   readonly REGISTRY_GC_INTERVAL?: string;
   readonly REGISTRY_MAX_AGENT_AGE?: string;
   readonly REGISTRY_MAX_AGENT_COUNT?: string;
+  /** "5mins": an offer that nobody has answered for so long is rescinded. Default: none. */
+  readonly OFFER_TIMEOUT?: string;
+  /** "web,batch": the only roles that frameworks may have besides `*`. Default: any. */
+  readonly ROLES?: string;
+  /** "false": no framework runs tasks as root. */
+  readonly ROOT_SUBMISSIONS?: string;
+  /** "cpus:0.01|mem:32": an agent is offered when it has as much as one of these free. */
+  readonly MIN_ALLOCATABLE_RESOURCES?: string;
+  /** "gpus": resources that do not count for fair shares, separated by commas. */
+  readonly FAIR_SHARING_EXCLUDED_RESOURCE_NAMES?: string;
+  /** The plane's own region, in Mesos' JSON of a DomainInfo. */
+  readonly DOMAIN?: string;
+  /** Calls that each principal may make, in Mesos' JSON of RateLimits. */
+  readonly RATE_LIMITS?: string;
 }

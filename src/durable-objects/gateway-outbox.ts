@@ -6,6 +6,8 @@ import type { DeliveryItem } from "#protocol/gateway.ts";
 const DELIVERY_MAX = 100;
 /** Most items that wait for one gateway. A thousand agents with a few words each wait when it is only slow. */
 export const WAITING_MAX = 10_000;
+/** Of these, those among which a message to an executor is still taken [G19]: it is best effort, and dropped beyond. */
+export const BEST_EFFORT_WAITING_MAX = WAITING_MAX / 2;
 
 interface Outbox {
   items: DeliveryItem[];
@@ -30,6 +32,7 @@ export class GatewayOutbox {
   push(gateway: string, item: DeliveryItem): void {
     const box = this.#boxes.get(gateway) ?? { items: [], delivering: false, lost: new Set() };
     this.#boxes.set(gateway, box);
+    if (isBestEffort(item) && box.items.length >= BEST_EFFORT_WAITING_MAX) return;
     // After a hole nothing else: an order would be taken for the one before it.
     if (box.items.length >= WAITING_MAX || box.lost.has(item.socketId)) box.lost.add(item.socketId);
     else box.items.push(item);
@@ -68,3 +71,6 @@ export class GatewayOutbox {
     this.#onLost(gateway, socketIds, reason);
   }
 }
+
+const isBestEffort = (item: DeliveryItem): boolean =>
+  item.type === "message" && item.message.type === "executor-message";

@@ -2,9 +2,10 @@
 // answers, offers or orders anything, a quorum has confirmed its ballot within the last 5 s (candidate.ts).
 import { DurableObject } from "cloudflare:workers";
 import { backoffMs } from "#base/backoff.ts";
+import { toBase64 } from "#base/base64.ts";
 import { millis, type Millis } from "#base/time.ts";
-import { present } from "#base/assert.ts";
-import type { AgentId, Epoch, MasterId, Principal, StreamId } from "#protocol/ids.ts";
+import { present, unreachable } from "#base/assert.ts";
+import type { AgentId, Epoch, MasterId, OperationUuid, Principal, StreamId } from "#protocol/ids.ts";
 import type { BatchAnswer, CheckIn, CheckInAnswer, GatewayBatch, GatewayItem, Located } from "#protocol/gateway.ts";
 import {
   EPOCH_HEADER,
@@ -13,7 +14,8 @@ import {
   type Leadership,
   type NotLeading,
 } from "#protocol/leadership.ts";
-import type { FrameworkInfo, MasterInfo } from "#protocol/scheduler.ts";
+import { JSON_TYPE, type MediaType } from "#protocol/media-type.ts";
+import type { MasterInfo } from "#protocol/scheduler.ts";
 import { MESOFLARE_VERSION } from "#protocol/version.ts";
 import type { Ballot } from "../log/ballot.ts";
 import type { BootstrapAnswer, MembershipChange, RegistrarCalls, StatusCall } from "../log/calls.ts";
@@ -23,26 +25,32 @@ import { onAgentMessage } from "../master/agents.ts";
 import { excuseAgents, onGatewayHeard, onGatewayLive, onSocketClosed } from "../master/absence.ts";
 import { adoptRegistry } from "../master/registration.ts";
 import { onNotCommitted, onOutcome } from "../master/outcomes.ts";
-import { markAgentGone } from "../master/operator.ts";
+import { markAgentGone, updateQuota, updateWeights } from "../master/operator.ts";
 import { onCall, type CallRequest } from "../master/calls.ts";
 import { nextDeadline, tick } from "../master/deadlines.ts";
-import { disconnectStream, excuseAbsence, noteDeadlines, subscribe } from "../master/frameworks.ts";
+import { excuseAbsence, noteDeadlines } from "../master/frameworks.ts";
 import { masterMetrics } from "../master/metrics.ts";
-import { allocateDue, nextFilterEnd } from "../master/offers.ts";
+import { followShares, rebuildAllocation } from "../master/allocation.ts";
+import { makeOffers, nextOfferWake } from "../master/offers.ts";
+import { disconnectStream, subscribe, type SubscribeRequest } from "../master/subscriptions.ts";
+import { enter, leave, newThrottle, type Throttle } from "../master/throttle.ts";
+import type { QuotaChange } from "../master/quota.ts";
+import { quotaView, roleInfos, rolesView, weightsView } from "../master/role-views.ts";
 import { newMaster, type CallAnswer, type Ids, type Master, type MasterEffect } from "../master/state.ts";
+import type { Pieces } from "../master/json-pieces.ts";
+import { tasksPieces, type TasksQuery } from "../master/task-views.ts";
 import {
-  agentsView,
-  frameworksView,
+  agentsPieces,
+  frameworksPieces,
   leaderAddress,
   registryView,
-  slavesView,
-  stateView,
-  tasksView,
-  type TasksQuery,
+  slavesPieces,
+  statePieces,
 } from "../master/views.ts";
 import { isOverloaded } from "../master/leader-finder.ts";
 import type { SignOfLife } from "../master/standing.ts";
 import type { RegistryCalls } from "../registrar/calls.ts";
+import type { Weight } from "../registrar/registry.ts";
 import type { Registrar, RegistrarEffect } from "../registrar/registrar.ts";
 import { ringBy } from "./alarm.ts";
 import { Candidate } from "./candidate.ts";
@@ -64,6 +72,8 @@ const ANNOUNCE_BACKOFF = { firstMs: 500, maxMs: 15_000 };
 const TIMER_MS_MAX = 2 ** 31 - 1;
 /** Time that another candidate, which is believed to lead, has to answer, ms. */
 const LEADER_ANSWER_MS = 3_000;
+/** Pause before a quorum is asked for the sake of offers, ms. */
+const UNCONFIRMED_OFFERS_MS = 1_000;
 /** An alarm is moved only when a deadline is sooner by more than this, ms: no row for each launch. */
 const ALARM_SLACK_MS = 1_000;
 
@@ -77,6 +87,11 @@ export type View =
   | ({ readonly type: "tasks" } & TasksQuery)
   | { readonly type: "registry" }
   | { readonly type: "agents" }
+  | { readonly type: "quota" }
+  | { readonly type: "weights" }
+  | { readonly type: "roles" }
+  /** As GET_ROLES has them. */
+  | { readonly type: "role-infos" }
   | { readonly type: "leader" };
 export type ViewAnswer = { readonly status: 200; readonly json: string } | NotLeading;
 /** `status` and `text` are what a Worker of the release before looks at. */
@@ -95,15 +110,20 @@ export interface CandidateStatus {
   readonly colo?: string;
 }
 
-export interface SubscribeRequest {
-  readonly info: FrameworkInfo;
-  readonly principal: Principal;
-  readonly streamId: StreamId;
+/** As it comes to {@link MasterDO.fetch}. */
+export interface Subscribe extends SubscribeRequest {
+  /** The form of the events. */
+  readonly contentType: MediaType;
   /** Where the client reached the plane, `host:port`: what MasterInfo shows unless ADVERTISE says otherwise. */
   readonly reachedAt: string;
 }
+/** What a Worker of the release before does not say. */
+const UNSAID = { contentType: JSON_TYPE, suppressedRoles: [] } as const;
 
-const ids: Ids = { uuid: () => crypto.randomUUID() };
+const ids: Ids = {
+  uuid: () => crypto.randomUUID(),
+  operationUuid: () => toBase64(crypto.getRandomValues(new Uint8Array(16))) as OperationUuid,
+};
 const random = { next: () => Math.random() };
 const now = (): Millis => millis(Date.now());
 
@@ -113,6 +133,7 @@ export class MasterDO extends DurableObject<Env> {
   readonly #tables: MasterTables;
   readonly #startedAt = now();
   readonly #streams = new Streams((streamId, reason) => this.#onStreamGone(streamId, reason));
+  readonly #throttle: Throttle;
   readonly #outbox = new GatewayOutbox(
     (gateway, items) => gatewayStub(this.env, gateway).deliver(items),
     (gateway, socketIds, reason) => this.#onUndelivered(gateway, socketIds, reason),
@@ -138,6 +159,7 @@ export class MasterDO extends DurableObject<Env> {
     super(ctx, env);
     this.#name = present(ctx.id.name, "the candidate's name");
     this.#settings = settingsOf(env);
+    this.#throttle = newThrottle(this.#settings.master.callLimits);
     this.#tables = new MasterTables(ctx.storage);
     this.#candidate = new Candidate({
       name: this.#name,
@@ -185,13 +207,26 @@ export class MasterDO extends DurableObject<Env> {
       const { clusterId } = options;
       const settings = this.#settings.master;
       const startedAt = this.#startedAt;
-      this.#master = newMaster({ masterId, epoch, clusterId, settings, registry, info, startedAt, electedAt });
+      const store = this.#tables.tasks;
+      this.#master = newMaster({
+        masterId,
+        epoch,
+        clusterId,
+        settings,
+        registry,
+        info,
+        store,
+        random,
+        startedAt,
+        electedAt,
+      });
       if (fresh) {
         this.#master.recoveredOf = registry.admitted.size;
         this.#master.marked.recovery = true;
       }
       this.#tables.load(this.#master);
-    }
+      rebuildAllocation(this.#master);
+    } else followShares(this.#master);
     excuseAbsence(this.#master, now(), { wasAway });
     excuseAgents(this.#master, now(), { wasAway });
     adoptRegistry(this.#master, now());
@@ -315,7 +350,8 @@ export class MasterDO extends DurableObject<Env> {
     this.#settling = true;
     try {
       do {
-        if (this.#candidate.leading) allocateDue(master, now());
+        // Otherwise the timer asks a quorum first.
+        if (this.#candidate.isConfirmed) makeOffers(master, now());
         this.#tables.save(master);
         // An effect may cause more: they come after it, and after their own rows.
         for (const effect of master.effects.splice(0)) this.#doEffect(effect);
@@ -344,6 +380,9 @@ export class MasterDO extends DurableObject<Env> {
         return;
       case "event":
         this.#streams.send(effect.streamId, effect.event);
+        return;
+      case "events":
+        this.#streams.sendEach(effect.streamId, effect.events);
         return;
       case "close-stream":
         this.#streams.close(effect.streamId);
@@ -379,7 +418,7 @@ export class MasterDO extends DurableObject<Env> {
   #setTimers(master: Master): void {
     const deadline = nextDeadline(master, now());
     if (deadline !== undefined) this.ctx.waitUntil(ringBy(this.ctx.storage, deadline, ALARM_SLACK_MS));
-    const offersAt = this.#streams.size === 0 ? undefined : nextFilterEnd(master, now());
+    const offersAt = this.#offersAt(master);
     if (this.#offersTimer?.at !== offersAt) {
       if (this.#offersTimer !== undefined) clearTimeout(this.#offersTimer.handle);
       this.#offersTimer = undefined;
@@ -398,6 +437,13 @@ export class MasterDO extends DurableObject<Env> {
       if (this.#heartbeat !== undefined) clearInterval(this.#heartbeat);
       this.#heartbeat = undefined;
     }
+  }
+
+  /** What is due while no quorum has confirmed us lately is looked at a moment later: the timer asks one. */
+  #offersAt(master: Master): Millis | undefined {
+    const at = this.#streams.size === 0 ? undefined : nextOfferWake(master, now());
+    if (at === undefined || at > now() || this.#candidate.isConfirmed) return at;
+    return this.#offersTimer?.at ?? millis(Date.now() + UNCONFIRMED_OFFERS_MS);
   }
 
   async #tick(): Promise<Leadership> {
@@ -576,12 +622,34 @@ export class MasterDO extends DurableObject<Env> {
     onAgentMessage(master, { from, hostKey, principal }, message, ids, now());
   }
 
-  call(request: CallRequest): Promise<CallAnswer | CallRefusal> {
-    return this.#answer((master, requestId) => onCall(master, request, requestId, now()));
+  async call(request: CallRequest): Promise<CallAnswer | CallRefusal> {
+    const refusal = await this.#turnOf(request.principal ?? "");
+    return refusal ?? this.#answer((master, requestId) => onCall(master, request, requestId, ids, now()));
+  }
+
+  /** Waits until it is this principal's turn [M63]. */
+  async #turnOf(principal: string): Promise<CallAnswer | undefined> {
+    const turn = enter(this.#throttle, principal, now());
+    if (turn.type === "now") return undefined;
+    if (turn.type === "full") {
+      const text = `${turn.capacity} calls of this principal wait already: try again later`;
+      return { status: 429, text };
+    }
+    await scheduler.wait(Math.max(0, turn.until - Date.now()));
+    leave(this.#throttle, turn.lane);
+    return undefined;
   }
 
   markAgentGone(agentId: AgentId, by: Principal | "operator"): Promise<CallAnswer | CallRefusal> {
     return this.#answer((master, requestId) => markAgentGone(master, agentId, { by, requestId }));
+  }
+
+  updateQuota(change: QuotaChange, by: Principal): Promise<CallAnswer | CallRefusal> {
+    return this.#answer((master, requestId) => updateQuota(master, change, { by, requestId }));
+  }
+
+  updateWeights(infos: readonly Weight[], by: Principal): Promise<CallAnswer | CallRefusal> {
+    return this.#answer((master, requestId) => updateWeights(master, infos, { by, requestId }));
   }
 
   /** Does what was asked, and answers at once or when the registry has decided. */
@@ -606,7 +674,9 @@ export class MasterDO extends DurableObject<Env> {
 
   /** SUBSCRIBE comes as a request, because its answer is a stream. The Worker has checked everything but the framework. */
   override async fetch(request: Request): Promise<Response> {
-    const subscription = await request.json<SubscribeRequest>();
+    const subscription: Subscribe = { ...UNSAID, ...(await request.json<Subscribe>()) };
+    const throttled = await this.#turnOf(subscription.principal);
+    if (throttled !== undefined) return new Response(throttled.text, { status: throttled.status });
     const leadership = await this.#candidate.lead();
     const master = this.#master;
     if (leadership.type === "not-leading" || master === undefined) {
@@ -616,17 +686,14 @@ export class MasterDO extends DurableObject<Env> {
       return new Response(reason, { status: 503, headers });
     }
     this.#showAddress(master, subscription.reachedAt);
-    const readable = this.#streams.open(subscription.streamId);
-    const result = subscribe(master, subscription, now());
+    const { streamId, contentType } = subscription;
+    const readable = this.#streams.open(streamId, contentType);
+    this.#try(() => subscribe(master, subscription, now()));
     this.#settle(master);
-    if (result.type === "refused") {
-      this.#streams.send(subscription.streamId, { type: "ERROR", error: { message: result.message } });
-      this.#streams.close(subscription.streamId);
-    }
     return new Response(readable, {
       headers: {
-        "content-type": "application/json",
-        "mesos-stream-id": subscription.streamId,
+        "content-type": contentType,
+        "mesos-stream-id": streamId,
         // A compressor in front of us would hold records back: the edge obeys the first, local workerd the second.
         "cache-control": "no-transform",
         "content-encoding": "identity",
@@ -643,26 +710,7 @@ export class MasterDO extends DurableObject<Env> {
     const master = this.#master;
     if (leadership.type === "not-leading" || master === undefined) return this.#notLeading(leadership);
     this.#showAddress(master, reachedAt);
-    return { status: 200, json: JSON.stringify(this.#viewOf(master, view)) };
-  }
-
-  #viewOf(master: Master, view: View): unknown {
-    switch (view.type) {
-      case "state":
-        return stateView(master);
-      case "slaves":
-        return slavesView(master, view);
-      case "frameworks":
-        return frameworksView(master, view);
-      case "tasks":
-        return tasksView(master, view);
-      case "registry":
-        return registryView(master);
-      case "agents":
-        return agentsView(master);
-      case "leader":
-        return leaderAddress(master);
-    }
+    return { status: 200, json: [...piecesOf(master, view)].join("") };
   }
 
   /** Answers also without a quorum: that is when it is needed most. */
@@ -684,6 +732,35 @@ export class MasterDO extends DurableObject<Env> {
     if (agent.connection === undefined)
       return { type: "absent", status: 503, reason: `agent ${agentId} is not connected` };
     return { type: "located", ...agent.connection, agentId };
+  }
+}
+
+function piecesOf(master: Master, view: View): Pieces {
+  switch (view.type) {
+    case "state":
+      return statePieces(master);
+    case "slaves":
+      return slavesPieces(master, view);
+    case "frameworks":
+      return frameworksPieces(master, view);
+    case "tasks":
+      return tasksPieces(master, view);
+    case "registry":
+      return [JSON.stringify(registryView(master))];
+    case "agents":
+      return agentsPieces(master);
+    case "leader":
+      return [JSON.stringify(leaderAddress(master))];
+    case "quota":
+      return [JSON.stringify(quotaView(master))];
+    case "weights":
+      return [JSON.stringify(weightsView(master))];
+    case "roles":
+      return [JSON.stringify(rolesView(master))];
+    case "role-infos":
+      return [JSON.stringify(roleInfos(master))];
+    default:
+      return unreachable(view);
   }
 }
 

@@ -1,24 +1,39 @@
 // MasterDO's SQLite tables: a cache of one epoch, so that a restart of the object needs no re-registration. Written in one
 // transaction per turn, before any effect of that turn leaves. Wiped in the transaction that stores another epoch.
-import type { Millis } from "#base/time.ts";
+import { type Millis, toSeconds } from "#base/time.ts";
 import type { AgentId, Epoch, FrameworkId, MasterId, TaskId } from "#protocol/ids.ts";
+import { DEFAULT_ROLE } from "#protocol/roles.ts";
+import type { Resource } from "#protocol/resource.ts";
+import type { TaskInfo, TaskState, TaskStatus } from "#protocol/task.ts";
 import type { Ballot } from "../log/ballot.ts";
 import type { ClusterId, Electorate } from "../log/entry.ts";
+import { toResources } from "#resources/resources.ts";
+import { executorEntry } from "../master/executors.ts";
+import { resourceSet } from "../master/resource-sets.ts";
 import {
   addTaskRecord,
+  clearMarks,
   setConnection,
   type AgentRecord,
+  type ExecutorRecord,
   type FrameworkRecord,
   type Master,
+  type OperationRecord,
   type OrderChange,
   type PendingOrder,
   type TaskRecord,
 } from "../master/state.ts";
+import { newTally, take } from "../master/tally.ts";
+import { taskChanges, type TaskStorage } from "../master/task-store.ts";
+import { TASK_TABLES, TaskTables } from "./task-tables.ts";
 
-const REBUILT = ["agents", "orders", "tasks"] as const;
+/** Schema 1 kept these without rowids: rows of a kilobyte make such a tree deep, and each insertion six times as dear. */
+const WITHOUT_ROWID_IN_1 = ["agents", "orders"] as const;
+/** Schemas 1 and 2 kept these as JSON. */
+const JSON_UNTIL_2 = ["tasks", "completed_tasks"] as const;
 
 /** Version of the tables; a build that finds a newer one refuses to run on it. */
-const SCHEMA_VERSION = 2;
+const SCHEMA_VERSION = 3;
 
 interface Meta {
   schema: number;
@@ -34,20 +49,46 @@ interface Meta {
   next: { readonly agent: number; readonly framework: number; readonly offer: number };
 }
 
-/** Rows of schema 1 have no deadline. */
-type StoredAgent = Omit<AgentRecord, "system" | "orders">;
+/** Rows of schema 1 have no deadline; of schemas 1 and 2 no `total`, `executors` and `operations`. */
+interface StoredAgent extends Omit<AgentRecord, "system" | "orders" | "total" | "executors" | "operations"> {
+  readonly total?: readonly Resource[];
+  readonly executors?: readonly Pick<ExecutorRecord, "frameworkId" | "info" | "role">[];
+  readonly operations?: readonly OperationRecord[];
+}
 
 /** Offer ids that one instance may give before it stores how far it came: the next instance begins beyond them. */
 const OFFERS_RESERVED = 1_000_000;
-type StoredFramework = Omit<FrameworkRecord, "tasks" | "completedTasks"> & { readonly completed: boolean };
+interface StoredFramework extends Omit<
+  FrameworkRecord,
+  "tasks" | "unreachableTasks" | "used" | "suppressedRoles" | "undelivered"
+> {
+  readonly completed: boolean;
+  /** Schemas 1 and 2 have none. */
+  readonly suppressedRoles?: readonly string[];
+}
+
+/** A task as schemas 1 and 2 have it: whole, in memory as in its row. */
+interface TaskOf2 {
+  readonly frameworkId: FrameworkId;
+  readonly agentId: AgentId;
+  readonly info: TaskInfo;
+  readonly latest: TaskState;
+  readonly statuses: readonly TaskStatus[];
+  readonly unacknowledged?: TaskStatus;
+  readonly kill?: TaskRecord["kill"];
+  readonly launchedAt: Millis;
+  readonly unreachableAt?: Millis;
+}
 
 export class MasterTables {
   readonly #sql: SqlStorage;
   readonly #storage: DurableObjectStorage;
+  readonly tasks: TaskStorage;
 
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
     this.#sql = storage.sql;
+    this.tasks = new TaskTables(storage.sql);
     storage.transactionSync(() => this.#migrate());
   }
 
@@ -60,21 +101,34 @@ export class MasterTables {
       throw new Error(
         `these tables have schema ${schema}, newer than this build's ${SCHEMA_VERSION}: deploy the newer build`,
       );
-    // Schema 1 kept these without rowids: rows of a kilobyte make such a tree deep, and each insertion six times as dear.
-    if (schema === 1) for (const table of REBUILT) this.#sql.exec(`ALTER TABLE ${table} RENAME TO ${table}_1`);
+    const old = [...(schema === 1 ? WITHOUT_ROWID_IN_1 : []), ...(schema === undefined ? [] : JSON_UNTIL_2)];
+    for (const table of old) this.#sql.exec(`ALTER TABLE ${table} RENAME TO old_${table}`);
     this.#sql.exec(`CREATE TABLE IF NOT EXISTS agents (id TEXT PRIMARY KEY, value TEXT NOT NULL);
       CREATE TABLE IF NOT EXISTS orders (agent TEXT, sequence INTEGER, value TEXT NOT NULL, PRIMARY KEY (agent, sequence));
-      CREATE TABLE IF NOT EXISTS tasks (framework TEXT, id TEXT, value TEXT NOT NULL, PRIMARY KEY (framework, id));
       CREATE TABLE IF NOT EXISTS frameworks (id TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS completed_tasks (place INTEGER PRIMARY KEY AUTOINCREMENT, framework TEXT, id TEXT, value TEXT NOT NULL);
-      CREATE INDEX IF NOT EXISTS completed_by_task ON completed_tasks (framework, id);`);
-    if (schema === 1) {
-      for (const table of REBUILT) {
-        this.#sql.exec(`INSERT INTO ${table} SELECT * FROM ${table}_1`);
-        this.#sql.exec(`DROP TABLE ${table}_1`);
-      }
-    }
+      CREATE TABLE IF NOT EXISTS undelivered (place INTEGER PRIMARY KEY, framework TEXT NOT NULL, task TEXT NOT NULL, value TEXT NOT NULL,
+        UNIQUE (framework, task));
+      ${TASK_TABLES}`);
+    if (schema === 1)
+      for (const table of WITHOUT_ROWID_IN_1) this.#sql.exec(`INSERT INTO ${table} SELECT * FROM old_${table}`);
+    if (schema !== undefined) this.#takeOverTasks();
+    for (const table of old) this.#sql.exec(`DROP TABLE old_${table}`);
     this.setMeta("schema", SCHEMA_VERSION);
+  }
+
+  #takeOverTasks(): void {
+    const roles = new Map<FrameworkId, string>();
+    for (const { id, info } of this.#rows<StoredFramework>("SELECT value FROM frameworks"))
+      roles.set(id, info.role ?? info.roles[0] ?? DEFAULT_ROLE);
+    const roleOf = (task: TaskOf2): string => roles.get(task.frameworkId) ?? DEFAULT_ROLE;
+    for (const task of this.#rows<TaskOf2>("SELECT value FROM old_tasks"))
+      this.tasks.apply({ tasks: [rowOf(task, roleOf(task))], completed: [], forgotten: [] });
+    for (const task of this.#rows<TaskOf2>("SELECT value FROM old_completed_tasks ORDER BY place")) {
+      const { frameworkId, taskId, record, detail } = rowOf(task, roleOf(task));
+      const { agentId, latest: state, beganAt, resources } = record;
+      const completed = { frameworkId, taskId, agentId, state, beganAt, resources, detail };
+      this.tasks.apply({ tasks: [], completed: [completed], forgotten: [] });
+    }
   }
 
   meta<Name extends keyof Meta>(name: Name): Meta[Name] | undefined {
@@ -89,8 +143,8 @@ export class MasterTables {
   /** A new epoch begins: nothing of an older one may serve again. */
   beginEpoch(epoch: Meta["epoch"]): void {
     this.#storage.transactionSync(() => {
-      for (const table of ["agents", "orders", "frameworks", "tasks", "completed_tasks"])
-        this.#sql.exec(`DELETE FROM ${table}`);
+      for (const table of ["agents", "orders", "frameworks", "undelivered"]) this.#sql.exec(`DELETE FROM ${table}`);
+      this.tasks.clear();
       this.setMeta("epoch", epoch);
       this.#sql.exec("DELETE FROM meta WHERE name = 'recovery'");
       this.setMeta("next", { agent: 0, framework: 0, offer: 0 });
@@ -115,7 +169,7 @@ export class MasterTables {
       master.recoveredOf = recovery.of;
     }
     for (const stored of this.#rows<StoredAgent>("SELECT value FROM agents")) {
-      const agent: AgentRecord = { ...stored, connection: undefined, orders: [], system: undefined };
+      const agent = agentOf(stored);
       master.agents.set(agent.agentId, agent);
       master.agentByHost.set(agent.hostKey, agent.agentId);
       setConnection(master, agent, stored.connection, master.startedAt);
@@ -131,21 +185,31 @@ export class MasterTables {
         ...stored,
         tasks: new Map(),
         unreachableTasks: new Map(),
-        completedTasks: [],
+        used: newTally(),
+        suppressedRoles: new Set(stored.suppressedRoles),
+        undelivered: new Map(),
       };
       if (completed) master.completedFrameworks.push(framework);
       else master.frameworks.set(framework.id, framework);
     }
-    const completed = new Map(master.completedFrameworks.map((framework) => [framework.id, framework]));
-    const frameworkOf = (id: FrameworkId) => master.frameworks.get(id) ?? completed.get(id);
-    for (const task of this.#rows<TaskRecord>("SELECT value FROM tasks")) {
-      const framework = frameworkOf(task.frameworkId);
+    for (const { framework, task, value } of this.#sql.exec<{ framework: FrameworkId; task: TaskId; value: string }>(
+      "SELECT framework, task, value FROM undelivered ORDER BY place",
+    )) {
+      master.frameworks.get(framework)?.undelivered.set(task, JSON.parse(value) as TaskStatus);
+    }
+    for (const agent of master.agents.values()) {
+      for (const { frameworkId, resources } of agent.executors.values()) {
+        const framework = master.frameworks.get(frameworkId);
+        if (framework !== undefined) take(framework.used, resources);
+      }
+    }
+    // The oldest is forgotten first.
+    master.completedFrameworks.sort((a, b) => removedAt(a) - removedAt(b));
+    for (const task of this.tasks.records()) {
+      const framework = master.frameworks.get(task.frameworkId);
       if (framework === undefined) continue;
       if (task.unreachableAt === undefined) addTaskRecord(master, framework, task);
-      else framework.unreachableTasks.set(task.info.task_id.value, task);
-    }
-    for (const task of this.#rows<TaskRecord>("SELECT value FROM completed_tasks ORDER BY place")) {
-      frameworkOf(task.frameworkId)?.completedTasks.push(task);
+      else framework.unreachableTasks.set(task.taskId, task);
     }
     clearMarks(master);
   }
@@ -156,20 +220,18 @@ export class MasterTables {
 
   /** Writes what is marked. */
   save(master: Master): void {
-    const { agents, orders, frameworks, tasks, ended, nextIds, recovery } = master.marked;
-    const marks = agents.size + orders.length + frameworks.size + tasks.size + ended.size;
+    const { agents, orders, frameworks, tasks, completed, undelivered, nextIds, recovery } = master.marked;
+    const marks = agents.size + orders.length + frameworks.size + tasks.size + completed.length + undelivered.length;
     if (marks === 0 && !nextIds && !recovery) return;
-    const frameworkOf = (id: FrameworkId) =>
-      master.frameworks.get(id) ?? master.completedFrameworks.find((framework) => framework.id === id);
     this.#storage.transactionSync(() => {
       if (nextIds) this.#saveNext(master);
       if (recovery) this.setMeta("recovery", { deadline: master.recoveredDeadline, of: master.recoveredOf });
       for (const change of orders) this.#saveOrder(change);
       for (const id of agents) this.#saveAgent(id, master.agents.get(id));
       for (const id of frameworks) this.#saveFramework(master, id);
-      // An id that ended may be in use again: first it leaves, then it comes.
-      for (const [id, taskIds] of ended) for (const taskId of taskIds) this.#saveEnded(id, taskId, frameworkOf(id));
-      for (const [id, taskIds] of tasks) for (const taskId of taskIds) this.#saveTask(id, taskId, frameworkOf(id));
+      this.tasks.apply(taskChanges(master));
+      for (const { frameworkId, taskId } of undelivered)
+        this.#saveUndelivered(frameworkId, taskId, master.frameworks.get(frameworkId)?.undelivered.get(taskId));
     });
     clearMarks(master);
   }
@@ -194,8 +256,21 @@ export class MasterTables {
       this.#sql.exec("DELETE FROM agents WHERE id = ?", id);
       return;
     }
-    const { system: _, orders: __, ...stored } = agent;
+    const { system: _, orders: __, ...rest } = agent;
+    const stored: StoredAgent = {
+      ...rest,
+      total: toResources(agent.total),
+      executors: [...agent.executors.values()].map(({ frameworkId, info, role }) => ({ frameworkId, info, role })),
+      operations: [...agent.operations.values()],
+    };
     this.#sql.exec("INSERT OR REPLACE INTO agents VALUES (?, ?)", id, JSON.stringify(stored));
+  }
+
+  #saveUndelivered(frameworkId: FrameworkId, taskId: TaskId, status: TaskStatus | undefined): void {
+    this.#sql.exec("DELETE FROM undelivered WHERE framework = ? AND task = ?", frameworkId, taskId);
+    if (status === undefined) return;
+    const query = "INSERT INTO undelivered (framework, task, value) VALUES (?, ?, ?)";
+    this.#sql.exec(query, frameworkId, taskId, JSON.stringify(status));
   }
 
   #saveFramework(master: Master, id: FrameworkId): void {
@@ -205,42 +280,47 @@ export class MasterTables {
       this.#sql.exec("DELETE FROM frameworks WHERE id = ?", id);
       return;
     }
-    const { tasks: _, unreachableTasks: __, completedTasks: ___, ...stored } = framework;
-    this.#sql.exec(
-      "INSERT OR REPLACE INTO frameworks VALUES (?, ?)",
-      id,
-      JSON.stringify({ ...stored, completed: live === undefined }),
-    );
-  }
-
-  #saveTask(frameworkId: FrameworkId, taskId: TaskId, framework: FrameworkRecord | undefined): void {
-    const task = framework?.tasks.get(taskId) ?? framework?.unreachableTasks.get(taskId);
-    // Otherwise it has ended since, and is among those.
-    if (task === undefined) return;
-    this.#sql.exec("INSERT OR REPLACE INTO tasks VALUES (?, ?, ?)", frameworkId, taskId, JSON.stringify(task));
-  }
-
-  #saveEnded(frameworkId: FrameworkId, taskId: TaskId, framework: FrameworkRecord | undefined): void {
-    this.#sql.exec("DELETE FROM tasks WHERE framework = ? AND id = ?", frameworkId, taskId);
-    this.#sql.exec("DELETE FROM completed_tasks WHERE framework = ? AND id = ?", frameworkId, taskId);
-    for (const task of framework?.completedTasks ?? []) {
-      if (task.info.task_id.value !== taskId) continue;
-      this.#sql.exec(
-        "INSERT INTO completed_tasks (framework, id, value) VALUES (?, ?, ?)",
-        frameworkId,
-        taskId,
-        JSON.stringify(task),
-      );
-    }
+    const { tasks: _, unreachableTasks: __, used: ___, undelivered: ____, suppressedRoles, ...rest } = framework;
+    const stored: StoredFramework = {
+      ...rest,
+      suppressedRoles: [...suppressedRoles],
+      completed: live === undefined,
+    };
+    this.#sql.exec("INSERT OR REPLACE INTO frameworks VALUES (?, ?)", id, JSON.stringify(stored));
   }
 }
 
-function clearMarks(master: Master): void {
-  master.marked.agents.clear();
-  master.marked.orders.length = 0;
-  master.marked.frameworks.clear();
-  master.marked.tasks.clear();
-  master.marked.ended.clear();
-  master.marked.nextIds = false;
-  master.marked.recovery = false;
+const removedAt = ({ status }: FrameworkRecord): number => (status.state === "removed" ? status.at : 0);
+
+function agentOf({ total, executors = [], operations = [], ...stored }: StoredAgent): AgentRecord {
+  return {
+    ...stored,
+    connection: undefined,
+    orders: [],
+    system: undefined,
+    total: resourceSet(total ?? stored.info.resources),
+    executors: new Map(executors.map(executorEntry)),
+    operations: new Map(operations.map((operation) => [operation.uuid, operation])),
+  };
+}
+
+function rowOf({ info, statuses, unacknowledged, ...task }: TaskOf2, role: string) {
+  const { frameworkId, agentId, latest, kill, launchedAt, unreachableAt } = task;
+  const taskId = info.task_id.value;
+  const { uuid } = unacknowledged ?? {};
+  const record: TaskRecord = {
+    taskId,
+    frameworkId,
+    agentId,
+    role,
+    resources: resourceSet(info.resources),
+    latest,
+    lastState: statuses.at(-1)?.state,
+    unacknowledged:
+      unacknowledged === undefined || uuid === undefined ? undefined : { uuid, state: unacknowledged.state },
+    kill,
+    beganAt: statuses[0]?.timestamp ?? toSeconds(launchedAt),
+    unreachableAt,
+  };
+  return { frameworkId, taskId, record, detail: { info, statuses } };
 }

@@ -1,21 +1,39 @@
-// The v1 streams that a master holds open: one record per write, bounded queues, and a word when a reader is gone.
+// The v1 streams that a master holds open: one record per write, each in the form that its reader takes, and bounded queues, because a
+// reader that does not read would otherwise cost the master its memory. Whoever ends without being closed is told about.
 import { encodeRecord } from "#protocol/record-io.ts";
 import type { StreamId } from "#protocol/ids.ts";
+import { PROTOBUF_TYPE, type MediaType } from "#protocol/media-type.ts";
+import { toBinary } from "#protocol/mesos-binary.ts";
+import { toJson } from "#protocol/mesos-json.ts";
 import type { SchedulerEvent } from "#protocol/scheduler.ts";
 
-/** Bytes that may wait for a slow reader before it is cut off. */
+/** Bytes, and records, that may wait for one slow reader before it is cut off. */
 export const QUEUED_BYTES_MAX = 16 * 1024 * 1024;
+export const QUEUED_RECORDS_MAX = 50_000;
+/** Bytes that may wait for all readers together, of the 128 MiB that an object has: then the one that is behind most is cut off. */
+export const QUEUED_BYTES_MAX_OF_ALL = 48 * 1024 * 1024;
+/** Records, and bytes, that may wait when more is made of what {@link Streams.sendEach} was given. */
+const ROOM = { records: 1_000, bytes: 1024 * 1024 };
+/** Time that a reader has to take the rest of a stream that was closed, ms. */
+export const CLOSE_MS_MAX = 30_000;
 
 interface Stream {
+  readonly id: StreamId;
+  readonly contentType: MediaType;
   readonly writer: WritableStreamDefaultWriter<Uint8Array>;
   queuedBytes: number;
+  queuedRecords: number;
+  /** What is told when there is room for it. */
+  readonly sources: Iterator<SchedulerEvent>[];
 }
 
-const encoder = new TextEncoder();
 const HEARTBEAT: SchedulerEvent = { type: "HEARTBEAT" };
 
 export class Streams {
   readonly #streams = new Map<StreamId, Stream>();
+  /** Closed, but not yet read to their end. */
+  readonly #closing = new Set<Stream>();
+  #queuedBytes = 0;
   readonly #onGone: (streamId: StreamId, reason: string) => void;
 
   /** `onGone` hears of each stream that ends without {@link close}. */
@@ -27,38 +45,100 @@ export class Streams {
     return this.#streams.size;
   }
 
-  open(streamId: StreamId): ReadableStream {
+  open(id: StreamId, contentType: MediaType): ReadableStream {
     const { readable, writable } = new IdentityTransformStream();
-    this.#streams.set(streamId, { writer: writable.getWriter(), queuedBytes: 0 });
+    this.#streams.set(id, {
+      id,
+      contentType,
+      writer: writable.getWriter(),
+      queuedBytes: 0,
+      queuedRecords: 0,
+      sources: [],
+    });
     return readable;
   }
 
   send(streamId: StreamId, event: SchedulerEvent): void {
     const stream = this.#streams.get(streamId);
+    if (stream !== undefined) this.#write(stream, recordOf(event, stream.contentType));
+  }
+
+  /** One after the other, each made when its reader has room for it: however many they are, they cut off nobody. */
+  sendEach(streamId: StreamId, events: Iterable<SchedulerEvent>): void {
+    const stream = this.#streams.get(streamId);
     if (stream === undefined) return;
-    const record = encodeRecord(encoder.encode(JSON.stringify(event)));
-    if (stream.queuedBytes + record.length > QUEUED_BYTES_MAX) {
-      this.#gone(streamId, "the client reads too slowly");
-      return;
+    stream.sources.push(events[Symbol.iterator]());
+    this.#fill(stream);
+  }
+
+  #fill(stream: Stream): void {
+    const { sources, contentType } = stream;
+    for (let [source] = sources; source !== undefined; [source] = sources) {
+      if (this.#streams.get(stream.id) !== stream) return;
+      if (stream.queuedRecords >= ROOM.records || stream.queuedBytes >= ROOM.bytes) return;
+      let next: IteratorResult<SchedulerEvent>;
+      try {
+        next = source.next();
+      } catch (error) {
+        return this.#end(stream, `it could not be told what it has missed: ${String(error)}`);
+      }
+      if (next.done === true) sources.shift();
+      else this.#write(stream, recordOf(next.value, contentType));
     }
-    stream.queuedBytes += record.length;
-    stream.writer.write(record).then(
-      () => (stream.queuedBytes -= record.length),
-      (error: unknown) => this.#gone(streamId, String(error)),
-    );
   }
 
   /** A write is also how a client that left is noticed. */
   heartbeat(): void {
-    for (const streamId of [...this.#streams.keys()]) this.send(streamId, HEARTBEAT);
+    for (const stream of [...this.#streams.values()]) this.#write(stream, recordOf(HEARTBEAT, stream.contentType));
   }
 
-  #gone(streamId: StreamId, reason: string): void {
-    const stream = this.#streams.get(streamId);
-    if (stream === undefined) return;
-    this.#streams.delete(streamId);
+  #write(stream: Stream, record: Uint8Array): void {
+    if (stream.queuedBytes + record.length > QUEUED_BYTES_MAX || stream.queuedRecords + 1 > QUEUED_RECORDS_MAX) {
+      this.#end(stream, slow(stream));
+      return;
+    }
+    this.#count(stream, record.length, 1);
+    stream.writer.write(record).then(
+      () => {
+        this.#count(stream, -record.length, -1);
+        if (stream.queuedRecords * 2 <= ROOM.records) this.#fill(stream);
+      },
+      (error: unknown) => {
+        this.#count(stream, -record.length, -1);
+        this.#end(stream, String(error));
+      },
+    );
+    while (this.#queuedBytes > QUEUED_BYTES_MAX_OF_ALL) {
+      const slowest = this.#slowest();
+      this.#end(slowest, `${slow(slowest)}, and the plane's memory is short`);
+    }
+  }
+
+  #count(stream: Stream, bytes: number, records: number): void {
+    stream.queuedBytes += bytes;
+    stream.queuedRecords += records;
+    if (this.#streams.get(stream.id) === stream || this.#closing.has(stream)) this.#queuedBytes += bytes;
+  }
+
+  #slowest(): Stream {
+    return [...this.#streams.values(), ...this.#closing].reduce((most, stream) =>
+      stream.queuedBytes > most.queuedBytes ? stream : most,
+    );
+  }
+
+  /** At once, and what waits is thrown away. */
+  #end(stream: Stream, reason: string): void {
+    const isOpen = this.#streams.get(stream.id) === stream;
+    if (!isOpen && !this.#closing.has(stream)) return;
+    this.#forget(stream);
     void stream.writer.abort(reason).catch(() => undefined);
-    this.#onGone(streamId, reason);
+    if (isOpen) this.#onGone(stream.id, reason);
+  }
+
+  #forget(stream: Stream): void {
+    this.#streams.delete(stream.id);
+    this.#closing.delete(stream);
+    this.#queuedBytes -= stream.queuedBytes;
   }
 
   /** Ends a stream after what was sent. */
@@ -66,7 +146,15 @@ export class Streams {
     const stream = this.#streams.get(streamId);
     if (stream === undefined) return;
     this.#streams.delete(streamId);
-    void stream.writer.close().catch(() => undefined);
+    this.#closing.add(stream);
+    const late = setTimeout(() => this.#end(stream, "closed, and not read to its end"), CLOSE_MS_MAX);
+    void stream.writer
+      .close()
+      .catch(() => undefined)
+      .finally(() => {
+        clearTimeout(late);
+        if (this.#closing.has(stream)) this.#forget(stream);
+      });
   }
 
   closeAll(): StreamId[] {
@@ -75,3 +163,15 @@ export class Streams {
     return ids;
   }
 }
+
+const encoder = new TextEncoder();
+
+const recordOf = (event: SchedulerEvent, contentType: MediaType): Uint8Array =>
+  encodeRecord(
+    contentType === PROTOBUF_TYPE
+      ? toBinary("scheduler.Event", { ...event })
+      : encoder.encode(toJson("scheduler.Event", { ...event })),
+  );
+
+const slow = ({ queuedBytes, queuedRecords }: Stream): string =>
+  `the client reads too slowly: ${queuedRecords} records of ${queuedBytes} bytes wait for it`;

@@ -11,6 +11,7 @@ import type { Env } from "../durable-objects/env.ts";
 import { mastersRoutes, onlyAt } from "./masters.ts";
 import { onOperatorCall } from "./operator-api.ts";
 import { operatorRoutes } from "./operator.ts";
+import { quotaRoutes } from "./quota.ts";
 import { registryRoutes } from "./registry.ts";
 import { onScheduler } from "./scheduler.ts";
 
@@ -83,6 +84,7 @@ export function app(planeOf: (env: Env, exports: unknown) => Plane): Hono<HttpEn
   routes.route("/", logRoutes());
   routes.route("/", mastersRoutes());
   routes.route("/", registryRoutes());
+  routes.route("/", quotaRoutes());
   routes.route("/", operatorRoutes());
   routes.route("/", agentRoutes());
   routes.notFound((context) => context.text("404: no such endpoint\n", 404));

@@ -13,13 +13,30 @@ export type Body =
   | { readonly type: "not-utf8" };
 
 export async function readBody(request: Request, bytesMax: number): Promise<Body> {
-  if (Number(request.headers.get("content-length") ?? "0") > bytesMax) return { type: "too-long" };
-  if (request.body === null) return { type: "body", text: "" };
+  const bytes = await readBytes(request, bytesMax);
+  if (bytes === undefined) return { type: "too-long" };
+  const text = utf8Text(bytes);
+  return text === undefined ? { type: "not-utf8" } : { type: "body", text };
+}
+
+/** Undefined: it is not UTF-8. */
+export function utf8Text(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Undefined: it is longer than `bytesMax`. */
+export async function readBytes(request: Request, bytesMax: number): Promise<Uint8Array | undefined> {
+  if (Number(request.headers.get("content-length") ?? "0") > bytesMax) return undefined;
+  if (request.body === null) return new Uint8Array(0);
   const chunks: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of request.body as ReadableStream<Uint8Array>) {
     length += chunk.length;
-    if (length > bytesMax) return { type: "too-long" };
+    if (length > bytesMax) return undefined;
     chunks.push(chunk);
   }
   const bytes = new Uint8Array(length);
@@ -28,11 +45,7 @@ export async function readBody(request: Request, bytesMax: number): Promise<Body
     bytes.set(chunk, at);
     at += chunk.length;
   }
-  try {
-    return { type: "body", text: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes) };
-  } catch {
-    return { type: "not-utf8" };
-  }
+  return bytes;
 }
 
 export type JsonBody<T> =

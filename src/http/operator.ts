@@ -17,7 +17,7 @@ const CALLBACK = /^[A-Za-z_$][\w$.]{0,127}$/;
 type Handled = Context<HttpEnv>;
 
 /** JSON without a charset, or wrapped for `?jsonp=`. */
-function json(context: Handled, text: string): Response {
+export function json(context: Handled, text: string): Response {
   const callback = context.req.query("jsonp");
   if (callback === undefined) return context.body(text, 200, { "content-type": "application/json" });
   if (!CALLBACK.test(callback)) return context.text("'jsonp' must be the name of a function\n", 400);
@@ -88,6 +88,13 @@ export function operatorRoutes(): Hono<HttpEnv> {
         frameworkId: context.req.query("framework_id") as FrameworkId | undefined,
         taskId: context.req.query("task_id") as TaskId | undefined,
       })),
+    );
+  }
+  for (const path of both("roles")) {
+    app.get(
+      path,
+      readonly,
+      view(() => ({ type: "roles" })),
     );
   }
   app.get(

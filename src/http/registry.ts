@@ -7,7 +7,7 @@ import { type AgentId, idProblem } from "#protocol/ids.ts";
 import { describeIssue } from "#protocol/json.ts";
 import type { Position } from "../log/entry.ts";
 import type { HistoryEntry, Part, RegistryAnswer } from "../registrar/calls.ts";
-import type { Leader } from "../registrar/registry.ts";
+import type { Leader, Quantity, QuotaConfig } from "../registrar/registry.ts";
 import type { ShownChange, ShownRegistry } from "../registrar/shown.ts";
 import { needs } from "./access.ts";
 import type { HttpEnv } from "./http-env.ts";
@@ -156,6 +156,11 @@ const tablesJson = (registry: ShownRegistry) => ({
     gone: registry.gone.map(({ agentId, hostname, at }) => ({ id: agentId, hostname, gone_at: time(at) })),
   },
   frameworks: {
+    registered: registry.registeredFrameworks.map(({ frameworkId, principal, failoverTimeoutMs }) => ({
+      id: frameworkId,
+      principal,
+      failover_timeout: failoverTimeoutMs / 1000,
+    })),
     disconnected: registry.disconnectedFrameworks.map(({ frameworkId, principal, deadline }) => ({
       id: frameworkId,
       principal,
@@ -164,7 +169,18 @@ const tablesJson = (registry: ShownRegistry) => ({
     removed: registry.removedFrameworks.map(({ frameworkId, at }) => ({ id: frameworkId, removed_at: time(at) })),
   },
   credentials: registry.credentials.map(({ principal, role, verifiers }) => ({ principal, role, verifiers })),
+  weights: registry.weights,
+  quotas: registry.quotas.map(quotaJson),
 });
+
+const quotaJson = ({ role, guarantees, limits }: QuotaConfig) => ({
+  role,
+  guarantees: quantitiesJson(guarantees),
+  limits: quantitiesJson(limits),
+});
+
+const quantitiesJson = (quantities: readonly Quantity[]): Record<string, number> =>
+  Object.fromEntries(quantities.map(({ name, value }) => [name, value]));
 
 function entryJson(entry: HistoryEntry) {
   switch (entry.type) {
@@ -194,7 +210,10 @@ const changeJson = ({ operation, audit: { who, when, why } }: ShownChange) => ({
   role: operation.role,
   hostname: operation.hostname,
   deadline: operation.deadline === undefined ? undefined : time(operation.deadline),
+  failover_timeout: operation.failoverTimeoutMs === undefined ? undefined : operation.failoverTimeoutMs / 1000,
   strict: operation.strict,
+  weights: operation.weights,
+  quotas: operation.quotas?.map(quotaJson),
   who,
   when: time(when),
   why,

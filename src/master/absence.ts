@@ -3,6 +3,7 @@
 // One lost socket is one agent's problem, and has the time of five pings. A gateway that begins anew, a fifth of its sockets gone
 // in one sweep, a new leader or a plane that was away is ours: nobody is given up before the re-registration timeout.
 import { millis, type Millis } from "#base/time.ts";
+import { agentIsAway } from "./allocation.ts";
 import { rescindOffersOn } from "./offers.ts";
 import { nextPermit, takePermit } from "./permits.ts";
 import type { AgentId } from "#protocol/ids.ts";
@@ -59,6 +60,7 @@ export function onSocketClosed(master: Master, from: Connection, now: Millis, lo
   const agent = registeredAt(master, from);
   if (agent === undefined) return;
   setConnection(master, agent, undefined, now);
+  agentIsAway(master, agent.agentId);
   const { silenceMs, reregisterTimeoutMs } = master.settings;
   if (loss.type === "gateway") agent.deadline = millis(now + reregisterTimeoutMs);
   else {

@@ -2,10 +2,13 @@
 import { unreachable } from "#base/assert.ts";
 import type { Millis } from "#base/time.ts";
 import type { AgentMessage } from "#protocol/agent.ts";
+import type { SessionId } from "#protocol/ids.ts";
 import { onRegister, type AgentSender } from "./registration.ts";
 import { onSocketClosed, registeredAt } from "./absence.ts";
-import { acknowledge, closeStranger } from "./sockets.ts";
-import { askRegistry, type Ids, type Master } from "./state.ts";
+import { onExecutorExited, onFrameworkMessage } from "./executors.ts";
+import { onOperationUpdate } from "./operations.ts";
+import { acknowledge, clip, closeStranger } from "./sockets.ts";
+import { askRegistry, type AgentRecord, type Ids, type Master } from "./state.ts";
 import { onUpdate } from "./tasks.ts";
 
 /** An order that the agent has not acted upon after this long, ms: its socket is closed, and the new registration tells. */
@@ -31,6 +34,18 @@ export function onAgentMessage(
       const agent = registeredAt(master, sender.from);
       if (agent === undefined) return closeStranger(master, sender.from);
       agent.system = message.system;
+      return;
+    }
+    case "operation-updates":
+      return onOperationUpdates(master, sender, message, now);
+    case "executor-exited": {
+      const agent = inSession(master, sender, message.session);
+      if (agent !== undefined) onExecutorExited(master, agent, message);
+      return;
+    }
+    case "framework-message": {
+      const agent = inSession(master, sender, message.session);
+      if (agent !== undefined) onFrameworkMessage(master, agent, message);
       return;
     }
     case "authenticate":
@@ -79,6 +94,38 @@ function onUpdates(master: Master, sender: AgentSender, message: Extract<AgentMe
   }
 }
 
+/** The agent that speaks, if this is its newest session. A stranger's socket is closed. */
+function inSession(master: Master, { from }: AgentSender, session: SessionId): AgentRecord | undefined {
+  const agent = registeredAt(master, from);
+  if (agent === undefined) closeStranger(master, from);
+  return agent?.session === session ? agent : undefined;
+}
+
+function onOperationUpdates(
+  master: Master,
+  sender: AgentSender,
+  message: Extract<AgentMessage, { type: "operation-updates" }>,
+  now: Millis,
+): void {
+  const agent = inSession(master, sender, message.session);
+  if (agent === undefined) return;
+  let failed: string | undefined;
+  for (const update of message.updates) {
+    // Told before, and repeated because nobody has acknowledged it yet.
+    const isNew = agent.operations.get(update.operationUuid)?.status === undefined;
+    if (isNew && update.status.state === "OPERATION_FAILED") failed = update.status.message ?? "an operation failed";
+    onOperationUpdate(master, agent, update);
+  }
+  // [M68] The books have done it already: what the agent has, it says when it registers again.
+  if (failed !== undefined) disconnectAgent(master, agent, `the agent could not do it: ${clip(failed)}`, now);
+}
+
+function disconnectAgent(master: Master, { connection }: AgentRecord, reason: string, now: Millis): void {
+  if (connection === undefined) return;
+  master.effects.push({ type: "close-socket", to: connection, reason });
+  onSocketClosed(master, connection, now);
+}
+
 /** The agent leaves for good: the registry first. Its answer is `shutdown`. */
 function onUnregister(
   master: Master,
@@ -105,11 +152,6 @@ export function closeStale(master: Master, now: Millis): void {
     const agent = master.agents.get(agentId);
     const oldest = agent?.orders[0];
     if (agent?.connection === undefined || oldest === undefined || now - oldest.sentAt < STALE_ORDER_MS) continue;
-    master.effects.push({
-      type: "close-socket",
-      to: agent.connection,
-      reason: "the agent does not act upon its orders",
-    });
-    onSocketClosed(master, agent.connection, now);
+    disconnectAgent(master, agent, "the agent does not act upon its orders", now);
   }
 }

@@ -2,15 +2,18 @@
 import { unreachable } from "#base/assert.ts";
 import type { Millis } from "#base/time.ts";
 import type { FrameworkId, Principal, StreamId } from "#protocol/ids.ts";
-import type { Call, CallType } from "#protocol/scheduler.ts";
+import { CALL_ITEMS_MAX, type Call, type CallType } from "#protocol/scheduler.ts";
 import { isTerminal } from "#protocol/task.ts";
+import { accept } from "./accept.ts";
+import { messageExecutor, shutdownExecutor } from "./executors.ts";
 import { requestRemoval } from "./frameworks.ts";
-import { accept } from "./launch.ts";
 import { decline } from "./offers.ts";
+import { onOperationAcknowledged, reconcileOperationQueries } from "./operations.ts";
 import { reconcile } from "./reconciliation.ts";
 import { orderKill } from "./report.ts";
 import { acknowledge } from "./sockets.ts";
-import { markTask, type CallAnswer, type FrameworkRecord, type Master } from "./state.ts";
+import { reviveOffers, suppressOffers, updateFramework, type Subscription } from "./subscriptions.ts";
+import { markTask, type CallAnswer, type FrameworkRecord, type Ids, type Master } from "./state.ts";
 import { onAcknowledged } from "./tasks.ts";
 
 const ACCEPTED: CallAnswer = { status: 202, text: "" };
@@ -22,14 +25,20 @@ export interface CallRequest {
 }
 
 /** Undefined: an `answer` effect under `requestId` follows, once the registry has decided. */
-export function onCall(master: Master, request: CallRequest, requestId: number, now: Millis): CallAnswer | undefined {
+export function onCall(
+  master: Master,
+  request: CallRequest,
+  requestId: number,
+  ids: Ids,
+  now: Millis,
+): CallAnswer | undefined {
   const { call } = request;
   const checked = checkSender(master, request, call.framework_id?.value);
   if (checked.type === "refused") return checked.answer;
   const { framework } = checked;
   switch (call.type) {
     case "ACCEPT":
-      return onAccept(master, framework, call, now);
+      return onAccept(master, framework, call, ids, now);
     case "DECLINE":
       master.counters["master/messages_launch_tasks"]++;
       if (call.decline !== undefined) {
@@ -57,16 +66,47 @@ export function onCall(master: Master, request: CallRequest, requestId: number, 
     case "UNKNOWN":
       return { status: 501, text: "A call of type UNKNOWN does nothing." };
     case "REVIVE":
+      master.counters["master/messages_revive_offers"]++;
+      reviveOffers(master, framework, call.revive?.roles ?? []);
+      return ACCEPTED;
     case "SUPPRESS":
+      master.counters["master/messages_suppress_offers"]++;
+      suppressOffers(master, framework, call.suppress?.roles ?? []);
+      return ACCEPTED;
     case "SHUTDOWN":
+      if (call.shutdown !== undefined) {
+        const { agent_id, executor_id } = call.shutdown;
+        shutdownExecutor(master, framework, { agentId: agent_id.value, executorId: executor_id.value }, now);
+      }
+      return ACCEPTED;
     case "MESSAGE":
+      if (call.message !== undefined) {
+        const { agent_id, executor_id, data } = call.message;
+        messageExecutor(master, framework, { agentId: agent_id.value, executorId: executor_id.value, data });
+      }
+      return ACCEPTED;
     case "REQUEST":
+      // Taken, and without effect, as with Mesos' own allocator.
+      master.counters["master/messages_resource_request"]++;
+      return ACCEPTED;
     case "ACCEPT_INVERSE_OFFERS":
     case "DECLINE_INVERSE_OFFERS":
+      // No inverse offer is ever made: whatever is named is stale, and stale ones are passed over.
+      return ACCEPTED;
     case "ACKNOWLEDGE_OPERATION_STATUS":
-    case "RECONCILE_OPERATIONS":
+      return onAcknowledgeOperation(master, framework, call);
+    case "RECONCILE_OPERATIONS": {
+      const queries = (call.reconcile_operations?.operations ?? []).map((operation) => ({
+        operationId: operation.operation_id.value,
+        agentId: operation.agent_id?.value,
+      }));
+      reconcileOperationQueries(master, framework, queries);
+      return ACCEPTED;
+    }
     case "UPDATE_FRAMEWORK":
-      return { status: 501, text: `This release of Mesoflare does not implement the call ${call.type}.` };
+      return call.update_framework === undefined
+        ? ACCEPTED
+        : updateFramework(master, framework, subscriptionOf(call.update_framework));
     default:
       return unreachable(call.type);
   }
@@ -91,14 +131,17 @@ function checkSender(master: Master, { principal, streamId }: CallRequest, id: F
   return { type: "sender", framework };
 }
 
-function onAccept(master: Master, framework: FrameworkRecord, call: Call, now: Millis): CallAnswer {
+function onAccept(master: Master, framework: FrameworkRecord, call: Call, ids: Ids, now: Millis): CallAnswer {
   if (call.accept === undefined) return ACCEPTED;
-  const later = call.accept.operations.find((operation) => operation.type !== "LAUNCH");
-  if (later !== undefined) {
-    return { status: 501, text: `This release of Mesoflare does not implement ACCEPT with ${later.type}.` };
-  }
+  const tasks = call.accept.operations.reduce(
+    (sum, { launch, launch_group: group }) =>
+      sum + (launch?.task_infos.length ?? 0) + (group?.task_group.tasks.length ?? 0),
+    0,
+  );
+  if (tasks > CALL_ITEMS_MAX)
+    return { status: 400, text: `One ACCEPT may launch at most ${CALL_ITEMS_MAX} tasks, this one has ${tasks}` };
   master.counters["master/messages_launch_tasks"]++;
-  accept(master, framework, call.accept, now);
+  accept(master, framework, call.accept, ids, now);
   return ACCEPTED;
 }
 
@@ -110,7 +153,7 @@ function onKill(master: Master, framework: FrameworkRecord, call: Call, now: Mil
   if (away !== undefined) {
     // Remembered all the same: the agent hears of it when it comes back.
     away.kill = { policy: kill_policy };
-    markTask(master, framework.id, task_id.value);
+    markTask(master, away);
   }
   const task = framework.tasks.get(task_id.value);
   if (task === undefined) {
@@ -120,7 +163,7 @@ function onKill(master: Master, framework: FrameworkRecord, call: Call, now: Mil
   if ((agent_id !== undefined && agent_id.value !== task.agentId) || isTerminal(task.latest)) return ACCEPTED;
   // Remembered until the task has ended, so that an agent that is away hears of it when it is back.
   task.kill = { policy: kill_policy };
-  markTask(master, framework.id, task_id.value);
+  markTask(master, task);
   const agent = master.agents.get(task.agentId);
   if (agent !== undefined) orderKill(master, agent, task, now);
   return ACCEPTED;
@@ -139,5 +182,20 @@ function onAcknowledge(master: Master, framework: FrameworkRecord, call: Call): 
   master.counters["master/valid_status_update_acknowledgements"]++;
   onAcknowledged(master, framework, task_id.value, uuid);
   acknowledge(master, agent, { frameworkId: framework.id, taskId: task_id.value }, [uuid]);
+  return ACCEPTED;
+}
+
+const subscriptionOf = (update: NonNullable<Call["update_framework"]>): Subscription => ({
+  info: update.framework_info,
+  suppressedRoles: update.suppressed_roles,
+  offerConstraints: update.offer_constraints,
+});
+
+function onAcknowledgeOperation(master: Master, framework: FrameworkRecord, call: Call): CallAnswer {
+  master.counters["master/messages_operation_status_update_acknowledgement"]++;
+  const { agent_id, operation_id, uuid } = call.acknowledge_operation_status ?? {};
+  const agent = agent_id === undefined ? undefined : master.agents.get(agent_id.value);
+  if (agent === undefined || operation_id === undefined || uuid === undefined) return ACCEPTED;
+  onOperationAcknowledged(master, framework, agent, { operationId: operation_id.value, uuid });
   return ACCEPTED;
 }

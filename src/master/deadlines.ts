@@ -3,11 +3,11 @@ import { millis, type Millis } from "#base/time.ts";
 import { endAbsences, nextAbsence } from "./absence.ts";
 import { closeStale, STALE_ORDER_MS } from "./agents.ts";
 import { requestRemoval } from "./frameworks.ts";
-import { allocateDue } from "./offers.ts";
-import { pruneLists } from "./pruning.ts";
+import { makeOffers, rescindStale } from "./offers.ts";
+import { isToBeRegistered, pruneLists } from "./pruning.ts";
 import type { FrameworkRecord, Master } from "./state.ts";
 
-/** Does what has fallen due: failover timeouts, absent agents, orders nobody acted upon, refusals that have ended. */
+/** Does what has fallen due: failover timeouts, absent agents, orders nobody acted upon, offers nobody answered, refusals that have ended. */
 export function tick(master: Master, now: Millis): void {
   for (const framework of [...master.frameworks.values()]) {
     const deadline = deadlineOf(framework);
@@ -18,10 +18,8 @@ export function tick(master: Master, now: Millis): void {
   closeStale(master, now);
   endAbsences(master, now);
   pruneLists(master, now);
-  for (const filters of master.filters.values()) {
-    if (filters.some(({ until, firmUntil }) => until <= now || firmUntil <= now)) master.allocationDue = true;
-  }
-  allocateDue(master, now);
+  rescindStale(master, now);
+  makeOffers(master, now);
 }
 
 const deadlineOf = ({ status }: FrameworkRecord): Millis | undefined =>
@@ -30,9 +28,12 @@ const deadlineOf = ({ status }: FrameworkRecord): Millis | undefined =>
 /** When {@link tick} next has something to do that must survive this instance; undefined when nothing waits. */
 export function nextDeadline(master: Master, now: Millis): Millis | undefined {
   const due: Millis[] = [];
+  /** What is looked at every gcInterval. */
+  let listed = 0;
   for (const framework of master.frameworks.values()) {
     const deadline = deadlineOf(framework);
     if (deadline !== undefined && !master.removals.has(framework.id)) due.push(deadline);
+    if (isToBeRegistered(master, framework)) listed += 1;
   }
   for (const agentId of master.ordered) {
     const agent = master.agents.get(agentId);
@@ -41,7 +42,8 @@ export function nextDeadline(master: Master, now: Millis): Millis | undefined {
   }
   const absence = nextAbsence(master, now);
   if (absence !== undefined) due.push(absence);
-  const { unreachable, gone, disconnectedFrameworks } = master.registry;
-  if (unreachable.size + gone.size + disconnectedFrameworks.size > 0) due.push(master.nextGc);
+  const { unreachable, gone, disconnectedFrameworks, registeredFrameworks } = master.registry;
+  listed += unreachable.size + gone.size + disconnectedFrameworks.size + registeredFrameworks.size;
+  if (listed > 0) due.push(master.nextGc);
   return due.length === 0 ? undefined : millis(Math.min(...due));
 }

@@ -3,11 +3,13 @@
 import type { Millis } from "#base/time.ts";
 import type { AgentId } from "#protocol/ids.ts";
 import { isTerminal, type TaskState, type TaskStatusReason } from "#protocol/task.ts";
+import { agentHasLeft } from "./allocation.ts";
+import { dropExecutor } from "./executors.ts";
 import { rescindOffersOn } from "./offers.ts";
+import { leaveOperations } from "./operations.ts";
 import { reply } from "./sockets.ts";
 import {
   isPartitionAware,
-  markEnded,
   markTask,
   REMOVED_AGENTS_MAX,
   removeTaskRecord,
@@ -34,6 +36,7 @@ export function onUnreachable(master: Master, agentId: AgentId, at: Millis, now:
     if (framework.status.state === "removed") completeTask(master, framework, task);
     else toUnreachable(master, framework, task, at, now, message);
   }
+  leaveOperations(master, agent, "OPERATION_UNREACHABLE", message);
   leave(master, agent, "the agent was marked unreachable", now);
 }
 
@@ -47,6 +50,7 @@ export function onGone(master: Master, agentId: AgentId, now: Millis): void {
   const agent = master.agents.get(agentId);
   if (agent === undefined) return;
   count(master, agent, "master/slave_removals/reason_unregistered");
+  leaveOperations(master, agent, "OPERATION_GONE_BY_OPERATOR", why.message);
   if (agent.connection !== undefined) shutDown(master, agent, "it was marked gone by an operator");
   leave(master, agent, "the agent was marked gone", now);
 }
@@ -109,12 +113,11 @@ function toUnreachable(
   now: Millis,
   message: string,
 ): void {
-  const taskId = task.info.task_id.value;
+  const { taskId, lastState } = task;
   removeTaskRecord(master, framework, task);
   task.unreachableAt = at;
   // An end that the framework was told of stays its end; it only waits to be acknowledged.
-  const told = task.statuses.at(-1)?.state;
-  if (told === undefined || !isTerminal(told)) {
+  if (lastState === undefined || !isTerminal(lastState)) {
     const status = {
       ...masterStatus(taskId, isPartitionAware(framework.info) ? "TASK_UNREACHABLE" : "TASK_LOST", now, {
         agentId: task.agentId,
@@ -128,11 +131,11 @@ function toUnreachable(
     tell(master, framework, { type: "UPDATE", update: { status } });
   }
   framework.unreachableTasks.set(taskId, task);
-  markTask(master, framework.id, taskId);
-  for (const oldest of framework.unreachableTasks.keys()) {
+  markTask(master, task);
+  for (const oldest of framework.unreachableTasks.values()) {
     if (framework.unreachableTasks.size <= UNREACHABLE_TASKS_MAX) break;
-    framework.unreachableTasks.delete(oldest);
-    markEnded(master, framework.id, oldest);
+    framework.unreachableTasks.delete(oldest.taskId);
+    markTask(master, oldest);
   }
 }
 
@@ -164,7 +167,7 @@ export function endUnreachable(
   now: Millis,
   why: { readonly reason: TaskStatusReason; readonly message: string },
 ): void {
-  framework.unreachableTasks.delete(task.info.task_id.value);
+  framework.unreachableTasks.delete(task.taskId);
   task.unreachableAt = undefined;
   if (isTerminal(task.latest)) completeTask(master, framework, task);
   else endTask(master, framework, task, aware, now, why);
@@ -183,6 +186,7 @@ function leave(master: Master, agent: AgentRecord, reason: string, now: Millis):
 function forget(master: Master, agent: AgentRecord, now: Millis): void {
   const { agentId, hostKey } = agent;
   rescindOffersOn(master, agentId);
+  for (const executor of [...agent.executors.values()]) dropExecutor(master, agent, executor);
   setConnection(master, agent, undefined, now);
   master.agents.delete(agentId);
   master.absent.delete(agentId);
@@ -195,7 +199,7 @@ function forget(master: Master, agent: AgentRecord, now: Millis): void {
   }
   master.marked.orders.push({ type: "voided", agentId });
   master.marked.agents.add(agentId);
-  master.allocationDue = true;
+  agentHasLeft(master, agentId);
 }
 
 /** Brings the books in line with the registry, which may have decided without telling: whoever asked was lost in between. */

@@ -1,110 +1,22 @@
-// A framework's life: subscribe, disconnect, come back, be removed. The decision table is tasks-offers-and-operators §1.2.
+// A framework's life beside its subscriptions: known from agents only, disconnected, excused, removed (tasks-offers-and-operators §1.3, §1.4).
 import { millis, type Millis } from "#base/time.ts";
-import { idProblem, type FrameworkId, type Principal, type StreamId } from "#protocol/ids.ts";
-import { HEARTBEAT_INTERVAL_SECONDS, type FrameworkInfo, type SchedulerEvent } from "#protocol/scheduler.ts";
+import type { FrameworkId, Principal } from "#protocol/ids.ts";
+import type { FrameworkInfo } from "#protocol/scheduler.ts";
 import type { FrameworkSummary } from "#protocol/agent.ts";
-import { removeOffersOf } from "./offers.ts";
 import { isTerminal } from "#protocol/task.ts";
+import { frameworkHasLeft, frameworkIs, frameworkIsAway } from "./allocation.ts";
+import { removeOffersTo } from "./offers.ts";
 import { acknowledge } from "./sockets.ts";
-import { askRegistry, give, type FrameworkRecord, type Master, type TaskRecord } from "./state.ts";
+import { askRegistry, forgetWord, give, type FrameworkRecord, type Master, type TaskRecord } from "./state.ts";
+import { newTally } from "./tally.ts";
 import { completeTask, retire } from "./tasks.ts";
 
 /** After the plane itself was away, a framework has at least this long to come back, ms. Source: Mesos agent_reregister_timeout. */
 export const RESUBSCRIBE_GRACE_MS = 600_000;
 /** A deadline that is found this late, ms, was not looked at in time: the plane itself was away. Alarms come within less. */
 const OVERDUE_MS = 2_000;
-/** Longest `failover_timeout`, s: what Mesos' durations hold, 2^63 ns. */
-const FAILOVER_SECONDS_MAX = 9_223_372_036;
 
-export type Subscribed =
-  | { readonly type: "subscribed"; readonly framework: FrameworkRecord }
-  /** Told as an ERROR event on the new stream, which then closes. */
-  | { readonly type: "refused"; readonly message: string };
-
-export function subscribe(
-  master: Master,
-  request: { readonly info: FrameworkInfo; readonly principal: Principal; readonly streamId: StreamId },
-  now: Millis,
-): Subscribed {
-  const { streamId, principal } = request;
-  const info: FrameworkInfo = { ...request.info, principal: request.info.principal ?? principal };
-  const id = info.id?.value === "" ? undefined : info.id?.value;
-  const problem = infoProblem(info, id);
-  if (problem !== undefined) return { type: "refused", message: problem };
-  if (id === undefined) {
-    master.counters["master/messages_register_framework"]++;
-    return connect(master, newFramework(freshId(master), info, principal, now), streamId);
-  }
-  master.counters["master/messages_reregister_framework"]++;
-  const known = master.frameworks.get(id);
-  if (master.removals.has(id)) return { type: "refused", message: "Framework is being removed" };
-  if (known === undefined) {
-    if (isRemoved(master, id)) return { type: "refused", message: "Framework has been removed" };
-    const durable = master.registry.disconnectedFrameworks.get(id);
-    if (durable?.principal !== undefined && durable.principal !== principal) {
-      return { type: "refused", message: "The principal differs from that of the earlier subscription" };
-    }
-    // An id that this master would have made itself is either forgotten or was never given: nobody may claim it.
-    if (id.startsWith(`${master.masterId}-`)) return { type: "refused", message: "Framework has been removed" };
-    return connect(master, newFramework(id, info, principal, now), streamId);
-  }
-  if (known.status.state === "removed") return { type: "refused", message: "Framework has been removed" };
-  if (known.principal !== undefined && known.principal !== principal) {
-    return { type: "refused", message: "The principal differs from that of the earlier subscription" };
-  }
-  if (known.status.state === "connected") {
-    master.effects.push({
-      type: "event",
-      streamId: known.status.streamId,
-      event: { type: "ERROR", error: { message: "Framework failed over" } },
-    });
-    master.effects.push({ type: "close-stream", streamId: known.status.streamId });
-  }
-  removeOffersOf(master, (offer) => offer.frameworkId === id, { rescind: false });
-  master.filters.delete(id);
-  // user and checkpoint never change: a change is accepted and ignored.
-  const { user, checkpoint } = known.status.state === "recovered" ? info : known.info;
-  known.info = { ...info, id: { value: id }, user, checkpoint };
-  known.principal = principal;
-  known.reregisteredAt = now;
-  return connect(master, known, streamId);
-}
-
-/** Whether its id may never subscribe again: by the registry, which outlives masters, or by what this master remembers. */
-function isRemoved(master: Master, id: FrameworkId): boolean {
-  return master.registry.removedFrameworks.has(id) || master.completedFrameworks.some((one) => one.id === id);
-}
-
-function freshId(master: Master): FrameworkId {
-  master.marked.nextIds = true;
-  return `${master.masterId}-${String(master.nextFramework++).padStart(4, "0")}` as FrameworkId;
-}
-
-function infoProblem(info: FrameworkInfo, id: FrameworkId | undefined): string | undefined {
-  if (id !== undefined) {
-    const problem = idProblem(id);
-    if (problem !== undefined) return `framework_id: ${problem}`;
-  }
-  const timeout = info.failover_timeout ?? 0;
-  if (timeout < 0 || timeout > FAILOVER_SECONDS_MAX) {
-    return `framework_info: failover_timeout must be from 0 to ${FAILOVER_SECONDS_MAX} s`;
-  }
-  const multiRole = info.capabilities.some((capability) => capability.type === "MULTI_ROLE");
-  if (multiRole && info.role !== undefined) return "framework_info: 'role' may not be set together with MULTI_ROLE";
-  if (!multiRole && info.roles.length > 0) return "framework_info: 'roles' needs the capability MULTI_ROLE";
-  for (const role of [...info.roles, info.role ?? "*"]) {
-    if (
-      role !== "*" &&
-      (role === "" || role === "." || role === ".." || role.startsWith("-") || /[\s\b*]|^\/|\/\/|\/$/.test(role))
-    ) {
-      return `framework_info: '${role}' is not a valid role`;
-    }
-  }
-  if (new Set(info.roles).size !== info.roles.length) return "framework_info: a role is named twice";
-  return undefined;
-}
-
-function newFramework(
+export function newFramework(
   id: FrameworkId,
   info: FrameworkInfo,
   principal: Principal | undefined,
@@ -117,47 +29,25 @@ function newFramework(
     status: { state: "recovered" },
     registeredAt: now,
     reregisteredAt: undefined,
+    suppressedRoles: new Set(),
+    offerConstraints: undefined,
+    undelivered: new Map(),
     tasks: new Map(),
     unreachableTasks: new Map(),
-    completedTasks: [],
+    used: newTally(),
   };
-}
-
-function connect(master: Master, framework: FrameworkRecord, streamId: StreamId): Subscribed {
-  const hadDeadline =
-    framework.status.state === "disconnected" || master.registry.disconnectedFrameworks.has(framework.id);
-  framework.status = { state: "connected", streamId };
-  if (hadDeadline) {
-    const why = { who: framework.principal ?? "framework", why: "it has subscribed again" };
-    askRegistry(master, { type: "noted" }, { type: "reconnect-framework", frameworkId: framework.id }, why);
-  }
-  master.frameworks.set(framework.id, framework);
-  master.marked.frameworks.add(framework.id);
-  master.allocationDue = true;
-  const send = (event: SchedulerEvent) => master.effects.push({ type: "event", streamId, event });
-  send({
-    type: "SUBSCRIBED",
-    subscribed: {
-      framework_id: { value: framework.id },
-      heartbeat_interval_seconds: HEARTBEAT_INTERVAL_SECONDS,
-      master_info: master.info,
-    },
-  });
-  // Some readers deliver a record only when the next one begins: this releases SUBSCRIBED.
-  send({ type: "HEARTBEAT" });
-  for (const task of framework.tasks.values()) {
-    if (task.unacknowledged !== undefined) send({ type: "UPDATE", update: { status: task.unacknowledged } });
-  }
-  return { type: "subscribed", framework };
 }
 
 /** A framework that only an agent's report names. It may subscribe with its id later. */
 export function recoverFramework(master: Master, summary: FrameworkSummary, now: Millis): FrameworkRecord {
+  // What the registry knows is from the framework itself; an agent repeats what it was told.
+  const registered = master.registry.registeredFrameworks.get(summary.id);
+  const failoverTimeoutMs = registered?.failoverTimeoutMs ?? summary.failoverTimeoutMs;
   const info: FrameworkInfo = {
     user: summary.user,
     name: summary.name,
     id: { value: summary.id },
-    failover_timeout: summary.failoverTimeoutMs === undefined ? undefined : summary.failoverTimeoutMs / 1000,
+    failover_timeout: failoverTimeoutMs === undefined ? undefined : failoverTimeoutMs / 1000,
     checkpoint: true,
     role: undefined,
     roles: [],
@@ -167,7 +57,8 @@ export function recoverFramework(master: Master, summary: FrameworkSummary, now:
     labels: undefined,
     capabilities: summary.partitionAware ? [{ type: "PARTITION_AWARE" }] : [],
   };
-  const framework = newFramework(summary.id, info, summary.principal as Principal | undefined, now);
+  const principal = registered?.principal ?? (summary.principal as Principal | undefined);
+  const framework = newFramework(summary.id, info, principal, now);
   const durable = master.registry.disconnectedFrameworks.get(summary.id);
   const removed = master.registry.removedFrameworks.get(summary.id);
   // [M29] What an earlier master promised or decided holds: a deadline, though not sooner than anybody could subscribe here.
@@ -175,32 +66,26 @@ export function recoverFramework(master: Master, summary: FrameworkSummary, now:
   else if (durable !== undefined) {
     const fair = master.electedAt + RESUBSCRIBE_GRACE_MS;
     framework.status = { state: "disconnected", deadline: millis(Math.max(durable.deadline, fair)) };
-  } else if (summary.failoverTimeoutMs !== undefined) {
+  } else if (failoverTimeoutMs !== undefined) {
     // It was connected when its master fell: nobody could note a deadline, and without one its tasks would run for ever.
-    const timeoutMs = Math.max(summary.failoverTimeoutMs, RESUBSCRIBE_GRACE_MS);
-    framework.status = { state: "recovered", deadline: millis(master.electedAt + timeoutMs) };
+    framework.status = { state: "recovered", deadline: deadlineAfterFailover(master, failoverTimeoutMs) };
   }
   master.frameworks.set(framework.id, framework);
   master.marked.frameworks.add(framework.id);
+  if (framework.status.state !== "removed") frameworkIs(master, framework);
   return framework;
 }
 
-/** The stream is gone. Tasks stay until `failover_timeout` has passed; with the default of 0 they end at once, as in Mesos. */
-export function disconnectStream(master: Master, streamId: StreamId, now: Millis): void {
-  for (const framework of master.frameworks.values()) {
-    if (framework.status.state !== "connected" || framework.status.streamId !== streamId) continue;
-    disconnect(master, framework, failoverMs(framework), now);
-    return;
-  }
-}
+export const failoverMs = (framework: FrameworkRecord): number => (framework.info.failover_timeout ?? 0) * 1000;
+/** When a framework that was connected to an earlier master is removed, unless it subscribes before. */
+export const deadlineAfterFailover = ({ electedAt }: Master, failoverTimeoutMs: number): Millis =>
+  millis(electedAt + Math.max(failoverTimeoutMs, RESUBSCRIBE_GRACE_MS));
 
-const failoverMs = (framework: FrameworkRecord): number => (framework.info.failover_timeout ?? 0) * 1000;
-
-function disconnect(master: Master, framework: FrameworkRecord, timeoutMs: number, now: Millis): void {
+export function disconnect(master: Master, framework: FrameworkRecord, timeoutMs: number, now: Millis): void {
   framework.status = { state: "disconnected", deadline: millis(now + timeoutMs) };
   master.marked.frameworks.add(framework.id);
-  master.filters.delete(framework.id);
-  removeOffersOf(master, (offer) => offer.frameworkId === framework.id, { rescind: false });
+  frameworkIsAway(master, framework.id);
+  removeOffersTo(master, framework.id, { rescind: false });
   if (timeoutMs === 0)
     requestRemoval(master, framework, { who: "master", why: "it is gone, and its failover_timeout is 0" });
   else noteDeadline(master, framework);
@@ -216,10 +101,11 @@ function noteDeadline(master: Master, { id, principal, status }: FrameworkRecord
 
 /**
  * Somebody else took the id after a failover, when nobody knew whose it was: the agents know. The stranger is told, and the owner may
- * subscribe again.
+ * subscribe again. Where the registry knows, nobody else could take it, and no agent's word counts.
  */
 export function restoreOwner(master: Master, framework: FrameworkRecord, { principal }: FrameworkSummary): void {
   if (principal === undefined || framework.principal === undefined || framework.principal === principal) return;
+  if (master.registry.registeredFrameworks.has(framework.id)) return;
   if (framework.status.state === "connected") {
     const { streamId } = framework.status;
     const message = "The framework belongs to another principal";
@@ -229,7 +115,8 @@ export function restoreOwner(master: Master, framework: FrameworkRecord, { princ
   if (framework.status.state !== "removed") framework.status = { state: "recovered" };
   framework.principal = principal as Principal;
   framework.info = { ...framework.info, principal };
-  removeOffersOf(master, (offer) => offer.frameworkId === framework.id, { rescind: false });
+  removeOffersTo(master, framework.id, { rescind: false });
+  frameworkIsAway(master, framework.id);
   master.marked.frameworks.add(framework.id);
 }
 
@@ -299,8 +186,9 @@ export function removeFramework(master: Master, framework: FrameworkRecord, now:
   }
   framework.status = { state: "removed", at: now };
   master.marked.frameworks.add(framework.id);
-  master.filters.delete(framework.id);
-  removeOffersOf(master, (offer) => offer.frameworkId === framework.id, { rescind: false });
+  removeOffersTo(master, framework.id, { rescind: false });
+  frameworkHasLeft(master, framework.id);
+  forgetUndelivered(master, framework);
   const agents = new Set([...framework.tasks.values()].map((task) => task.agentId));
   for (const agentId of agents) {
     const agent = master.agents.get(agentId);
@@ -308,7 +196,7 @@ export function removeFramework(master: Master, framework: FrameworkRecord, now:
   }
   // Of an agent that is away: should it come back, it is told to end what it has of this framework.
   for (const task of [...framework.unreachableTasks.values()]) {
-    framework.unreachableTasks.delete(task.info.task_id.value);
+    framework.unreachableTasks.delete(task.taskId);
     completeTask(master, framework, task);
   }
   // What has ended only waited for an acknowledgement, which nobody will send now.
@@ -324,7 +212,11 @@ function completeIfEnded(master: Master, framework: FrameworkRecord, task: TaskR
   const agent = master.agents.get(task.agentId);
   const uuid = task.unacknowledged?.uuid;
   if (agent !== undefined && uuid !== undefined) {
-    acknowledge(master, agent, { frameworkId: framework.id, taskId: task.info.task_id.value }, [uuid]);
+    acknowledge(master, agent, { frameworkId: framework.id, taskId: task.taskId }, [uuid]);
   }
   completeTask(master, framework, task);
+}
+
+function forgetUndelivered(master: Master, framework: FrameworkRecord): void {
+  for (const taskId of [...framework.undelivered.keys()]) forgetWord(master, framework, taskId);
 }

@@ -4,7 +4,7 @@ import type { SystemStatistics } from "#protocol/agent.ts";
 import { isTerminal, type TaskState } from "#protocol/task.ts";
 import { scalar, sum } from "#resources/resources.ts";
 import { COUNTERS, newCounters } from "./counters.ts";
-import { resourcesOf, usedBy } from "./offers.ts";
+import { usedBy } from "./usage.ts";
 import type { Master } from "./state.ts";
 
 const RESOURCE_KINDS = ["cpus", "mem", "disk"] as const;
@@ -71,7 +71,7 @@ export function masterMetrics(
   }
   // Agents of the registry that have not registered under this epoch bring no resources yet.
   const here = [...(master?.agents.values() ?? [])].filter((agent) => agent.session !== undefined);
-  const total = sum(here.map((agent) => resourcesOf(agent.info)));
+  const total = sum(here.map(({ total: all }) => all));
   const used = sum([...(master?.frameworks.values() ?? [])].map(usedBy));
   for (const kind of RESOURCE_KINDS) {
     const [all, taken] = [scalar(total, kind), scalar(used, kind)];

@@ -1,31 +1,14 @@
 // Offers: made by the allocator, consumed once: accepted, declined, rescinded or discarded. A call touches its own
 // framework's offers only [M12].
-import { millis, type Millis } from "#base/time.ts";
 import { present } from "#base/assert.ts";
+import { millis, type Millis } from "#base/time.ts";
 import type { AgentId, FrameworkId, OfferId } from "#protocol/ids.ts";
-import type { Resource } from "#protocol/resource.ts";
 import type { Offer } from "#protocol/scheduler.ts";
-import {
-  add,
-  contains,
-  NOTHING,
-  fromResources,
-  isEmpty,
-  subtract,
-  sum,
-  toResources,
-  type ResourceSet,
-} from "#resources/resources.ts";
-import { isTerminal } from "#protocol/task.ts";
-import { allocate, type Candidate, type FreeAgent } from "./allocator/allocator.ts";
-import {
-  tell,
-  type AgentRecord,
-  type FrameworkRecord,
-  type Master,
-  type OfferRecord,
-  type TaskRecord,
-} from "./state.ts";
+import { type ResourceSet, sum, toResources, withRole } from "#resources/resources.ts";
+import { allocationHeldUntil, isMultiRole, isRefining, recover, type Refusal } from "./allocation.ts";
+import { isDue, nextWake, run } from "./allocator/hierarchical.ts";
+import { executorsOf } from "./executors.ts";
+import { tell, type AgentRecord, type FrameworkRecord, type Master, type OfferRecord } from "./state.ts";
 
 /** Seconds that a refusal holds when the framework does not say. Source: Mesos Filters.refuse_seconds. */
 export const REFUSE_SECONDS_DEFAULT = 5;
@@ -44,81 +27,20 @@ const OFFER_IDS_NOTED = 100_000;
 /** Offers in one event, so that a record stays far below what clients take. */
 const OFFERS_IN_EVENT_MAX = 500;
 
-/** Descriptions never change once they are in the books, and are asked for again and again: their sums are kept with them. */
-const known = new WeakMap<object, ResourceSet>();
-
-/** The resources of a task or an agent as a set. */
-export function resourcesOf(info: { readonly resources: readonly Resource[] }): ResourceSet {
-  const found = known.get(info);
-  if (found !== undefined) return found;
-  const made = fromResources(info.resources);
-  known.set(info, made);
-  return made;
-}
-
-const liveSum = (tasks: Iterable<TaskRecord>): ResourceSet =>
-  sum([...tasks].filter(({ latest }) => !isTerminal(latest)).map(({ info }) => resourcesOf(info)));
-
-const offerSum = (master: Master, which: (offer: OfferRecord) => boolean): ResourceSet =>
-  sum([...master.offers.values()].filter(which).map(({ resources }) => resources));
-
-/** What an agent's tasks hold. A task that has ended holds nothing. */
-export const usedOn = (master: Master, agentId: AgentId): ResourceSet =>
-  liveSum(master.tasksByAgent.get(agentId) ?? []);
-
-export const usedBy = (framework: FrameworkRecord): ResourceSet => liveSum(framework.tasks.values());
-
 export const offeredTo = (master: Master, frameworkId: FrameworkId): ResourceSet =>
-  offerSum(master, (offer) => offer.frameworkId === frameworkId);
+  sum([...(master.offersByFramework.get(frameworkId) ?? [])].map(({ resources }) => resources));
 
 export const offeredOn = (master: Master, agentId: AgentId): ResourceSet =>
   sum([...(master.offersByAgent.get(agentId) ?? [])].map(({ resources }) => resources));
 
-/** Free on each agent: total − used − offered. An agent that uses more than its (changed) total has nothing free. */
-function freeAgents(master: Master): readonly FreeAgent[] {
-  const taken = new Map<AgentId, ResourceSet>();
-  const take = (agentId: AgentId, resources: ResourceSet) =>
-    taken.set(agentId, add(taken.get(agentId) ?? NOTHING, resources));
-  for (const framework of master.frameworks.values()) {
-    for (const task of framework.tasks.values()) {
-      if (!isTerminal(task.latest)) take(task.agentId, resourcesOf(task.info));
-    }
-  }
-  for (const offer of master.offers.values()) take(offer.agentId, offer.resources);
-  const free: FreeAgent[] = [];
-  for (const agent of master.agents.values()) {
-    if (agent.connection === undefined || agent.session === undefined) continue;
-    const total = resourcesOf(agent.info);
-    const used = taken.get(agent.agentId) ?? NOTHING;
-    free.push({ agentId: agent.agentId, free: contains(total, used) ? subtract(total, used) : NOTHING });
-  }
-  return free;
-}
-
 /** Makes the offers that are due. Nothing runs when nothing changed. */
-export function allocateDue(master: Master, now: Millis): void {
-  if (!master.allocationDue) return;
-  master.allocationDue = false;
-  const candidates: Candidate[] = [];
-  for (const framework of master.frameworks.values()) {
-    if (framework.status.state !== "connected") continue;
-    const filters = (master.filters.get(framework.id) ?? []).filter((filter) => filter.until > now);
-    if (filters.length === 0) master.filters.delete(framework.id);
-    else master.filters.set(framework.id, filters);
-    candidates.push({
-      frameworkId: framework.id,
-      allocated: add(usedBy(framework), offeredTo(master, framework.id)),
-      filters,
-    });
-  }
-  if (candidates.length === 0) return;
-  const here = [...master.agents.values()].filter(({ connection }) => connection !== undefined);
-  const total = sum(here.map(({ info }) => resourcesOf(info)));
+export function makeOffers(master: Master, now: Millis): void {
+  if (allocationHeldUntil(master, now) !== undefined) return;
   const made = new Map<FrameworkId, Offer[]>();
-  for (const { frameworkId, agentId, resources } of allocate(freeAgents(master), candidates, total, now)) {
+  for (const { frameworkId, agentId, role, resources } of run(master.allocator, now)) {
     const id = `${master.masterId}-O${master.nextOffer++}` as OfferId;
     if (master.nextOffer % OFFER_IDS_NOTED === 0) master.marked.nextIds = true;
-    const record: OfferRecord = { id, frameworkId, agentId, resources };
+    const record: OfferRecord = { id, frameworkId, agentId, role, resources, madeAt: now };
     addOffer(master, record);
     const framework = present(master.frameworks.get(frameworkId), "offered framework");
     const agent = present(master.agents.get(agentId), "offered agent");
@@ -134,49 +56,49 @@ export function allocateDue(master: Master, now: Millis): void {
   }
 }
 
-/** The role under which a framework is offered resources: `roles[0]` with MULTI_ROLE, else `role`. */
-export const roleOf = (framework: FrameworkRecord): string => framework.info.roles[0] ?? framework.info.role ?? "*";
-
-export const isMultiRole = (framework: FrameworkRecord): boolean =>
-  framework.info.capabilities.some((capability) => capability.type === "MULTI_ROLE");
-
-function offerOf(framework: FrameworkRecord, agent: AgentRecord, offer: OfferRecord): Offer {
-  const role = roleOf(framework);
-  const multiRole = isMultiRole(framework);
+function offerOf({ id, info }: FrameworkRecord, agent: AgentRecord, offer: OfferRecord): Offer {
+  const { hostname, port, attributes, domain } = agent.info;
+  const allocation = isMultiRole(info) ? { allocation_info: { role: offer.role } } : {};
+  const resources = toResources(offer.resources);
+  const executors = executorsOf(agent, id);
   return {
     id: { value: offer.id },
-    framework_id: { value: framework.id },
+    framework_id: { value: id },
     agent_id: { value: agent.agentId },
-    hostname: agent.info.hostname,
-    url: {
-      scheme: "http",
-      // The agent takes no connections from outside: its API is reached through the plane.
-      address: { hostname: agent.info.hostname, ip: "127.0.0.1", port: agent.info.port },
-      path: "/slave(1)",
-    },
-    resources: toResources(offer.resources).map((resource) => ({
-      ...resource,
-      role: "*",
-      ...(multiRole ? { allocation_info: { role } } : {}),
-    })),
-    ...(agent.info.attributes.length === 0 ? {} : { attributes: agent.info.attributes }),
-    ...(multiRole ? { allocation_info: { role } } : {}),
+    hostname,
+    // The agent takes no connections from outside: its API is reached through the plane.
+    url: { scheme: "http", address: { hostname, ip: "127.0.0.1", port }, path: "/slave(1)" },
+    ...(domain === undefined ? {} : { domain }),
+    resources: (isRefining(info) ? resources : resources.map(withRole)).map((one) => ({ ...one, ...allocation })),
+    ...(attributes.length === 0 ? {} : { attributes }),
+    ...(executors.length === 0 ? {} : { executor_ids: executors.map(({ executorId }) => ({ value: executorId })) }),
+    ...allocation,
   };
 }
 
 function addOffer(master: Master, offer: OfferRecord): void {
   master.offers.set(offer.id, offer);
-  const ofAgent = master.offersByAgent.get(offer.agentId);
-  if (ofAgent === undefined) master.offersByAgent.set(offer.agentId, new Set([offer]));
-  else ofAgent.add(offer);
+  addTo(master.offersByAgent, offer.agentId, offer);
+  addTo(master.offersByFramework, offer.frameworkId, offer);
 }
 
-/** The offer is consumed. */
+function addTo<K>(sets: Map<K, Set<OfferRecord>>, key: K, offer: OfferRecord): void {
+  const found = sets.get(key);
+  if (found === undefined) sets.set(key, new Set([offer]));
+  else found.add(offer);
+}
+
+function dropFrom<K>(sets: Map<K, Set<OfferRecord>>, key: K, offer: OfferRecord): void {
+  const found = sets.get(key);
+  found?.delete(offer);
+  if (found?.size === 0) sets.delete(key);
+}
+
+/** The offer is consumed. What it held stays allocated: the caller says what becomes of it. */
 export function dropOffer(master: Master, offer: OfferRecord): void {
   master.offers.delete(offer.id);
-  const ofAgent = master.offersByAgent.get(offer.agentId);
-  ofAgent?.delete(offer);
-  if (ofAgent?.size === 0) master.offersByAgent.delete(offer.agentId);
+  dropFrom(master.offersByAgent, offer.agentId, offer);
+  dropFrom(master.offersByFramework, offer.frameworkId, offer);
 }
 
 /** The agent is not there (any more) as it was offered: whoever holds its offers hears RESCIND. */
@@ -187,51 +109,56 @@ export function rescindOffersOn(master: Master, agentId: AgentId): void {
 /** Takes an offer back without the framework's doing. It hears RESCIND when `rescind`, as long as it listens. */
 export function removeOffer(master: Master, offer: OfferRecord, { rescind }: { readonly rescind: boolean }): void {
   dropOffer(master, offer);
-  master.allocationDue = true;
+  recover(master, offer);
   const framework = master.frameworks.get(offer.frameworkId);
   if (rescind && framework !== undefined)
     tell(master, framework, { type: "RESCIND", rescind: { offer_id: { value: offer.id } } });
 }
 
-export function removeOffersOf(
+/** All offers of a framework, or those of some of its roles. */
+export function removeOffersTo(
   master: Master,
-  which: (offer: OfferRecord) => boolean,
+  frameworkId: FrameworkId,
   how: { readonly rescind: boolean },
+  isMeant: (role: string) => boolean = () => true,
 ): void {
-  for (const offer of [...master.offers.values()]) if (which(offer)) removeOffer(master, offer, how);
+  for (const offer of [...(master.offersByFramework.get(frameworkId) ?? [])])
+    if (isMeant(offer.role)) removeOffer(master, offer, how);
 }
 
-/** The refusal of a call's `filters`: ms; 0 is none. */
-export function refusalMs(refuseSeconds: number | undefined): number {
+/** Rescinds offers that nobody answered for `offerTimeoutMs`. */
+export function rescindStale(master: Master, now: Millis): void {
+  const { offerTimeoutMs } = master.settings;
+  if (offerTimeoutMs === undefined) return;
+  // Offers are made in the order of their times.
+  for (const offer of [...master.offers.values()]) {
+    if (offer.madeAt + offerTimeoutMs > now) return;
+    removeOffer(master, offer, { rescind: true });
+  }
+}
+
+/** When offers must be looked at without anybody's doing: a refusal ends, an offer has waited for too long, or some could not be made yet. */
+export function nextOfferWake(master: Master, now: Millis): Millis | undefined {
+  const due: Millis[] = [];
+  const heldUntil = allocationHeldUntil(master, now);
+  const refusal = isDue(master.allocator, now) ? now : nextWake(master.allocator, now);
+  if (refusal !== undefined) due.push(heldUntil ?? refusal);
+  const { offerTimeoutMs } = master.settings;
+  const [oldest] = master.offers.values();
+  if (offerTimeoutMs !== undefined && oldest !== undefined) due.push(millis(oldest.madeAt + offerTimeoutMs));
+  return due.length === 0 ? undefined : millis(Math.min(...due));
+}
+
+/** The refusal of an ACCEPT's `filters`; undefined for none: the rest is offered again at once. */
+export function refusal(refuseSeconds: number | undefined, now: Millis): Refusal | undefined {
+  const refuseMs = refusalMs(refuseSeconds);
+  return refuseMs === 0 ? undefined : { until: millis(now + refuseMs), firmUntil: now };
+}
+
+function refusalMs(refuseSeconds: number | undefined): number {
   if (refuseSeconds === undefined || refuseSeconds < 0 || !Number.isFinite(refuseSeconds))
     return REFUSE_SECONDS_DEFAULT * 1000;
   return Math.min(refuseSeconds, REFUSE_SECONDS_MAX) * 1000;
-}
-
-/** Returns `resources` of an agent to the pool, refused by the framework for a while. */
-export function recover(
-  master: Master,
-  framework: FrameworkRecord,
-  unused: { readonly agentId: AgentId; readonly resources: ResourceSet },
-  { refuseMs, firmMs }: { readonly refuseMs: number; readonly firmMs: number },
-  now: Millis,
-): void {
-  master.allocationDue = true;
-  if (refuseMs === 0 || isEmpty(unused.resources)) return;
-  const filters = master.filters.get(framework.id) ?? [];
-  filters.push({ ...unused, until: millis(now + refuseMs), firmUntil: millis(now + firmMs) });
-  master.filters.set(framework.id, filters);
-}
-
-/** When the soonest refusal ends or stops being firm, so that resources may be offered again. */
-export function nextFilterEnd(master: Master, now: Millis): Millis | undefined {
-  let soonest: Millis | undefined;
-  for (const filters of master.filters.values()) {
-    for (const { until, firmUntil } of filters) {
-      for (const end of [until, firmUntil]) if (end > now && (soonest === undefined || end < soonest)) soonest = end;
-    }
-  }
-  return soonest;
 }
 
 export function decline(
@@ -241,11 +168,11 @@ export function decline(
   refuseSeconds: number | undefined,
   now: Millis,
 ): void {
+  const refuseMs = Math.max(refusalMs(refuseSeconds), DECLINE_MS_MIN);
   for (const id of offerIds) {
     const offer = master.offers.get(id);
     if (offer === undefined || offer.frameworkId !== framework.id) continue;
     dropOffer(master, offer);
-    const refuseMs = Math.max(refusalMs(refuseSeconds), DECLINE_MS_MIN);
-    recover(master, framework, offer, { refuseMs, firmMs: DECLINE_MS_MIN }, now);
+    recover(master, offer, { until: millis(now + refuseMs), firmUntil: millis(now + DECLINE_MS_MIN) });
   }
 }

@@ -5,12 +5,11 @@ import type { AgentId } from "#protocol/ids.ts";
 import type { Outcome } from "#registrar/registrar.ts";
 import { followRegistry, onGone, onRemoved, onUnreachable } from "./departure.ts";
 import { removeFramework } from "./frameworks.ts";
+import { dropQuotaChanges, onQuotaOutcome, onWeightsOutcome } from "./operator.ts";
 import { onRegistrationOutcome } from "./registration.ts";
 import { clip, reply } from "./sockets.ts";
-import { endWaiting, type CallAnswer, type Ids, type Master, type PendingRegistration } from "./state.ts";
-
-const answer = (master: Master, requestId: number, given: CallAnswer): void =>
-  void master.effects.push({ type: "answer", requestId, answer: given });
+import { onNotRegistered, onRegistered } from "./subscriptions.ts";
+import { answer, endWaiting, type CallAnswer, type Ids, type Master, type PendingRegistration } from "./state.ts";
 
 /** An operation has an outcome; `master.registry` is as it is after that batch. */
 export function onOutcome(master: Master, id: number, outcome: Outcome, ids: Ids, now: Millis): void {
@@ -20,6 +19,8 @@ export function onOutcome(master: Master, id: number, outcome: Outcome, ids: Ids
   switch (pending.type) {
     case "registration":
       return onRegistrationOutcome(master, pending, outcome, ids, now);
+    case "framework-registered":
+      return onRegistered(master, pending, outcome, now);
     case "agent-unreachable": {
       if (!settles(master, pending.agentId, outcome, now)) return;
       const away = master.registry.unreachable.get(pending.agentId);
@@ -47,6 +48,10 @@ export function onOutcome(master: Master, id: number, outcome: Outcome, ids: Ids
       }
       return;
     }
+    case "quota-updated":
+      return onQuotaOutcome(master, pending, outcome);
+    case "weights-updated":
+      return onWeightsOutcome(master, pending, outcome);
     case "noted":
       return;
     default:
@@ -88,6 +93,9 @@ export function onNotCommitted(master: Master, operationIds: readonly number[], 
       case "registration":
         notRegistered(master, pending, reason);
         break;
+      case "framework-registered":
+        onNotRegistered(master, pending);
+        break;
       case "agent-gone":
         master.transitions.delete(pending.agentId);
         answer(master, pending.requestId, unknown);
@@ -99,6 +107,12 @@ export function onNotCommitted(master: Master, operationIds: readonly number[], 
       case "framework-removed":
         master.removals.delete(pending.frameworkId);
         for (const requestId of pending.requestIds) answer(master, requestId, unknown);
+        break;
+      case "quota-updated":
+        dropQuotaChanges(master, unknown, reason);
+        break;
+      case "weights-updated":
+        answer(master, pending.requestId, unknown);
         break;
       case "noted":
         break;

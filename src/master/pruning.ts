@@ -2,8 +2,9 @@
 // both. Afterwards such an id is simply unknown; in strict mode it is still told to shut down. Source: Mesos registry_gc_interval.
 import { millis, type Millis } from "#base/time.ts";
 import type { AgentId } from "#protocol/ids.ts";
-import { RESUBSCRIBE_GRACE_MS } from "./frameworks.ts";
-import { askRegistry, type Master } from "./state.ts";
+import { deadlineAfterFailover, RESUBSCRIBE_GRACE_MS } from "./frameworks.ts";
+import { askRegistry, type FrameworkRecord, type Master } from "./state.ts";
+import { noteRegistration } from "./subscriptions.ts";
 
 /** Ids in one operation: what one entry of the log holds with room to spare. The rest waits for the next time. */
 const PRUNED_MAX = 1_000;
@@ -12,6 +13,7 @@ export function pruneLists(master: Master, now: Millis): void {
   if (now < master.nextGc) return;
   master.nextGc = millis(now + master.settings.gcIntervalMs);
   removeForgotten(master, now);
+  registerOlder(master, now);
   const { unreachable, gone } = master.registry;
   const operation = {
     type: "prune",
@@ -27,17 +29,41 @@ export function pruneLists(master: Master, now: Millis): void {
   askRegistry(master, { type: "noted" }, operation, { who: "master", why: "older than the lists keep" });
 }
 
-/** [M29] A deadline that an earlier master noted holds also when no agent brings a task of that framework. */
+/**
+ * [M29] [M58] A deadline holds also when no agent brings a task of that framework: one that an earlier master noted, or, of a framework that
+ * was connected to it when it fell, the one from the beginning of this master.
+ */
 function removeForgotten(master: Master, now: Millis): void {
   if (now < master.electedAt + RESUBSCRIBE_GRACE_MS) return;
-  let left = PRUNED_MAX;
-  for (const { frameworkId, deadline } of master.registry.disconnectedFrameworks.values()) {
-    if (deadline > now || master.frameworks.has(frameworkId)) continue;
-    if (left-- === 0) return;
+  const { registeredFrameworks, disconnectedFrameworks } = master.registry;
+  const due = [
+    ...[...disconnectedFrameworks.values()].filter(({ deadline }) => deadline <= now),
+    ...[...registeredFrameworks.values()].filter(
+      ({ frameworkId, failoverTimeoutMs }) =>
+        !disconnectedFrameworks.has(frameworkId) && deadlineAfterFailover(master, failoverTimeoutMs) <= now,
+    ),
+  ];
+  for (const { frameworkId } of due.filter((one) => !master.frameworks.has(one.frameworkId)).slice(0, PRUNED_MAX)) {
     const why = { who: "master", why: "its failover_timeout has passed" };
     askRegistry(master, { type: "noted" }, { type: "remove-framework", frameworkId }, why);
   }
 }
+
+/**
+ * [M57] Frameworks of a release that did not register them, once the agents have had time to say whose they are: until then somebody else
+ * may have taken such an id.
+ */
+function registerOlder(master: Master, now: Millis): void {
+  if (now < master.recoveredDeadline) return;
+  let left = PRUNED_MAX;
+  for (const framework of master.frameworks.values()) {
+    if (isToBeRegistered(master, framework) && left-- > 0) noteRegistration(master, framework);
+  }
+}
+
+/** The registry does not have it yet, and should. Of one that only an old agent's report names nobody knows whose it is. */
+export const isToBeRegistered = ({ registry, removals }: Master, { id, status, principal }: FrameworkRecord): boolean =>
+  principal !== undefined && status.state !== "removed" && !removals.has(id) && !registry.registeredFrameworks.has(id);
 
 /** The oldest while there are too many, and whatever is too old. Both lists are in the order of their times. */
 function* surplus(

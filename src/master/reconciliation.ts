@@ -1,6 +1,7 @@
 // What the master answers when a framework asks for a task's state: the table of tasks-offers-and-operators §8.3.
 import type { Millis } from "#base/time.ts";
 import type { AgentId, TaskId } from "#protocol/ids.ts";
+import type { SchedulerEvent } from "#protocol/scheduler.ts";
 import type { TaskState, TaskStatus } from "#protocol/task.ts";
 import { tell, type FrameworkRecord, type Master, type TaskRecord } from "./state.ts";
 import { masterStatus, stateFor } from "./tasks.ts";
@@ -12,14 +13,26 @@ export interface Query {
 
 /** Answers each query, or every task of the framework when there is none. */
 export function reconcile(master: Master, framework: FrameworkRecord, queries: readonly Query[], now: Millis): void {
-  const answers =
-    queries.length === 0
-      ? [...framework.tasks.values()]
-          .filter(({ agentId }) => !master.transitions.has(agentId))
-          .map((task) => knownStatus(task, now))
-      : queries.map((query) => answer(master, framework, query, now));
-  for (const status of answers)
+  if (queries.length === 0) return reconcileAll(master, framework, now);
+  for (const query of queries) {
+    const status = answer(master, framework, query, now);
     if (status !== undefined) tell(master, framework, { type: "UPDATE", update: { status } });
+  }
+}
+
+function reconcileAll(master: Master, framework: FrameworkRecord, now: Millis): void {
+  if (framework.status.state !== "connected") return;
+  const { streamId } = framework.status;
+  master.effects.push({ type: "events", streamId, events: statesOf(master, framework, now) });
+}
+
+/** As they stand when they are told: what has ended meanwhile was told as ended. */
+function* statesOf(master: Master, framework: FrameworkRecord, now: Millis): Iterable<SchedulerEvent> {
+  for (const taskId of [...framework.tasks.keys()]) {
+    const task = framework.tasks.get(taskId);
+    if (task === undefined || master.transitions.has(task.agentId)) continue;
+    yield { type: "UPDATE", update: { status: knownStatus(task, now) } };
+  }
 }
 
 function answer(master: Master, framework: FrameworkRecord, query: Query, now: Millis): TaskStatus | undefined {
@@ -38,8 +51,7 @@ function answer(master: Master, framework: FrameworkRecord, query: Query, now: M
 
 /** The state of the last update that was passed on, not a newer one that the agent still holds back. */
 function knownStatus(task: TaskRecord, now: Millis): TaskStatus {
-  const last = task.statuses.at(-1);
-  return masterStatus(task.info.task_id.value, last?.state ?? "TASK_STAGING", now, {
+  return masterStatus(task.taskId, task.lastState ?? "TASK_STAGING", now, {
     agentId: task.agentId,
     reason: "REASON_RECONCILIATION",
     message: "Reconciliation: latest task state",

@@ -2,16 +2,21 @@
 // Rules: nobody is registered before the admission is committed [M1]; host key and agent id belong together [M2]; a
 // re-registration voids the older session [M4]; a copy of an agent's disk never runs beside it [M10].
 import { millis, type Millis } from "#base/time.ts";
-import type { AgentMessage, TaskReport } from "#protocol/agent.ts";
+import type { AgentMessage, Order, TaskReport } from "#protocol/agent.ts";
 import { idProblem, type AgentId, type HostKey, type Principal, type SessionId } from "#protocol/ids.ts";
 import { resourceProblem } from "#resources/resources.ts";
 import type { Refusal, RegistryOperation } from "#registrar/operations.ts";
 import type { Outcome } from "#registrar/registrar.ts";
 import type { AdmittedAgent } from "#registrar/registry.ts";
 import { onSocketClosed, registeredAt, spare } from "./absence.ts";
+import { agentIsThere } from "./allocation.ts";
 import { followRegistry, shutDown } from "./departure.ts";
+import { TASK_LETTERS_MAX } from "./task-checks.ts";
 import { rescindOffersOn } from "./offers.ts";
+import { reconcileExecutors } from "./executors.ts";
+import { reconcileOperations } from "./operations.ts";
 import { launchKey, reconcileReport } from "./report.ts";
+import { resourceSet } from "./resource-sets.ts";
 import { clip, closeStranger, reply } from "./sockets.ts";
 import {
   askRegistry,
@@ -20,9 +25,11 @@ import {
   setWaiting,
   socketKey,
   type AgentRecord,
+  type AgentReport,
   type Connection,
   type Ids,
   type Master,
+  type PartialReport,
   type PendingRegistration,
 } from "./state.ts";
 
@@ -67,6 +74,9 @@ function adoptAdmitted(master: Master, admitted: AdmittedAgent): AgentRecord {
     sessionBefore: undefined,
     nextSequence: 1,
     orders: [],
+    total: resourceSet(admitted.info.resources),
+    executors: new Map(),
+    operations: new Map(),
     system: undefined,
   };
   master.agents.set(agent.agentId, agent);
@@ -80,6 +90,7 @@ export function onRegister(master: Master, sender: AgentSender, message: Registe
   const report = wholeReport(master, from, message);
   if (report.type === "refused") reply(master, from, { type: "unavailable", reason: report.reason });
   if (report.type !== "whole") return;
+  const { report: whole } = report;
   const again = message.agentId !== undefined;
   master.counters[again ? "master/messages_reregister_slave" : "master/messages_register_slave"]++;
   const registered = registeredAt(master, from);
@@ -94,9 +105,9 @@ export function onRegister(master: Master, sender: AgentSender, message: Registe
     reply(master, from, { type: "refused", reason: clip(claim.reason) });
     return;
   }
-  if (joinsPending(master, sender, message, report.tasks)) return;
+  if (joinsPending(master, sender, message, whole)) return;
   if (claim.type === "new") {
-    admit(master, sender, message, report.tasks);
+    admit(master, sender, message, whole);
     return;
   }
   const { agentId } = claim;
@@ -105,8 +116,8 @@ export function onRegister(master: Master, sender: AgentSender, message: Registe
     return;
   }
   const agent = master.agents.get(agentId);
-  if (agent === undefined) comeBack(master, agentId, sender, message, report.tasks);
-  else readmit(master, agent, sender, message, report.tasks, ids, now);
+  if (agent === undefined) comeBack(master, agentId, sender, message, whole);
+  else readmit(master, agent, sender, message, whole, ids, now);
 }
 
 /** Whom a registration speaks for. */
@@ -163,7 +174,7 @@ function joinsPending(
   master: Master,
   { from, hostKey }: AgentSender,
   { agentId, lastSession, info }: Register,
-  tasks: readonly TaskReport[],
+  report: AgentReport,
 ): boolean {
   const pending = master.registrationByHost.get(hostKey);
   if (pending === undefined) return false;
@@ -174,14 +185,14 @@ function joinsPending(
     JSON.stringify(pending.info) === JSON.stringify(info);
   if (pending.from === undefined && isSame) {
     setWaiting(master, pending, from);
-    pending.tasks = tasks;
+    pending.report = report;
   } else if (pending.from === undefined || socketKey(pending.from) !== socketKey(from)) {
     reply(master, from, { type: "unavailable", reason: "an earlier registration of this host is being committed" });
   }
   return true;
 }
 
-function admit(master: Master, sender: AgentSender, message: Register, tasks: readonly TaskReport[]): void {
+function admit(master: Master, sender: AgentSender, message: Register, report: AgentReport): void {
   const { info, system } = message;
   const agentId = `${master.masterId}-S${master.nextAgent++}` as AgentId;
   master.marked.nextIds = true;
@@ -190,7 +201,7 @@ function admit(master: Master, sender: AgentSender, message: Register, tasks: re
   const operation = { type: "admit-agent", agentId, info, hostKey, principal, strict } as const;
   commit(
     master,
-    { ...sender, agentId, claimed: claimedBy(message), info, tasks, system, first: true, wasUnreachable: false },
+    { ...sender, agentId, claimed: claimedBy(message), info, report, system, first: true, wasUnreachable: false },
     operation,
     "first registration",
   );
@@ -200,18 +211,12 @@ function admit(master: Master, sender: AgentSender, message: Register, tasks: re
  * An agent that is not admitted now. An unreachable one may come back; of any other the registry says whether it may, and
  * if not, that answer is what lets us end its tasks: a quorum stands behind it [M31].
  */
-function comeBack(
-  master: Master,
-  agentId: AgentId,
-  sender: AgentSender,
-  message: Register,
-  tasks: readonly TaskReport[],
-): void {
+function comeBack(master: Master, agentId: AgentId, sender: AgentSender, message: Register, report: AgentReport): void {
   const { info, system } = message;
   const { hostKey, principal } = sender;
   const wasUnreachable = master.registry.unreachable.has(agentId);
   const claimed = claimedBy(message);
-  const registration = { ...sender, agentId, claimed, info, tasks, system, first: false, wasUnreachable };
+  const registration = { ...sender, agentId, claimed, info, report, system, first: false, wasUnreachable };
   const described = { agentId, info, hostKey, principal };
   if (wasUnreachable) {
     commit(master, registration, { type: "mark-agent-reachable", ...described }, "it has come back");
@@ -226,7 +231,7 @@ function readmit(
   agent: AgentRecord,
   sender: AgentSender,
   message: Register,
-  tasks: readonly TaskReport[],
+  report: AgentReport,
   ids: Ids,
   now: Millis,
 ): void {
@@ -252,7 +257,7 @@ function readmit(
     ...sender,
     agentId,
     info,
-    tasks,
+    report,
     claimed: claimedBy(message),
     system,
     first: false,
@@ -263,13 +268,15 @@ function readmit(
 }
 
 type WholeReport =
-  | { readonly type: "whole"; readonly tasks: readonly TaskReport[] }
+  | { readonly type: "whole"; readonly report: AgentReport }
   | { readonly type: "more-to-come" }
   | { readonly type: "refused"; readonly reason: string };
 
+const NO_PARTS: PartialReport = { parts: 0, letters: 0, tasks: [], executors: [], operations: [] };
+
 /** Puts the frames of one registration together. A report with a hole would look as if tasks were gone [M4]. */
 function wholeReport(master: Master, from: Connection, message: Register): WholeReport {
-  const before = message.part === 1 ? { parts: 0, letters: 0, tasks: [] } : master.partialReports.get(socketKey(from));
+  const before = message.part === 1 ? NO_PARTS : master.partialReports.get(socketKey(from));
   master.partialReports.delete(socketKey(from));
   if (before === undefined || message.part !== before.parts + 1) {
     return { type: "refused", reason: "a part of the registration was lost" };
@@ -281,13 +288,25 @@ function wholeReport(master: Master, from: Connection, message: Register): Whole
   const tasks = [...before.tasks, ...message.tasks];
   if (tasks.length > REPORTED_TASKS_MAX)
     return { type: "refused", reason: `an agent may report at most ${REPORTED_TASKS_MAX} tasks` };
-  const problem = message.tasks
-    .flatMap(({ task }) => task.resources.map(resourceProblem))
-    .find((text) => text !== undefined);
-  if (problem !== undefined) return { type: "refused", reason: clip(`a reported task's resources: ${problem}`) };
-  if (!message.more) return { type: "whole", tasks };
-  master.partialReports.set(socketKey(from), { parts: message.part, letters, tasks });
+  const executors = [...before.executors, ...(message.executors ?? [])];
+  const operations = [...before.operations, ...(message.operations ?? [])];
+  const problem =
+    message.tasks.map(reportProblem).find((text) => text !== undefined) ??
+    executors.flatMap(({ executor }) => executor.resources.map(resourceProblem)).find((text) => text !== undefined);
+  if (problem !== undefined) return { type: "refused", reason: clip(`what it reports: ${problem}`) };
+  if (!message.more) return { type: "whole", report: { tasks, executors, operations } };
+  master.partialReports.set(socketKey(from), { parts: message.part, letters, tasks, executors, operations });
   return { type: "more-to-come" };
+}
+
+/** Why it can be no task that was ever launched here. Its row must be found again by its id, and hold it. */
+function reportProblem({ framework, task }: TaskReport): string | undefined {
+  const badId = idProblem(task.task_id.value) ?? idProblem(framework.id);
+  if (badId !== undefined) return badId;
+  let letters = 0;
+  for (const { key, value } of task.labels?.labels ?? []) letters += key.length + (value?.length ?? 0);
+  if (letters > TASK_LETTERS_MAX) return `labels of ${letters} letters`;
+  return task.resources.map(resourceProblem).find((text) => text !== undefined);
 }
 
 function commit(
@@ -366,10 +385,9 @@ function completeRegistration(master: Master, agent: AgentRecord, pending: Regis
   rescindOffersOn(master, agent.agentId);
   master.counters[pending.first ? "master/slave_registrations" : "master/slave_reregistrations"]++;
   if (!pending.first) agent.reregisteredAt = now;
-  const neverActed = new Set(
-    agent.orders.flatMap(({ order }) =>
-      order.type === "launch" ? [launchKey(order.framework.id, order.task.task_id.value)] : [],
-    ),
+  const neverActed = new Set(agent.orders.flatMap(({ order }) => launchesOf(order)));
+  const neverCarriedOut = new Set(
+    agent.orders.flatMap(({ order }) => (order.type === "operation" ? [order.operationUuid] : [])),
   );
   setConnection(master, agent, pending.from, now);
   // What it surely knows, however many answers were lost in a row, is what it has named.
@@ -389,6 +407,23 @@ function completeRegistration(master: Master, agent: AgentRecord, pending: Regis
     clusterId: master.clusterId,
     silenceMs: master.settings.silenceMs,
   });
+  // It is right about what it has: operations that it did not carry out are not there.
+  agent.total = resourceSet(pending.info.resources);
+  agentIsThere(master, agent);
+  const { executors, operations } = pending.report;
   reconcileReport(master, agent, pending, neverActed, now);
-  master.allocationDue = true;
+  reconcileExecutors(master, agent, executors);
+  reconcileOperations(master, agent, operations, neverCarriedOut);
+}
+
+/** The tasks that an order starts. */
+function launchesOf(order: Order): readonly string[] {
+  switch (order.type) {
+    case "launch":
+      return [launchKey(order.framework.id, order.task.task_id.value)];
+    case "launch-group":
+      return order.tasks.map((task) => launchKey(order.framework.id, task.task_id.value));
+    default:
+      return [];
+  }
 }

@@ -4,7 +4,8 @@ import { present } from "#base/assert.ts";
 import type { Millis } from "#base/time.ts";
 import type { TaskReport } from "#protocol/agent.ts";
 import type { FrameworkId, TaskId } from "#protocol/ids.ts";
-import { isTerminal, type TaskState } from "#protocol/task.ts";
+import { isTerminal, type TaskInfo, type TaskState } from "#protocol/task.ts";
+import { hold } from "./allocation.ts";
 import { recoverFramework, restoreOwner } from "./frameworks.ts";
 import { endUnreachable } from "./departure.ts";
 import { acknowledge } from "./sockets.ts";
@@ -19,6 +20,7 @@ import {
   type PendingRegistration,
   type TaskRecord,
 } from "./state.ts";
+import { pastOf } from "./task-store.ts";
 import { addTask, completeTask, endTask, masterStatus, recordStatus, setLatest } from "./tasks.ts";
 
 export const launchKey = (frameworkId: string, taskId: string): string => `${frameworkId}\n${taskId}`;
@@ -27,7 +29,7 @@ export const launchKey = (frameworkId: string, taskId: string): string => `${fra
 export function reconcileReport(
   master: Master,
   agent: AgentRecord,
-  { tasks: reports, wasUnreachable }: Pick<PendingRegistration, "tasks" | "wasUnreachable">,
+  { report: { tasks: reports }, wasUnreachable }: Pick<PendingRegistration, "report" | "wasUnreachable">,
   neverActed: ReadonlySet<string>,
   now: Millis,
 ): void {
@@ -37,7 +39,7 @@ export function reconcileReport(
   const reported = new Set(fresh.map(({ framework, task }) => launchKey(framework.id, task.task_id.value)));
   for (const task of [...(master.tasksByAgent.get(agent.agentId) ?? [])]) {
     const framework = present(master.frameworks.get(task.frameworkId), "framework of a task in the books");
-    const key = launchKey(framework.id, task.info.task_id.value);
+    const key = launchKey(framework.id, task.taskId);
     if (reported.has(key) || isTerminal(task.latest)) continue;
     if (neverActed.has(key)) {
       endTask(master, framework, task, "TASK_DROPPED", now, {
@@ -54,7 +56,7 @@ export function reconcileReport(
   // What was unreachable with this agent and is not reported is gone; what is reported comes back below.
   for (const framework of master.frameworks.values()) {
     for (const task of [...framework.unreachableTasks.values()]) {
-      if (task.agentId !== agent.agentId || reported.has(launchKey(framework.id, task.info.task_id.value))) continue;
+      if (task.agentId !== agent.agentId || reported.has(launchKey(framework.id, task.taskId))) continue;
       endUnreachable(master, framework, task, "TASK_GONE", now, {
         reason: "REASON_RECONCILIATION",
         message: "The agent came back without this task",
@@ -74,11 +76,12 @@ function forgetAcknowledged(master: Master, agent: AgentRecord, report: TaskRepo
   if (!isTerminal(report.latest)) return false;
   const framework = findFramework(master, report.framework.id);
   const uuids = new Set(report.statuses.flatMap(({ uuid }) => uuid ?? []));
-  const known = framework?.completedTasks.some(
-    (task) => task.agentId === agent.agentId && task.statuses.some(({ uuid }) => uuid !== undefined && uuids.has(uuid)),
+  const known = pastOf(master, report.framework.id, report.task.task_id.value).some(
+    ({ agentId, detail: { statuses } }) =>
+      agentId === agent.agentId && statuses.some(({ uuid }) => uuid !== undefined && uuids.has(uuid)),
   );
   const nobodyWaits = framework !== undefined && !master.frameworks.has(framework.id);
-  if (known !== true && !nobodyWaits) return false;
+  if (!known && !nobodyWaits) return false;
   acknowledgeAll(master, agent, report);
   return true;
 }
@@ -106,9 +109,7 @@ function adoptReport(
     master.marked.frameworks.add(framework.id);
   }
   const isBack = takeBack(master, framework, agent, taskId) || wasUnreachable;
-  const task =
-    framework.tasks.get(taskId) ??
-    addTask(master, framework, { agentId: agent.agentId, info, latest: "TASK_STAGING", launchedAt: now });
+  const task = framework.tasks.get(taskId) ?? addReported(master, framework, agent, info, now);
   if (task.agentId !== agent.agentId) return framework;
   setLatest(master, task, latest);
   // Only the head: the agent holds the rest back until this one is acknowledged.
@@ -122,7 +123,6 @@ function adoptReport(
     }
     return framework;
   }
-  markTask(master, framework.id, taskId);
   if (task.kill !== undefined && !isTerminal(latest)) orderKill(master, agent, task, now);
   return framework;
 }
@@ -134,13 +134,28 @@ function takeBack(master: Master, framework: FrameworkRecord, agent: AgentRecord
   framework.unreachableTasks.delete(taskId);
   task.unreachableAt = undefined;
   addTaskRecord(master, framework, task);
+  if (!isTerminal(task.latest)) hold(master, task);
+  markTask(master, task);
   return true;
+}
+
+/** The agent has it, so that it holds what it holds. */
+function addReported(
+  master: Master,
+  framework: FrameworkRecord,
+  agent: AgentRecord,
+  info: TaskInfo,
+  now: Millis,
+): TaskRecord {
+  const task = addTask(master, framework, agent, info, now);
+  hold(master, task);
+  return task;
 }
 
 /** [M25] The framework was told that the task is unreachable, and hears its real state; an end the agent will say itself. */
 function tellReal(master: Master, framework: FrameworkRecord, task: TaskRecord, state: TaskState, now: Millis): void {
   if (framework.status.state === "removed" || isTerminal(state)) return;
-  const status = masterStatus(task.info.task_id.value, state, now, {
+  const status = masterStatus(task.taskId, state, now, {
     agentId: task.agentId,
     reason: "REASON_AGENT_REREGISTERED",
     message: "The agent that was unreachable has come back",
@@ -158,7 +173,7 @@ export function orderKill(master: Master, agent: AgentRecord, task: TaskRecord, 
   give(
     master,
     agent,
-    { type: "kill", frameworkId: task.frameworkId, taskId: task.info.task_id.value, killPolicy: task.kill?.policy },
+    { type: "kill", frameworkId: task.frameworkId, taskId: task.taskId, killPolicy: task.kill?.policy },
     now,
   );
 }

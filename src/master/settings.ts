@@ -1,5 +1,6 @@
-// What an operator may set of the agents' life cycle, under the names of Mesos' flags, with Mesos' defaults. Parsed from the
-// environment by the shell; here are the values and what they mean.
+// What an operator may set, under the names of Mesos' flags, with Mesos' defaults. Parsed from the environment by the shell; here are
+// the values and what they mean.
+import { type CallLimits, NO_LIMITS } from "./throttle.ts";
 
 /** At most `permits` in each `perMs`. */
 export interface RateLimit {
@@ -26,6 +27,20 @@ export interface MasterSettings {
   readonly maxAgentAgeMs: number;
   /** Entries of each of them that are kept. Source: Mesos registry_max_agent_count. */
   readonly maxAgentCount: number;
+  /** An offer that nobody has answered for so long is rescinded, ms. Undefined: never. Source: Mesos offer_timeout. */
+  readonly offerTimeoutMs: number | undefined;
+  /** The roles that frameworks may have besides `*`. Undefined: any valid one. Source: Mesos roles. */
+  readonly roles: ReadonlySet<string> | undefined;
+  /** Whether frameworks may run tasks as root. Source: Mesos root_submissions. */
+  readonly rootSubmissions: boolean;
+  /** Any one of these suffices to offer an agent: amounts in thousandths by resource name. Source: Mesos min_allocatable_resources. */
+  readonly minAllocatable: readonly ReadonlyMap<string, number>[];
+  /** Resources that say nothing of a framework's share. Source: Mesos fair_sharing_excluded_resource_names. */
+  readonly fairSharingExcluded: readonly string[];
+  /** Where the plane counts itself: agents elsewhere are offered to REGION_AWARE frameworks only. Source: Mesos domain. */
+  readonly region: string | undefined;
+  /** Source: Mesos rate_limits. */
+  readonly callLimits: CallLimits;
 }
 
 export const DEFAULT_SETTINGS: MasterSettings = {
@@ -38,4 +53,11 @@ export const DEFAULT_SETTINGS: MasterSettings = {
   gcIntervalMs: 900_000,
   maxAgentAgeMs: 1_209_600_000,
   maxAgentCount: 102_400,
+  offerTimeoutMs: undefined,
+  roles: undefined,
+  rootSubmissions: true,
+  minAllocatable: [new Map([["cpus", 10]]), new Map([["mem", 32_000]])],
+  fairSharingExcluded: [],
+  region: undefined,
+  callLimits: NO_LIMITS,
 };

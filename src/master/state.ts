@@ -1,6 +1,9 @@
 // What a leading master knows: agents, frameworks, offers and tasks of one epoch. The maps belong to this core and are changed
 // in place; whoever changes a record that outlives the instance marks it, and the shell writes what is marked, in one
 // transaction, before any effect leaves. Offers, filters and streams are not marked: they die with the instance.
+// A hundred thousand tasks are here at once: what a decision seldom needs of one is in its row only (task-store.ts).
+import { present } from "#base/assert.ts";
+import type { Random } from "#base/random.ts";
 import { millis, type Millis } from "#base/time.ts";
 import type {
   AgentInfo,
@@ -8,6 +11,7 @@ import type {
   NumberedOrder,
   Order,
   PlaneMessage,
+  ResourceOperation,
   SystemStatistics,
   TaskReport,
 } from "#protocol/agent.ts";
@@ -15,23 +19,42 @@ import type {
   AgentId,
   ClusterId,
   Epoch,
+  ExecutorId,
   FrameworkId,
   HostKey,
   MasterId,
   OfferId,
+  OperationUuid,
   Principal,
   SessionId,
   StreamId,
   TaskId,
 } from "#protocol/ids.ts";
+import type { OfferConstraints } from "#protocol/offer-constraints.ts";
+import type { OperationStatus } from "#protocol/operation.ts";
 import type { FrameworkInfo, MasterInfo, SchedulerEvent } from "#protocol/scheduler.ts";
-import type { KillPolicy, TaskInfo, TaskState, TaskStatus } from "#protocol/task.ts";
+import {
+  isTerminal,
+  TASK_STATES,
+  type KillPolicy,
+  type TaskState,
+  type ExecutorInfo,
+  type TaskStatus,
+} from "#protocol/task.ts";
 import type { ResourceSet } from "#resources/resources.ts";
 import type { RegistryOperation } from "#registrar/operations.ts";
-import type { Registry } from "#registrar/registry.ts";
+import type { QuotaConfig, Registry, Weight } from "#registrar/registry.ts";
 import { newCounters, type Counters } from "./counters.ts";
 import { newPermits, type Permits } from "./permits.ts";
+import type { QuotaChange } from "./quota.ts";
 import type { MasterSettings } from "./settings.ts";
+import { recover } from "./allocation.ts";
+import { newAllocator, type Allocator } from "./allocator/hierarchical.ts";
+import type { ExecutorReport } from "./executors.ts";
+import type { OperationReport } from "./operations.ts";
+import type { SubscribeRequest } from "./subscriptions.ts";
+import { giveBack, newTally, take, type Tally } from "./tally.ts";
+import type { CompletedTask, TaskDetail, TaskStore } from "./task-store.ts";
 
 /** One socket of one gateway. A gateway never uses a socket id twice. */
 export interface Connection {
@@ -61,7 +84,35 @@ export interface AgentRecord {
   nextSequence: number;
   /** Orders of this session that the agent has not yet said it acted upon, oldest first. Rows of their own. */
   orders: PendingOrder[];
+  /** What it has, reserved as it is reserved now: operations change it, and each registration says it anew. */
+  total: ResourceSet;
+  /** Live ones, see executors.ts. */
+  readonly executors: Map<string, ExecutorRecord>;
+  /** Those whose last news nobody has acknowledged, see operations.ts. */
+  readonly operations: Map<OperationUuid, OperationRecord>;
   system: SystemStatistics | undefined;
+}
+
+export interface ExecutorRecord {
+  readonly frameworkId: FrameworkId;
+  readonly executorId: ExecutorId;
+  readonly info: ExecutorInfo;
+  /** Under which its resources were allocated. */
+  readonly role: string;
+  readonly resources: ResourceSet;
+}
+
+export interface OperationRecord {
+  /** By which the agent knows it. */
+  readonly uuid: OperationUuid;
+  readonly agentId: AgentId;
+  /** Undefined for an operator's. */
+  readonly frameworkId: FrameworkId | undefined;
+  /** What the framework calls it; undefined when it wants no news. */
+  readonly operationId: string | undefined;
+  readonly operation: ResourceOperation;
+  /** The last news that was passed on; undefined while it is pending. */
+  status: OperationStatus | undefined;
 }
 
 export interface PendingOrder extends NumberedOrder {
@@ -88,47 +139,53 @@ export interface FrameworkRecord {
   readonly tasks: Map<TaskId, TaskRecord>;
   /** Tasks of agents that are unreachable, oldest first, at most {@link UNREACHABLE_TASKS_MAX}. They hold nothing, and may come back. */
   readonly unreachableTasks: Map<TaskId, TaskRecord>;
-  /** Newest last, at most {@link COMPLETED_TASKS_MAX}. */
-  readonly completedTasks: TaskRecord[];
+  /** What its tasks in the books and its executors hold. */
+  readonly used: Tally;
+  /** Roles under which it wants no offers now. */
+  suppressedRoles: ReadonlySet<string>;
+  offerConstraints: OfferConstraints | undefined;
+  /** The newest word of the master's own on each task while nobody listened, oldest first, at most {@link UNDELIVERED_MAX}. Rows of their own. */
+  readonly undelivered: Map<TaskId, TaskStatus>;
 }
 
+/** A task in the books, or an unreachable one: what decisions are made by. Everything else is its {@link TaskDetail}. */
 export interface TaskRecord {
+  readonly taskId: TaskId;
   readonly frameworkId: FrameworkId;
   readonly agentId: AgentId;
-  readonly info: TaskInfo;
+  /** Under which its resources were allocated. */
+  readonly role: string;
+  /** One object with all that ask for the same, see resource-sets.ts. */
+  readonly resources: ResourceSet;
   /** The newest state that the agent knows; resources follow it. */
   latest: TaskState;
-  /** What was told to the framework, oldest first; neighbours of one state are one. */
-  statuses: TaskStatus[];
+  /** The state that was last told to the framework. */
+  lastState: TaskState | undefined;
   /** The update that waits for the framework's acknowledgement. */
-  unacknowledged: TaskStatus | undefined;
+  unacknowledged: { readonly uuid: string; readonly state: TaskState } | undefined;
   /** A kill that was asked for and must reach the agent in every later session while the task lives. */
   kill: { readonly policy: KillPolicy | undefined } | undefined;
-  readonly launchedAt: Millis;
+  /** By its first status, s; by its launch before that. Lists of tasks are in this order. */
+  beganAt: number;
   /** When its agent was marked unreachable; undefined while the agent is there. */
-  unreachableAt?: Millis | undefined;
+  unreachableAt: Millis | undefined;
 }
 
 export interface OfferRecord {
   readonly id: OfferId;
   readonly frameworkId: FrameworkId;
   readonly agentId: AgentId;
+  readonly role: string;
   readonly resources: ResourceSet;
-}
-
-/** Resources of an agent that a framework does not want to see before `until`. */
-export interface Filter {
-  readonly agentId: AgentId;
-  readonly resources: ResourceSet;
-  readonly until: Millis;
-  /** Before this it holds whatever else becomes free: offers and declines must not chase each other. Not after `until`. */
-  readonly firmUntil: Millis;
+  readonly madeAt: Millis;
 }
 
 export type MasterEffect =
   | { readonly type: "send"; readonly to: Connection; readonly message: PlaneMessage }
   | { readonly type: "close-socket"; readonly to: Connection; readonly reason: string }
   | { readonly type: "event"; readonly streamId: StreamId; readonly event: SchedulerEvent }
+  /** More than may wait for a reader at once: each is made when there is room for it, from what the books say then [M74]. */
+  | { readonly type: "events"; readonly streamId: StreamId; readonly events: Iterable<SchedulerEvent> }
   | { readonly type: "close-stream"; readonly streamId: StreamId }
   | {
       readonly type: "registry";
@@ -146,15 +203,23 @@ export type MasterEffect =
 
 /** What a call comes to. */
 export interface CallAnswer {
-  readonly status: 200 | 202 | 400 | 403 | 404 | 501 | 503;
+  readonly status: 200 | 202 | 400 | 403 | 404 | 409 | 429 | 501 | 503;
   /** Plain text; empty for 200 and 202. */
   readonly text: string;
+}
+
+/** Which operator asked, and under which request he waits for the answer. */
+export interface Asked {
+  readonly by: Principal | "operator";
+  readonly requestId: number;
 }
 
 /** Sources of fresh ids; a test hands in a counter. */
 export interface Ids {
   /** A random uuid in text form. */
   uuid(): string;
+  /** One of 16 random bytes, in base64. */
+  operationUuid(): OperationUuid;
 }
 
 /** A registration whose registry operation is on its way. */
@@ -168,7 +233,7 @@ export interface PendingRegistration {
   /** What it said of itself: whoever says the same is the same, and may go on where its socket broke. */
   readonly claimed: { readonly agentId: AgentId | undefined; readonly lastSession: SessionId | undefined };
   readonly info: AgentInfo;
-  tasks: readonly TaskReport[];
+  report: AgentReport;
   readonly system: SystemStatistics;
   /** Whether this admits the agent to the registry. */
   readonly first: boolean;
@@ -176,19 +241,37 @@ export interface PendingRegistration {
   readonly wasUnreachable: boolean;
 }
 
-export interface PartialReport {
+/** What an agent has, as it says when it registers. */
+export interface AgentReport {
+  readonly tasks: readonly TaskReport[];
+  readonly executors: readonly ExecutorReport[];
+  readonly operations: readonly OperationReport[];
+}
+
+export interface PartialReport extends AgentReport {
   readonly parts: number;
   readonly letters: number;
-  readonly tasks: readonly TaskReport[];
+}
+
+/** A subscription that waits until the registry says to whom the framework's id belongs. */
+export interface PendingSubscription {
+  readonly type: "framework-registered";
+  readonly frameworkId: FrameworkId;
+  request: SubscribeRequest;
+  /** Undefined when its client has gone away meanwhile. */
+  streamId: StreamId | undefined;
 }
 
 /** What waits for the registry. */
 export type PendingOperation =
   | PendingRegistration
+  | PendingSubscription
   | { readonly type: "agent-unreachable"; readonly agentId: AgentId }
   | { readonly type: "agent-gone"; readonly agentId: AgentId; readonly requestId: number }
   | { readonly type: "agent-removed"; readonly agentId: AgentId; readonly why: Departure }
   | { readonly type: "framework-removed"; readonly frameworkId: FrameworkId; readonly requestIds: number[] }
+  | { readonly type: "quota-updated"; readonly configs: readonly QuotaConfig[] }
+  | { readonly type: "weights-updated"; readonly infos: readonly Weight[]; readonly requestId: number }
   /** Nothing follows from its outcome. */
   | { readonly type: "noted" };
 
@@ -238,7 +321,15 @@ export interface Master {
   readonly completedFrameworks: FrameworkRecord[];
   readonly offers: Map<OfferId, OfferRecord>;
   readonly offersByAgent: Map<AgentId, Set<OfferRecord>>;
-  readonly filters: Map<FrameworkId, Filter[]>;
+  readonly offersByFramework: Map<FrameworkId, Set<OfferRecord>>;
+  /** What is free, and whose turn it is: see allocation.ts, through which everybody goes. */
+  readonly allocator: Allocator;
+  /** Agents and frameworks that the allocator knows. */
+  readonly allocated: Set<AgentId | FrameworkId>;
+  /** Roles with a quota, as the allocator has them. */
+  readonly quotaRoles: Set<string>;
+  /** Subscriptions that wait for the registry. */
+  readonly subscriptions: Map<FrameworkId, PendingSubscription>;
   readonly operations: Map<number, PendingOperation>;
   readonly registrationByHost: Map<HostKey, PendingRegistration>;
   readonly registrationByAgent: Map<AgentId, PendingRegistration>;
@@ -257,21 +348,24 @@ export interface Master {
   readonly removed: Set<AgentId>;
   /** Frameworks whose removal the registry decides on. */
   readonly removals: Map<FrameworkId, Extract<PendingOperation, { type: "framework-removed" }>>;
+  /** The first of them is with the registry, the others wait for what comes of it. */
+  readonly quotaChanges: (Asked & { readonly change: QuotaChange })[];
   readonly gateways: Map<string, GatewayRecord>;
   readonly unreachablePermits: Permits;
   readonly removalPermits: Permits;
   nextGc: Millis;
   /** Task reports of registrations that come in several frames, by socket. */
   readonly partialReports: Map<string, PartialReport>;
-  /** The tasks in the books, by agent. */
+  /** The tasks in the books, by agent, and what they hold there. */
   readonly tasksByAgent: Map<AgentId, Set<TaskRecord>>;
+  readonly usedByAgent: Map<AgentId, Tally>;
+  /** The rows of tasks. */
+  readonly store: TaskStore;
   readonly counters: Counters;
   nextAgent: number;
   nextFramework: number;
   nextOffer: number;
   nextOperation: number;
-  /** Something changed that may let an offer be made. */
-  allocationDue: boolean;
   readonly effects: MasterEffect[];
   readonly marked: Marked;
 }
@@ -291,16 +385,20 @@ export interface Marked {
   readonly orders: OrderChange[];
   readonly agents: Set<AgentId>;
   readonly frameworks: Set<FrameworkId>;
-  readonly tasks: Map<FrameworkId, Set<TaskId>>;
-  readonly ended: Map<FrameworkId, Set<TaskId>>;
+  /** In the books, unreachable, or neither any more; with their detail where that differs, too. */
+  readonly tasks: Map<FrameworkId, Map<TaskId, TaskDetail | undefined>>;
+  /** Tasks that became history, in the order of their ends. */
+  readonly completed: CompletedTask[];
+  /** Words that wait for a framework, and those that wait no more. */
+  readonly undelivered: { readonly frameworkId: FrameworkId; readonly taskId: TaskId }[];
 }
 
 /** Source: Mesos MAX_REMOVED_SLAVES. */
 export const REMOVED_AGENTS_MAX = 100_000;
 /** Source: Mesos max_completed_frameworks. */
 export const COMPLETED_FRAMEWORKS_MAX = 50;
-/** Kept in memory and rows for each framework. Source: Mesos max_completed_tasks_per_framework is 1,000; see SPEC [M19]. */
-export const COMPLETED_TASKS_MAX = 200;
+/** Words of the master's own that are kept for a framework that is away. */
+export const UNDELIVERED_MAX = 10_000;
 /** Source: Mesos max_unreachable_tasks_per_framework. */
 export const UNREACHABLE_TASKS_MAX = 1_000;
 
@@ -311,6 +409,9 @@ export function newMaster(start: {
   readonly settings: MasterSettings;
   readonly registry: Registry;
   readonly info: MasterInfo;
+  readonly store: TaskStore;
+  /** Shuffles agents, so that none is always offered first. */
+  readonly random: Random;
   /** When this instance began. */
   readonly startedAt: Millis;
   /** When the epoch began. */
@@ -328,7 +429,16 @@ export function newMaster(start: {
     completedFrameworks: [],
     offers: new Map(),
     offersByAgent: new Map(),
-    filters: new Map(),
+    offersByFramework: new Map(),
+    allocator: newAllocator({
+      minAllocatable: settings.minAllocatable,
+      fairSharingExcluded: settings.fairSharingExcluded,
+      random: start.random,
+      region: settings.region,
+    }),
+    allocated: new Set(),
+    quotaRoles: new Set(),
+    subscriptions: new Map(),
     operations: new Map(),
     registrationByHost: new Map(),
     registrationByAgent: new Map(),
@@ -340,18 +450,19 @@ export function newMaster(start: {
     overdue: new Set(),
     removed: new Set(),
     removals: new Map(),
+    quotaChanges: [],
     gateways: new Map(),
     unreachablePermits: newPermits(),
     removalPermits: newPermits(),
     nextGc: millis(startedAt + settings.gcIntervalMs),
     partialReports: new Map(),
     tasksByAgent: new Map(),
+    usedByAgent: new Map(),
     counters: newCounters(),
     nextAgent: 0,
     nextFramework: 0,
     nextOffer: 0,
     nextOperation: 0,
-    allocationDue: false,
     effects: [],
     marked: {
       nextIds: false,
@@ -360,25 +471,38 @@ export function newMaster(start: {
       agents: new Set(),
       frameworks: new Set(),
       tasks: new Map(),
-      ended: new Map(),
+      completed: [],
+      undelivered: [],
     },
   };
 }
 
-/** A task in the books, or an unreachable one, differs from its row. */
-export function markTask(master: Master, frameworkId: FrameworkId, taskId: TaskId): void {
-  mark(master.marked.tasks, frameworkId, taskId);
+/** [M62] A word of the master's own on this task, which its framework has not heard before, is of the past. */
+export function forgetWord(master: Master, { id: frameworkId, undelivered }: FrameworkRecord, taskId: TaskId): void {
+  if (undelivered.delete(taskId)) master.marked.undelivered.push({ frameworkId, taskId });
 }
 
-/** A task left the books, or the history: there is more to do than to replace its row. */
-export function markEnded(master: Master, frameworkId: FrameworkId, taskId: TaskId): void {
-  mark(master.marked.ended, frameworkId, taskId);
+/** Everything that is marked has been saved. */
+export function clearMarks({ marked }: Master): void {
+  marked.agents.clear();
+  marked.orders.length = 0;
+  marked.frameworks.clear();
+  marked.tasks.clear();
+  marked.completed.length = 0;
+  marked.undelivered.length = 0;
+  marked.nextIds = false;
+  marked.recovery = false;
 }
 
-function mark(marked: Map<FrameworkId, Set<TaskId>>, frameworkId: FrameworkId, taskId: TaskId): void {
-  const ofFramework = marked.get(frameworkId);
-  if (ofFramework === undefined) marked.set(frameworkId, new Set([taskId]));
-  else ofFramework.add(taskId);
+/** A task's record differs from its row, or has left the books; with `detail`, that does as well. */
+export function markTask(
+  { marked }: Master,
+  { frameworkId, taskId }: Pick<TaskRecord, "frameworkId" | "taskId">,
+  detail?: TaskDetail,
+): void {
+  let ofFramework = marked.tasks.get(frameworkId);
+  if (ofFramework === undefined) marked.tasks.set(frameworkId, (ofFramework = new Map()));
+  ofFramework.set(taskId, detail ?? ofFramework.get(taskId));
 }
 
 export const isPartitionAware = (info: FrameworkInfo): boolean =>
@@ -428,25 +552,75 @@ export function setConnection(
   master.marked.agents.add(agent.agentId);
 }
 
-/** Enters a task into the books. {@link removeTaskRecord} is its opposite; nobody else touches the two maps. */
+/** Enters a task into the books. {@link removeTaskRecord} is its opposite; nobody else touches the maps and the sums. */
 export function addTaskRecord(master: Master, framework: FrameworkRecord, task: TaskRecord): void {
-  framework.tasks.set(task.info.task_id.value, task);
+  framework.tasks.set(task.taskId, task);
   const ofAgent = master.tasksByAgent.get(task.agentId) ?? new Set();
   ofAgent.add(task);
   master.tasksByAgent.set(task.agentId, ofAgent);
+  if (isTerminal(task.latest)) return;
+  let used = master.usedByAgent.get(task.agentId);
+  if (used === undefined) master.usedByAgent.set(task.agentId, (used = newTally()));
+  take(used, task.resources);
+  take(framework.used, task.resources);
 }
 
+/** Does nothing with a task that is not in the books. */
 export function removeTaskRecord(master: Master, framework: FrameworkRecord, task: TaskRecord): void {
-  framework.tasks.delete(task.info.task_id.value);
   const ofAgent = master.tasksByAgent.get(task.agentId);
-  ofAgent?.delete(task);
-  if (ofAgent?.size === 0) master.tasksByAgent.delete(task.agentId);
+  if (ofAgent?.delete(task) !== true) return;
+  framework.tasks.delete(task.taskId);
+  if (!isTerminal(task.latest)) giveUpResources(master, framework, task);
+  if (ofAgent.size > 0) return;
+  master.tasksByAgent.delete(task.agentId);
+  master.usedByAgent.delete(task.agentId);
 }
 
-/** Tells the framework, if a stream is open; the event is lost otherwise, as the caller must know. */
+const constants = new Map<string, TaskState>(TASK_STATES.map((state) => [state, state]));
+
+/** What comes off a wire, or out of a row, is a text of its own each time; a hundred thousand records keep one. */
+export const constantState = (state: TaskState): TaskState => constants.get(state) ?? state;
+
+/** [M8] The state that resources follow. Of a task in the books they are free once it is terminal. */
+export function setLatestState(master: Master, task: TaskRecord, latest: TaskState): void {
+  const isHeld = !isTerminal(task.latest) && master.tasksByAgent.get(task.agentId)?.has(task) === true;
+  if (isHeld && isTerminal(latest)) {
+    const framework = present(master.frameworks.get(task.frameworkId), "framework of a task in the books");
+    giveUpResources(master, framework, task);
+  }
+  task.latest = constantState(latest);
+}
+
+function giveUpResources(master: Master, framework: FrameworkRecord, task: TaskRecord): void {
+  giveBack(present(master.usedByAgent.get(task.agentId), "what an agent's tasks hold"), task.resources);
+  giveBack(framework.used, task.resources);
+  recover(master, task);
+}
+
+/**
+ * Tells the framework, if a stream is open. What is the master's own word on a task, and nobody will repeat, is kept until one is [M62];
+ * any other event is lost, as the caller must know.
+ */
 export function tell(master: Master, framework: FrameworkRecord, event: SchedulerEvent): void {
-  if (framework.status.state === "connected") {
-    master.effects.push({ type: "event", streamId: framework.status.streamId, event });
+  const { status } = framework;
+  if (status.state === "connected") {
+    // A word from the time without a stream that has not been told yet is older than this.
+    if (event.type === "UPDATE") forgetWord(master, framework, event.update.status.task_id.value);
+    master.effects.push({ type: "event", streamId: status.streamId, event });
+  } else if (status.state !== "removed" && event.type === "UPDATE" && event.update.status.uuid === undefined)
+    keep(master, framework, event.update.status);
+}
+
+function keep(master: Master, framework: FrameworkRecord, status: TaskStatus): void {
+  const { id, undelivered } = framework;
+  const taskId = status.task_id.value;
+  undelivered.delete(taskId);
+  undelivered.set(taskId, status);
+  master.marked.undelivered.push({ frameworkId: id, taskId });
+  for (const oldest of undelivered.keys()) {
+    if (undelivered.size <= UNDELIVERED_MAX) return;
+    undelivered.delete(oldest);
+    master.marked.undelivered.push({ frameworkId: id, taskId: oldest });
   }
 }
 
@@ -492,4 +666,9 @@ export function askRegistry(
   const id = master.nextOperation++;
   master.operations.set(id, pending);
   master.effects.push({ type: "registry", id, operation, who, why });
+}
+
+/** Whoever asked under `requestId` hears what it comes to. */
+export function answer(master: Master, requestId: number, given: CallAnswer): void {
+  master.effects.push({ type: "answer", requestId, answer: given });
 }

@@ -5,49 +5,63 @@ import type { Millis } from "#base/time.ts";
 import { toSeconds } from "#base/time.ts";
 import type { Update } from "#protocol/agent.ts";
 import type { AgentId, TaskId } from "#protocol/ids.ts";
+import { DEFAULT_ROLE } from "#protocol/roles.ts";
 import { isTerminal, type TaskInfo, type TaskState, type TaskStatus, type TaskStatusReason } from "#protocol/task.ts";
 import { present } from "#base/assert.ts";
 import type { CounterName } from "./counters.ts";
+import { rolesOf } from "./allocation.ts";
+import { resourceSet } from "./resource-sets.ts";
 import {
   addTaskRecord,
   COMPLETED_FRAMEWORKS_MAX,
-  COMPLETED_TASKS_MAX,
+  constantState,
+  forgetWord,
   isPartitionAware,
-  markEnded,
   markTask,
   removeTaskRecord,
+  setLatestState,
   tell,
+  type AgentRecord,
   type FrameworkRecord,
   type Master,
   type TaskRecord,
 } from "./state.ts";
+import { detailOf } from "./task-store.ts";
 
+/** A task that is new in the books, launched now or told by its agent. */
 export function addTask(
   master: Master,
   framework: FrameworkRecord,
-  task: { readonly agentId: AgentId; readonly info: TaskInfo; readonly latest: TaskState; readonly launchedAt: Millis },
+  { agentId }: AgentRecord,
+  info: TaskInfo,
+  now: Millis,
 ): TaskRecord {
-  const record: TaskRecord = {
+  const task: TaskRecord = {
+    taskId: info.task_id.value,
     frameworkId: framework.id,
-    ...task,
-    statuses: [],
+    agentId,
+    role: info.resources[0]?.allocation_info?.role ?? rolesOf(framework.info)[0] ?? DEFAULT_ROLE,
+    resources: resourceSet(info.resources),
+    latest: "TASK_STAGING",
+    lastState: undefined,
     unacknowledged: undefined,
     kill: undefined,
+    beganAt: toSeconds(now),
+    unreachableAt: undefined,
   };
-  addTaskRecord(master, framework, record);
-  markTask(master, framework.id, task.info.task_id.value);
-  return record;
+  // Of two agents that have it, the one that is there counts.
+  framework.unreachableTasks.delete(task.taskId);
+  addTaskRecord(master, framework, task);
+  markTask(master, task, { info, statuses: [] });
+  return task;
 }
 
 /** Takes a newer state of a task. A task that has ended stays as it ended. */
 export function setLatest(master: Master, task: TaskRecord, latest: TaskState): void {
   if (isTerminal(task.latest) || task.latest === latest) return;
-  task.latest = latest;
-  markTask(master, task.frameworkId, task.info.task_id.value);
-  if (isTerminal(latest)) {
-    master.allocationDue = true;
-    countEnd(master, latest);
-  }
+  setLatestState(master, task, latest);
+  markTask(master, task);
+  if (isTerminal(latest)) countEnd(master, latest);
 }
 
 const END_COUNTER: Partial<Record<TaskState, CounterName>> = {
@@ -69,11 +83,22 @@ export const STATUSES_MAX = 16;
 
 /** Statuses of one state in a row are one, the newest, as Mesos keeps them. `data` is not part of our statuses. */
 export function recordStatus(master: Master, task: TaskRecord, status: TaskStatus): void {
-  if (task.statuses.at(-1)?.state === status.state) task.statuses.pop();
-  task.statuses.push(status);
-  if (task.statuses.length > STATUSES_MAX) task.statuses.shift();
-  if (status.uuid !== undefined) task.unacknowledged = status;
-  markTask(master, task.frameworkId, task.info.task_id.value);
+  const { info, statuses } = detailOf(master, task);
+  const { uuid } = status;
+  const state = constantState(status.state);
+  if (uuid !== undefined && task.unacknowledged?.uuid !== uuid) {
+    task.unacknowledged = { uuid, state };
+    markTask(master, task);
+    // What the agent says now is newer than what we said before, and it repeats it until somebody has it.
+    const framework = master.frameworks.get(task.frameworkId);
+    if (framework !== undefined) forgetWord(master, framework, task.taskId);
+  }
+  // Agents repeat what nobody acknowledges: no row for that.
+  if (uuid !== undefined && statuses.at(-1)?.uuid === uuid) return;
+  if (task.lastState === undefined) task.beganAt = status.timestamp ?? task.beganAt;
+  task.lastState = state;
+  const before = statuses.at(-1)?.state === state ? statuses.slice(0, -1) : statuses;
+  markTask(master, task, { info, statuses: [...before, status].slice(-STATUSES_MAX) });
 }
 
 /** One update of an agent: the books first, then the framework. */
@@ -110,22 +135,17 @@ export function onAcknowledged(master: Master, framework: FrameworkRecord, taskI
   if (task === undefined || task.unacknowledged?.uuid !== uuid) return;
   const { state } = task.unacknowledged;
   task.unacknowledged = undefined;
-  markTask(master, framework.id, taskId);
+  markTask(master, task);
   if (isTerminal(state)) completeTask(master, framework, task);
 }
 
-/** Moves a task that has ended from the books to the bounded history. */
+/** Moves a task that has ended from the books to the history. */
 export function completeTask(master: Master, framework: FrameworkRecord, task: TaskRecord): void {
-  const taskId = task.info.task_id.value;
+  const { taskId, frameworkId, agentId, latest: state, beganAt, resources } = task;
+  const detail = detailOf(master, task);
   removeTaskRecord(master, framework, task);
-  task.unacknowledged = undefined;
-  task.unreachableAt = undefined;
-  framework.completedTasks.push(task);
-  markEnded(master, framework.id, taskId);
-  while (framework.completedTasks.length > COMPLETED_TASKS_MAX) {
-    const oldest = present(framework.completedTasks.shift(), "oldest completed task");
-    markEnded(master, framework.id, oldest.info.task_id.value);
-  }
+  markTask(master, task);
+  master.marked.completed.push({ frameworkId, taskId, agentId, state, beganAt, resources, detail });
   if (framework.status.state === "removed" && framework.tasks.size === 0) retire(master, framework);
 }
 
@@ -137,8 +157,6 @@ export function retire(master: Master, framework: FrameworkRecord): void {
   while (master.completedFrameworks.length > COMPLETED_FRAMEWORKS_MAX) {
     const oldest = present(master.completedFrameworks.shift(), "oldest completed framework");
     master.marked.frameworks.add(oldest.id);
-    for (const task of oldest.completedTasks) markEnded(master, oldest.id, task.info.task_id.value);
-    oldest.completedTasks.length = 0;
   }
 }
 
@@ -177,7 +195,7 @@ export function endTask(
   now: Millis,
   why: { readonly reason: TaskStatusReason; readonly message: string },
 ): void {
-  const status = masterStatus(task.info.task_id.value, stateFor(framework, aware), now, {
+  const status = masterStatus(task.taskId, stateFor(framework, aware), now, {
     agentId: task.agentId,
     ...why,
   });

@@ -1,109 +1,131 @@
 // What the operators' GET endpoints show, in Mesos' shapes (endpoints.md §3 and §4): the word there is "slave".
+//
+// The long ones are pieces of text. Whatever they list is taken down when they are asked for; the text is made a piece at a time, between
+// other turns [M53]. Tasks are in task-views.ts.
+import { grouped } from "#base/grouped.ts";
 import { millis, type Millis, toSeconds } from "#base/time.ts";
-import type { AgentId, FrameworkId, TaskId } from "#protocol/ids.ts";
+import type { AgentId, FrameworkId } from "#protocol/ids.ts";
+import { DEFAULT_ROLE } from "#protocol/roles.ts";
 import { MESOFLARE_VERSION, VERSION_INFO } from "#protocol/version.ts";
 import { attributesObject } from "#resources/text.ts";
-import { add, resourcesObject, toResources, type ResourceSet } from "#resources/resources.ts";
+import {
+  add,
+  inBothForms,
+  reservedByRole,
+  resourcesObject,
+  sum,
+  toResources,
+  type ResourceSet,
+  unreserved,
+} from "#resources/resources.ts";
 import { deadlineOf } from "./absence.ts";
-import { isMultiRole, offeredOn, offeredTo, resourcesOf, roleOf, usedBy, usedOn } from "./offers.ts";
-import type { AgentRecord, FrameworkRecord, Master, TaskRecord } from "./state.ts";
-import { stateFor } from "./tasks.ts";
-
-type Json = Record<string, unknown>;
+import { chain, type Json, object, paged, type Pieces } from "./json-pieces.ts";
+import { isMultiRole } from "./allocation.ts";
+import { executorsOf } from "./executors.ts";
+import { offeredOn } from "./offers.ts";
+import { resourcesObjectText } from "./resource-sets.ts";
+import { roleTables } from "./role-views.ts";
+import type { AgentRecord, FrameworkRecord, Master, OfferRecord } from "./state.ts";
+import { assertSaved } from "./task-store.ts";
+import { pastPieces, seeTasks, taskPieces } from "./task-views.ts";
+import { usedBy, usedOn } from "./usage.ts";
 
 /** Capabilities of our agents, by Mesos' names: tools show them. */
 const AGENT_CAPABILITIES = ["MULTI_ROLE"] as const;
 
-const full = (resources: ResourceSet): Json[] => toResources(resources).map((resource) => ({ ...resource, role: "*" }));
+/** Agents that are rendered in one piece: some milliseconds of work. */
+const AGENTS_IN_PIECE = 100;
 
-export function agentView(master: Master, agent: AgentRecord): Json {
-  const total = resourcesOf(agent.info);
-  return {
-    id: agent.agentId,
-    hostname: agent.info.hostname,
-    port: agent.info.port,
-    attributes: attributesObject(agent.info.attributes),
-    pid: `slave(1)@127.0.0.1:${agent.info.port}`,
-    registered_time: toSeconds(agent.registeredAt),
-    ...(agent.reregisteredAt === undefined ? {} : { reregistered_time: toSeconds(agent.reregisteredAt) }),
-    resources: resourcesObject(total),
-    used_resources: resourcesObject(usedOn(master, agent.agentId)),
-    offered_resources: resourcesObject(offeredOn(master, agent.agentId)),
-    reserved_resources: {},
-    unreserved_resources: resourcesObject(total),
-    active: agent.connection !== undefined,
-    deactivated: false,
-    version: MESOFLARE_VERSION,
-    capabilities: AGENT_CAPABILITIES,
-  };
+/** An agent as it was when it was taken down. */
+interface AgentSeen {
+  readonly agent: AgentRecord;
+  readonly isActive: boolean;
+  /** An agent of the registry that this leader has not heard of yet: no counts of what it runs. */
+  readonly isRecovered: boolean;
+  readonly used: ResourceSet;
+  readonly offered: ResourceSet;
 }
 
-/** An agent of the registry that this leader has not heard of yet: no counts of what it runs. */
-function recoveredAgentView(agent: AgentRecord): Json {
-  return {
-    id: agent.agentId,
-    hostname: agent.info.hostname,
-    port: agent.info.port,
-    attributes: attributesObject(agent.info.attributes),
-    resources: resourcesObject(resourcesOf(agent.info)),
+const seeAgent = (master: Master, agent: AgentRecord): AgentSeen => ({
+  agent,
+  isActive: agent.connection !== undefined,
+  isRecovered: agent.session === undefined,
+  used: usedOn(master, agent.agentId),
+  offered: offeredOn(master, agent.agentId),
+});
+
+const full = (resources: ResourceSet): Json[] => toResources(resources).map(inBothForms);
+
+const byRole = <T>(resources: ResourceSet, show: (reserved: ResourceSet) => T): Record<string, T> =>
+  Object.fromEntries([...reservedByRole(resources)].map(([role, reserved]) => [role, show(reserved)]));
+
+/** Text of an object: `more`'s members after the agent's own. */
+function agentText({ agent, isActive, isRecovered, used, offered }: AgentSeen, more: Json = {}): string {
+  const { agentId, info, registeredAt, reregisteredAt } = agent;
+  const { total } = agent;
+  const described = {
+    id: agentId,
+    hostname: info.hostname,
+    port: info.port,
+    attributes: attributesObject(info.attributes),
   };
+  const head = isRecovered
+    ? described
+    : {
+        ...described,
+        pid: `slave(1)@127.0.0.1:${info.port}`,
+        registered_time: toSeconds(registeredAt),
+        reregistered_time: reregisteredAt === undefined ? undefined : toSeconds(reregisteredAt),
+        reserved_resources: byRole(total, resourcesObject),
+        active: isActive,
+        deactivated: false,
+        version: MESOFLARE_VERSION,
+        capabilities: AGENT_CAPABILITIES,
+      };
+  const counts = {
+    used_resources: used,
+    offered_resources: offered,
+    unreserved_resources: unreserved(total),
+  };
+  const sets = Object.entries(isRecovered ? { resources: total } : { resources: total, ...counts });
+  const resources = sets.map(([name, set]) => `"${name}":${resourcesObjectText(set)}`).join(",");
+  return `${JSON.stringify({ ...head, ...more }).slice(0, -1)},${resources}}`;
 }
 
-const isRecovered = (agent: AgentRecord): boolean => agent.session === undefined;
+const agentPieces = (agents: readonly AgentSeen[], more: (seen: AgentSeen) => Json = () => ({})): Pieces =>
+  paged(agents, AGENTS_IN_PIECE, (page) => page.map((seen) => agentText(seen, more(seen))));
 
-export function slavesView(master: Master, query: { readonly slaveId: string | undefined }): Json {
-  const agents = [...master.agents.values()].filter(
-    (agent) => query.slaveId === undefined || agent.agentId === query.slaveId,
+export function slavesPieces(master: Master, query: { readonly slaveId: string | undefined }): Pieces {
+  const agents = [...master.agents.values()]
+    .filter((agent) => query.slaveId === undefined || agent.agentId === query.slaveId)
+    .map((agent) => seeAgent(master, agent));
+  const fully = ({ agent, used, offered }: AgentSeen): Json => {
+    const total = agent.total;
+    return {
+      reserved_resources_full: byRole(total, full),
+      unreserved_resources_full: full(unreserved(total)),
+      used_resources_full: full(used),
+      offered_resources_full: full(offered),
+    };
+  };
+  return object(
+    {},
+    {
+      slaves: agentPieces(
+        agents.filter(({ isRecovered }) => !isRecovered),
+        fully,
+      ),
+      recovered_slaves: agentPieces(agents.filter(({ isRecovered }) => isRecovered)),
+    },
   );
-  return {
-    slaves: agents
-      .filter((agent) => !isRecovered(agent))
-      .map((agent) => ({
-        ...agentView(master, agent),
-        reserved_resources_full: {},
-        unreserved_resources_full: full(resourcesOf(agent.info)),
-        used_resources_full: full(usedOn(master, agent.agentId)),
-        offered_resources_full: full(offeredOn(master, agent.agentId)),
-      })),
-    recovered_slaves: agents.filter(isRecovered).map(recoveredAgentView),
-  };
 }
 
-export function taskView(framework: FrameworkRecord, task: TaskRecord): Json {
-  return {
-    id: task.info.task_id.value,
-    name: task.info.name,
-    framework_id: task.frameworkId,
-    // Empty for a command task, as in Mesos; its executor id is the task's own.
-    executor_id: "",
-    slave_id: task.agentId,
-    state: task.latest,
-    resources: resourcesObject(resourcesOf(task.info)),
-    role: roleOf(framework),
-    statuses: task.statuses.map((status) => ({
-      state: status.state,
-      timestamp: status.timestamp ?? 0,
-      ...(status.container_status === undefined ? {} : { container_status: status.container_status }),
-    })),
-    ...(task.info.labels === undefined ? {} : { labels: task.info.labels.labels }),
-    ...(task.info.command?.user === undefined ? {} : { user: task.info.command.user }),
-  };
-}
-
-/** The state that the framework was told; what the task does meanwhile only its agent knows. */
-function unreachableTaskView(framework: FrameworkRecord, task: TaskRecord): Json {
-  return {
-    ...taskView(framework, task),
-    state: task.statuses.at(-1)?.state ?? stateFor(framework, "TASK_UNREACHABLE"),
-  };
-}
-
-function frameworkView(master: Master, framework: FrameworkRecord): Json {
+function frameworkPieces(master: Master, framework: FrameworkRecord, offers: readonly OfferRecord[]): Pieces {
   const { info, status } = framework;
   const used = usedBy(framework);
-  const offered = offeredTo(master, framework.id);
+  const offered = sum(offers.map(({ resources }) => resources));
   const connected = status.state === "connected";
-  return {
+  const head = {
     id: framework.id,
     name: info.name,
     used_resources: resourcesObject(used),
@@ -123,76 +145,65 @@ function frameworkView(master: Master, framework: FrameworkRecord): Json {
     ...(info.labels === undefined ? {} : { labels: info.labels.labels }),
     ...(framework.principal === undefined ? {} : { principal: framework.principal }),
     resources: resourcesObject(add(used, offered)),
-    ...(isMultiRole(framework) ? { roles: info.roles } : { role: roleOf(framework) }),
-    tasks: [...framework.tasks.values()].map((task) => taskView(framework, task)),
-    unreachable_tasks: [...framework.unreachableTasks.values()].map((task) => unreachableTaskView(framework, task)),
-    completed_tasks: framework.completedTasks.map((task) => taskView(framework, task)),
-    offers: [...master.offers.values()]
-      .filter((offer) => offer.frameworkId === framework.id)
-      .map((offer) => ({
-        id: offer.id,
-        framework_id: offer.frameworkId,
-        slave_id: offer.agentId,
-        resources: resourcesObject(offer.resources),
-        allocation_info: { role: roleOf(framework) },
-      })),
-    executors: [],
-    offer_constraints: {},
+    ...(isMultiRole(info) ? { roles: info.roles } : { role: info.role ?? DEFAULT_ROLE }),
+    executors: executorViews(master, framework.id),
+    offer_constraints: framework.offerConstraints ?? {},
   };
+  return object(head, {
+    tasks: taskPieces(master.store, seeTasks(framework, framework.tasks.values())),
+    unreachable_tasks: taskPieces(master.store, seeTasks(framework, framework.unreachableTasks.values())),
+    completed_tasks: pastPieces(master, framework),
+    offers: paged(offers, AGENTS_IN_PIECE, (page) => page.map(offerText)),
+  });
 }
 
-export function frameworksView(master: Master, query: { readonly frameworkId: string | undefined }): Json {
-  const wanted = (framework: FrameworkRecord) => query.frameworkId === undefined || framework.id === query.frameworkId;
+const executorViews = (master: Master, frameworkId: FrameworkId): readonly Json[] =>
+  [...master.agents.values()].flatMap((agent) =>
+    executorsOf(agent, frameworkId).map(({ executorId, info, resources }) => ({
+      executor_id: executorId,
+      name: info.name ?? "",
+      framework_id: frameworkId,
+      slave_id: agent.agentId,
+      resources: resourcesObject(resources),
+    })),
+  );
+
+const offerText = ({ id, frameworkId, agentId, role, resources }: OfferRecord): string =>
+  JSON.stringify({
+    id,
+    framework_id: frameworkId,
+    slave_id: agentId,
+    resources: resourcesObject(resources),
+    allocation_info: { role },
+  });
+
+function frameworkLists(master: Master, frameworkId: string | undefined): Readonly<Record<string, readonly Pieces[]>> {
+  const wanted = (framework: FrameworkRecord) => frameworkId === undefined || framework.id === frameworkId;
   const all = [...master.frameworks.values()].filter(wanted);
-  const view = (framework: FrameworkRecord) => frameworkView(master, framework);
+  const offers = grouped(master.offers.values(), (offer) => offer.frameworkId);
+  const pieces = (framework: FrameworkRecord) => frameworkPieces(master, framework, offers.get(framework.id) ?? []);
   return {
-    frameworks: all.filter((framework) => framework.status.state !== "removed").map(view),
+    frameworks: all.filter((framework) => framework.status.state !== "removed").map(pieces),
     // A removed framework is history for operators, also while the last of its tasks are still ending.
     completed_frameworks: [
       ...all.filter((framework) => framework.status.state === "removed"),
       ...master.completedFrameworks.filter(wanted),
-    ].map(view),
-    unregistered_frameworks: [],
+    ].map(pieces),
   };
 }
 
-export interface TasksQuery {
-  readonly limit: number;
-  readonly offset: number;
-  readonly order: "asc" | "desc";
-  readonly frameworkId: FrameworkId | undefined;
-  readonly taskId: TaskId | undefined;
+export function frameworksPieces(master: Master, query: { readonly frameworkId: string | undefined }): Pieces {
+  assertSaved(master);
+  return object({ unregistered_frameworks: [] }, frameworkLists(master, query.frameworkId));
 }
 
-export function tasksView(master: Master, query: TasksQuery): Json {
-  const rows: { readonly at: number; readonly framework: FrameworkRecord; readonly task: TaskRecord }[] = [];
-  for (const framework of [...master.frameworks.values(), ...master.completedFrameworks]) {
-    if (query.frameworkId !== undefined && framework.id !== query.frameworkId) continue;
-    for (const task of [
-      ...framework.tasks.values(),
-      ...framework.unreachableTasks.values(),
-      ...framework.completedTasks,
-    ]) {
-      if (query.taskId !== undefined && task.info.task_id.value !== query.taskId) continue;
-      rows.push({ at: task.statuses[0]?.timestamp ?? toSeconds(task.launchedAt), framework, task });
-    }
-  }
-  rows.sort((a, b) => (query.order === "asc" ? a.at - b.at : b.at - a.at));
-  const page = rows.slice(query.offset, query.offset + query.limit);
-  return {
-    tasks: page.map(({ framework, task }) =>
-      task.unreachableAt === undefined ? taskView(framework, task) : unreachableTaskView(framework, task),
-    ),
-  };
-}
-
-export function stateView(master: Master): Json {
+export function statePieces(master: Master): Pieces {
+  assertSaved(master);
   const { info } = master;
-  const agents = [...master.agents.values()];
-  const connected = agents.filter((agent) => agent.connection !== undefined).length;
-  const registered = agents.filter((agent) => !isRecovered(agent));
-  const { frameworks, completed_frameworks } = frameworksView(master, { frameworkId: undefined });
-  return {
+  const agents = [...master.agents.values()].map((agent) => seeAgent(master, agent));
+  const connected = agents.filter(({ isActive }) => isActive).length;
+  const registered = agents.filter(({ isRecovered }) => !isRecovered);
+  const head = {
     ...VERSION_INFO,
     // The master is the epoch: an instance that took it over later did not start it.
     start_time: toSeconds(millis(Math.min(master.startedAt, master.electedAt))),
@@ -206,13 +217,14 @@ export function stateView(master: Master): Json {
     unreachable_slaves: master.registry.unreachable.size,
     leader: info.pid,
     leader_info: { id: master.masterId, pid: info.pid, port: info.port, hostname: info.hostname },
-    slaves: registered.map((agent) => agentView(master, agent)),
-    recovered_slaves: agents.filter(isRecovered).map(recoveredAgentView),
-    frameworks,
-    completed_frameworks,
     orphan_tasks: [],
     unregistered_frameworks: [],
   };
+  return object(head, {
+    slaves: agentPieces(registered),
+    recovered_slaves: agentPieces(agents.filter(({ isRecovered }) => isRecovered)),
+    ...frameworkLists(master, undefined),
+  });
 }
 
 /** Mesos' own registry as protobuf JSON, with its old word "slave". Host keys and verifiers stay inside. */
@@ -236,26 +248,31 @@ export function registryView({ info, registry }: Master): Json {
     },
     unreachable: departed(registry.unreachable.values()),
     gone: departed(registry.gone.values()),
+    ...roleTables(registry),
   };
 }
 
 /** Every agent that the registry knows, with where it is in its life, for our own command line. */
-export function agentsView(master: Master): Json {
+export function agentsPieces(master: Master): Pieces {
   const { registry } = master;
-  const listed = [...master.agents.values()].map((agent) => ({
-    ...(isRecovered(agent) ? recoveredAgentView(agent) : agentView(master, agent)),
-    state: agentState(master, agent),
-    ...(deadlineOf(master, agent) === undefined ? {} : { deadline: toSeconds(deadlineOf(master, agent) ?? millis(0)) }),
-  }));
-  const departed = (state: string, list: Iterable<{ agentId: AgentId; hostname: string; at: Millis }>): Json[] =>
-    [...list].map(({ agentId, hostname, at }) => ({ id: agentId, hostname, state, since: toSeconds(at) }));
-  return {
-    agents: [
-      ...listed,
-      ...departed("unreachable", registry.unreachable.values()),
-      ...departed("gone", registry.gone.values()),
-    ],
-  };
+  const lives = new Map(
+    [...master.agents.values()].map((agent) => {
+      const deadline = deadlineOf(master, agent);
+      const state = agentState(master, agent);
+      return [agent, { state, deadline: deadline === undefined ? undefined : toSeconds(deadline) }];
+    }),
+  );
+  const here = [...lives.keys()].map((agent) => seeAgent(master, agent));
+  const departed = (state: string, entries: Iterable<{ agentId: AgentId; hostname: string; at: Millis }>): Pieces =>
+    paged([...entries], AGENTS_IN_PIECE, (page) =>
+      page.map(({ agentId, hostname, at }) => JSON.stringify({ id: agentId, hostname, state, since: toSeconds(at) })),
+    );
+  const agents = chain(
+    agentPieces(here, ({ agent }) => lives.get(agent) ?? {}),
+    departed("unreachable", registry.unreachable.values()),
+    departed("gone", registry.gone.values()),
+  );
+  return object({}, { agents });
 }
 
 /** active: connected. inactive: its socket was lost. recovered: this leader has not heard of it. Else what the registry decides on. */
@@ -263,7 +280,7 @@ function agentState(master: Master, agent: AgentRecord): string {
   const transition = master.transitions.get(agent.agentId);
   if (transition !== undefined) return transition;
   if (agent.connection !== undefined) return "active";
-  return isRecovered(agent) ? "recovered" : "inactive";
+  return agent.session === undefined ? "recovered" : "inactive";
 }
 
 /** Scheme-relative and without a path, as clients that follow `/redirect` read it. */

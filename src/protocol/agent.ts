@@ -7,20 +7,39 @@
 //                                 ←    authenticated (server-final) | authentication-failed | authentication-error
 //   register                      →
 //                                 ←    registered | unavailable (keep trying) | refused (final)
-//   updates, acted, statistics,   →
-//   response, unregister          ←    orders, acknowledge, request, shutdown
+//   updates, operation-updates,   →
+//   acted, statistics, response,
+//   unregister, executor-exited,
+//   framework-message             ←    orders, acknowledge, acknowledge-operations, request, shutdown, executor-message
+//
+// Updates of both kinds are told until they are acknowledged. "statistics", "framework-message" and "executor-message" are best
+// effort: whoever is short of room lets them fall.
 //
 // "failed" and "refused" are final; "error" and "unavailable" are retried with backoff (Mesos' rule for authentication).
 // "shutdown" ends the agent's tasks and its id.
 import * as v from "valibot";
-import { agentIdText, clusterIdText, epochNumber, frameworkIdText, sessionIdText, taskIdText } from "./ids.ts";
+import {
+  agentIdText,
+  clusterIdText,
+  epochNumber,
+  executorIdText,
+  frameworkIdText,
+  operationUuidText,
+  sessionIdText,
+  taskIdText,
+} from "./ids.ts";
+import { operationStatusSchema } from "./operation.ts";
 import { attributeSchema, RESOURCES_MAX, resourceSchema } from "./resource.ts";
-import { killPolicy, taskInfoSchema, taskStatusSchema } from "./task.ts";
+import { executorInfoSchema, killPolicy, taskInfoSchema, taskStatusSchema } from "./task.ts";
 
 /** Longest frame either side takes, bytes. The platform's own bound is 1 MiB. */
 export const FRAME_BYTES_MAX = 1024 * 1024;
 /** Most updates, orders or tasks in one frame; more go into the next one. */
 export const FRAME_ITEMS_MAX = 500;
+/** Longest operation, letters of JSON: it must fit an order and, with its outcome, a report. Whoever makes orders asks before. */
+export const OPERATION_LETTERS_MAX = 128 * 1024;
+/** Longest data of one message between scheduler and executor, letters of base64. */
+export const MESSAGE_LETTERS_MAX = 256 * 1024;
 /** The socket ping and its automatic answer: they wake no object. */
 export const PING = "ping";
 export const PONG = "pong";
@@ -42,6 +61,28 @@ export const MECHANISM = "SCRAM-SHA-256";
 
 const shortText = v.pipe(v.string(), v.maxLength(1024));
 const scramText = v.pipe(v.string(), v.maxLength(4096));
+const placeName = v.pipe(v.string(), v.minLength(1), v.maxLength(255));
+
+/** Where an agent is. The region's zones fail apart from each other. */
+export const domainSchema = v.object({
+  fault_domain: v.optional(v.object({ region: v.object({ name: placeName }), zone: v.object({ name: placeName }) })),
+});
+export type Domain = v.InferOutput<typeof domainSchema>;
+
+/**
+ * What an agent's release can do beyond command tasks, so that a task which needs more is refused and never run without it. OPERATIONS:
+ * reservations, volumes and resizing. EXECUTORS: custom executors and task groups. The others are parts of a task.
+ */
+export const AGENT_CAPABILITIES = [
+  "OPERATIONS",
+  "EXECUTORS",
+  "CONTAINERS",
+  "CHECKS",
+  "MAX_COMPLETION_TIME",
+  "LIMITS",
+  "FETCHER",
+] as const;
+export type AgentCapability = (typeof AGENT_CAPABILITIES)[number];
 
 export const agentInfoSchema = v.object({
   hostname: v.pipe(v.string(), v.minLength(1), v.maxLength(255)),
@@ -49,6 +90,9 @@ export const agentInfoSchema = v.object({
   port: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65535)),
   resources: v.pipe(v.array(resourceSchema), v.maxLength(RESOURCES_MAX)),
   attributes: v.pipe(v.array(attributeSchema), v.maxLength(RESOURCES_MAX)),
+  /** {@link AGENT_CAPABILITIES}; a later agent may have others. Absent: none. */
+  capabilities: v.optional(v.pipe(v.array(v.pipe(v.string(), v.maxLength(64))), v.maxLength(64))),
+  domain: v.optional(domainSchema),
 });
 export type AgentInfo = v.InferOutput<typeof agentInfoSchema>;
 
@@ -65,10 +109,46 @@ export const frameworkSummarySchema = v.object({
 });
 export type FrameworkSummary = v.InferOutput<typeof frameworkSummarySchema>;
 
+const resources = v.pipe(v.array(resourceSchema), v.maxLength(RESOURCES_MAX));
+
+export const resourceOperationSchema = v.pipe(
+  v.variant("type", [
+    v.object({ type: v.literal("RESERVE"), resources }),
+    v.object({ type: v.literal("UNRESERVE"), resources }),
+    v.object({ type: v.literal("CREATE"), volumes: resources }),
+    v.object({ type: v.literal("DESTROY"), volumes: resources }),
+    v.object({ type: v.literal("GROW_VOLUME"), volume: resourceSchema, addition: resourceSchema }),
+    v.object({ type: v.literal("SHRINK_VOLUME"), volume: resourceSchema, subtractMb: v.number() }),
+  ]),
+  v.check(
+    (operation) => JSON.stringify(operation).length <= OPERATION_LETTERS_MAX,
+    `an operation may have at most ${OPERATION_LETTERS_MAX} letters of JSON`,
+  ),
+);
+/** The part of an offer operation that changes an agent's resources; launches change none. `subtractMb`: megabytes. */
+export type ResourceOperation = v.InferOutput<typeof resourceOperationSchema>;
+
+const operationEntries = {
+  operationUuid: operationUuidText,
+  /** Absent for an operator's. */
+  frameworkId: v.optional(frameworkIdText),
+  /** What the framework calls it; absent when it wants no news. */
+  operationId: v.optional(shortText),
+};
+
 const orderSchema = v.variant("type", [
   v.object({ type: v.literal("launch"), framework: frameworkSummarySchema, task: taskInfoSchema }),
   v.object({ type: v.literal("kill"), frameworkId: frameworkIdText, taskId: taskIdText, killPolicy }),
   v.object({ type: v.literal("shutdown-framework"), frameworkId: frameworkIdText }),
+  v.object({ type: v.literal("operation"), ...operationEntries, operation: resourceOperationSchema }),
+  /** All of the tasks or none, in one executor. */
+  v.object({
+    type: v.literal("launch-group"),
+    framework: frameworkSummarySchema,
+    executor: executorInfoSchema,
+    tasks: v.pipe(v.array(taskInfoSchema), v.maxLength(FRAME_ITEMS_MAX)),
+  }),
+  v.object({ type: v.literal("shutdown-executor"), frameworkId: frameworkIdText, executorId: executorIdText }),
 ]);
 /** Asked of an agent once. The agent checkpoints its sequence before it acts, and drops a sequence it has seen. */
 export type Order = v.InferOutput<typeof orderSchema>;
@@ -105,6 +185,29 @@ const update = v.object({
 /** One status update: `status` is the head of the task's stream, `latest` the task's newest state, which frees resources. */
 export type Update = v.InferOutput<typeof update>;
 
+const operationUpdate = v.object({ ...operationEntries, status: operationStatusSchema });
+/** How an operation ended: `status` has a uuid. */
+export type OperationUpdate = v.InferOutput<typeof operationUpdate>;
+
+export const operationReportSchema = v.object({
+  ...operationEntries,
+  operation: resourceOperationSchema,
+  status: operationStatusSchema,
+});
+/** An operation of which the outcome is not acknowledged yet. */
+export type OperationReport = v.InferOutput<typeof operationReportSchema>;
+
+const executorReport = v.object({ framework: frameworkSummarySchema, executor: executorInfoSchema });
+/** A living executor. */
+export type ExecutorReport = v.InferOutput<typeof executorReport>;
+
+const messageEntries = {
+  frameworkId: frameworkIdText,
+  executorId: executorIdText,
+  /** base64 */
+  data: v.pipe(v.string(), v.maxLength(MESSAGE_LETTERS_MAX)),
+};
+
 export const agentMessageSchema = v.variant("type", [
   v.object({
     type: v.literal("authenticate"),
@@ -124,11 +227,15 @@ export const agentMessageSchema = v.variant("type", [
     lastSession: v.optional(sessionIdText),
     /** The cluster that gave the id: another one must neither take the agent in nor end its tasks. */
     clusterId: v.optional(clusterIdText),
+    /** `resources` is the total as it is now, after all operations. */
     info: agentInfoSchema,
     tasks: v.pipe(v.array(taskReport), v.maxLength(FRAME_ITEMS_MAX)),
+    /** In the first part; what does not fit there is in the next ones, before the tasks. */
+    operations: v.optional(v.pipe(v.array(operationReportSchema), v.maxLength(FRAME_ITEMS_MAX))),
+    executors: v.optional(v.pipe(v.array(executorReport), v.maxLength(FRAME_ITEMS_MAX))),
     /** 1, 2, 3… of the frames that one registration takes: a missing one is noticed. */
     part: v.pipe(v.number(), v.integer(), v.minValue(1)),
-    /** More frames with the rest of the tasks follow. */
+    /** More frames with the rest follow. */
     more: v.boolean(),
     system: systemStatisticsSchema,
   }),
@@ -143,6 +250,21 @@ export const agentMessageSchema = v.variant("type", [
     session: sessionIdText,
     updates: v.pipe(v.array(update), v.maxLength(FRAME_ITEMS_MAX)),
   }),
+  /** Told again until acknowledged: after 10 s, doubling to 10 min, and after each registration. */
+  v.object({
+    type: v.literal("operation-updates"),
+    session: sessionIdText,
+    updates: v.pipe(v.array(operationUpdate), v.maxLength(FRAME_ITEMS_MAX)),
+  }),
+  v.object({
+    type: v.literal("executor-exited"),
+    session: sessionIdText,
+    frameworkId: frameworkIdText,
+    executorId: executorIdText,
+    /** As of waitpid: the exit code in bits 8 to 15, the signal in the low 7 bits; -1 when unknown. */
+    status: v.pipe(v.number(), v.safeInteger()),
+  }),
+  v.object({ type: v.literal("framework-message"), session: sessionIdText, ...messageEntries }),
   v.object({ type: v.literal("statistics"), system: systemStatisticsSchema }),
   /** The agent leaves for good: its id ends, and its tasks with it. Answered by `shutdown` once the registry has it. */
   v.object({ type: v.literal("unregister"), session: sessionIdText }),
@@ -198,6 +320,17 @@ export const planeMessageSchema = v.variant("type", [
       v.maxLength(FRAME_ITEMS_MAX),
     ),
   }),
+  /** Whoever wants to know of the operations knows how they ended: the agent may forget them. */
+  v.object({
+    type: v.literal("acknowledge-operations"),
+    epoch: epochNumber,
+    session: sessionIdText,
+    acknowledgements: v.pipe(
+      v.array(v.object({ operationUuid: operationUuidText, uuid: v.pipe(v.string(), v.maxLength(24)) })),
+      v.maxLength(FRAME_ITEMS_MAX),
+    ),
+  }),
+  v.object({ type: v.literal("executor-message"), epoch: epochNumber, session: sessionIdText, ...messageEntries }),
   /** A GET of the agent's own HTTP API, tunnelled: answered by `response`. */
   v.object({
     type: v.literal("request"),

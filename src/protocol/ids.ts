@@ -16,6 +16,8 @@ export type SessionId = Brand<string, "SessionId">;
 export type Epoch = Brand<number, "Epoch">;
 /** Made once on a host and kept there; it chooses the gateway and ties an agent id to its host. */
 export type HostKey = Brand<string, "HostKey">;
+/** 16 random bytes in base64, made by the master for each operation that it gives to an agent: such a one is done once. */
+export type OperationUuid = Brand<string, "OperationUuid">;
 /** Made once by `mesoflare init`. The same brand as the log's. */
 export type ClusterId = Brand<string, "ClusterId">;
 export type Principal = Brand<string, "Principal">;
@@ -26,12 +28,15 @@ export const ID_BYTES_MAX = 255;
 // Control characters, both slashes, and the two names that mean a directory: ids become folder names on a host.
 // eslint-disable-next-line no-control-regex
 const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f/\\]/;
+// Half a letter is no text outside of JavaScript: in a row, or a folder's name, different ids would become one.
+const HALF_LETTER = /[\ud800-\udfff]/u;
 
 /** Why a client's id may not be used, or undefined when it may. */
 export function idProblem(id: string): string | undefined {
   if (id === "") return "an id may not be empty";
   if (id === "." || id === "..") return `'${id}' may not be an id`;
   if (FORBIDDEN.test(id)) return "an id may not contain '/', '\\' or control characters";
+  if (HALF_LETTER.test(id)) return "an id may not contain half of a letter (a lone surrogate)";
   if (id.length > ID_BYTES_MAX || encodedLength(id) > ID_BYTES_MAX)
     return `an id may have at most ${ID_BYTES_MAX} bytes`;
   return undefined;
@@ -64,6 +69,12 @@ export const hostKeyText = v.pipe(
   v.regex(/^[0-9a-f]{32}$/, "a host key is 32 lower-case hexadecimal digits"),
   v.transform((text) => text as HostKey),
 );
+export const operationUuidText = v.pipe(
+  v.string(),
+  v.regex(/^[A-Za-z0-9+/]{22}==$/, "an operation's uuid is base64 of 16 bytes"),
+  v.transform((text) => text as OperationUuid),
+);
+export const executorIdText = branded<ExecutorId>();
 export const epochNumber = v.pipe(
   v.number(),
   v.safeInteger(),

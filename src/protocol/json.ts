@@ -2,7 +2,6 @@
 // http-api-v1 lets clients write, because rows and frames of earlier releases have it: numbers as text, one bare value for a list,
 // null for absent, an unknown enum name in an optional field for absent.
 import * as v from "valibot";
-import { fromBase64 } from "#base/base64.ts";
 import { parseInt64, type Int64 } from "./int64.ts";
 
 /** A finite number, or its text. */
@@ -39,12 +38,13 @@ const integer64 = (sign: "signed" | "unsigned") =>
 export const int64 = integer64("signed");
 export const uint64 = integer64("unsigned");
 
-/** Standard base64 of at most `max` bytes. */
+/** Standard base64 with padding, of at most `max` bytes. */
 export const bytes = (max: number) =>
   v.pipe(
     v.string(),
     v.maxLength(Math.ceil(max / 3) * 4, `at most ${max} bytes in base64`),
-    v.check((text) => fromBase64(text) !== undefined, "must be base64"),
+    v.regex(/^[A-Za-z0-9+/]*={0,2}$/, "must be base64"),
+    v.check((text) => text.length % 4 === 0, "must be base64 with padding"),
   );
 
 /** Text of at most `max` letters. */
@@ -76,6 +76,17 @@ export function map<const S extends v.GenericSchema>(schema: S, max: number, nam
       v.record(text(nameLettersMax), schema),
       v.check((entries) => Object.keys(entries).length <= max, `at most ${max} entries`),
     ),
+  );
+}
+
+/** A map of at most `max` keys as pairs, in order: absent, null and {} are the same. No object of ours is made of keys that others choose. */
+export function pairs<const S extends v.GenericSchema>(value: S, max: number) {
+  return v.pipe(
+    v.nullish(v.unknown(), {}),
+    v.check((map) => typeof map === "object" && map !== null && !Array.isArray(map), "must be an object"),
+    v.transform((map) => Object.entries(map as object)),
+    v.array(v.tuple([v.string(), value])),
+    v.maxLength(max, `at most ${max} members`),
   );
 }
 

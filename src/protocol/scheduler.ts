@@ -28,7 +28,13 @@ import {
 } from "./json.ts";
 import { labels } from "./labels.ts";
 import { offerConstraintsSchema } from "./offer-constraints.ts";
-import { operationIdObject, operationSchema, resourceProviderIdObject, type OperationStatus } from "./operation.ts";
+import {
+  operationIdObject,
+  operationSchema,
+  resourceProviderIdObject,
+  type Operation,
+  type OperationStatus,
+} from "./operation.ts";
 import { RESOURCES_MAX, resourceSchema, type Attribute, type Resource } from "./resource.ts";
 import { DATA_BYTES_MAX, killPolicy, type TaskStatus } from "./task.ts";
 import type { DurationInfo, TimeInfo } from "./time.ts";
@@ -125,13 +131,15 @@ const subscription = {
   offer_constraints: optional(offerConstraintsSchema),
 };
 const offerIds = list(offerIdObject, CALL_ITEMS_MAX);
+/** By the name of its type: inferred, a call's type would be too long for the library's declarations. */
+const operations: v.GenericSchema<unknown, Operation[]> = list(operationSchema, CALL_ITEMS_MAX);
 const message = v.object({ agent_id: agentIdObject, executor_id: executorIdObject, data: bytes(DATA_BYTES_MAX) });
 
 export const callSchema = v.object({
   framework_id: optional(frameworkIdObject),
   type: optionalName(CALL_TYPES),
   subscribe: optional(v.object(subscription)),
-  accept: optional(v.object({ offer_ids: offerIds, operations: list(operationSchema, CALL_ITEMS_MAX), filters })),
+  accept: optional(v.object({ offer_ids: offerIds, operations, filters })),
   decline: optional(v.object({ offer_ids: offerIds, filters })),
   accept_inverse_offers: optional(v.object({ inverse_offer_ids: offerIds, filters })),
   decline_inverse_offers: optional(v.object({ inverse_offer_ids: offerIds, filters })),

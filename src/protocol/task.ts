@@ -171,7 +171,7 @@ export const taskStatusSchema = v.object({
   agent_id: optional(agentIdObject),
   executor_id: optional(executorIdObject),
   timestamp: optional(numeric),
-  uuid: optional(text(24)),
+  uuid: optional(bytes(16)),
   healthy: optional(bool),
   check_status: optional(checkStatusSchema),
   labels: optional(labels),

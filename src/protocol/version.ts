@@ -8,4 +8,4 @@ export const VERSION_INFO = { build_date: "", build_time: 0, build_user: "", ver
  * Version of the messages between agent and plane. A newer plane reads older agents; an older plane refuses a newer
  * agent with a message that says which side to upgrade. Bump it when the hash in `test/protocol/wire-hash.test.ts` changes.
  */
-export const PROTOCOL_VERSION = 3;
+export const PROTOCOL_VERSION = 2;

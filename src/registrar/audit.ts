@@ -22,8 +22,9 @@ import type {
 } from "./calls.ts";
 import { decodeEntry, type Head } from "./codec.ts";
 import { searchHead, searchOn } from "./find-head.ts";
+import { emptyRegistry } from "./registry.ts";
 import { applyEntry, createReplay, loadFrom, logBeginsAt, nextToRead } from "./replay.ts";
-import { shownOperation, shownRegistry } from "./shown.ts";
+import { shownOperation, type ShownRegistry, shownRegistry } from "./shown.ts";
 import { type End, findEnd } from "./tail.ts";
 
 /** Records of one part: 5,000 agents with their descriptions are 2 to 5 MB as JSON. */
@@ -111,10 +112,14 @@ function* registryOf(
   const { index, of } = part;
   const shown = shownRegistry(replay.registry);
   const isWhole = index === 0 && agent === undefined;
-  const registry = isWhole ? shown : { ...shown, disconnectedFrameworks: [], removedFrameworks: [], credentials: [] };
+  const registry: ShownRegistry = isWhole ? shown : { ...NOTHING_SHOWN, ...agentsOf(shown) };
   const next = index + 1 < of ? { index: index + 1, of } : undefined;
   return { type: "registry", at, leader: replay.registry.leader, registry, next, begin, decidedTo, end: end.end };
 }
+
+/** What is in every part, and in what is told of one agent. */
+const agentsOf = ({ admitted, unreachable, gone }: ShownRegistry) => ({ admitted, unreachable, gone });
+const NOTHING_SHOWN = shownRegistry(emptyRegistry());
 
 /** How many parts the registry takes whose first entries these are: the first chunk of a snapshot says how many records it has. */
 function partsOf({ entries: [first] }: Page): number {

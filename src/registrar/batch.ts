@@ -8,6 +8,7 @@ import {
   FRAME_LETTERS_MAX,
   type Head,
   type OperationsEntry,
+  versionOf,
 } from "./codec.ts";
 import { applyOperation, type AuditedOperation, type Refusal } from "./operations.ts";
 import { draftOf, type Registry } from "./registry.ts";
@@ -74,5 +75,5 @@ export function takeBatch(registry: Registry, waiting: Waiting[]): Batch {
   }
   waiting.splice(0, taken);
   const entry: OperationsEntry = { type: "operations", leader, snapshot, operations };
-  return { entry, text: encodeOperations(texts, { leader, snapshot }), outcomes };
+  return { entry, text: encodeOperations(texts, { leader, snapshot }, versionOf(operations)), outcomes };
 }

@@ -19,11 +19,37 @@ import {
   type Principal,
 } from "#protocol/ids.ts";
 import { describeIssue } from "#protocol/json.ts";
-import type { AuditedOperation } from "./operations.ts";
-import { type Leader, type RegistryTables, type Table, VERIFIERS_MAX } from "./registry.ts";
+import type { AuditedOperation, RegistryOperation } from "./operations.ts";
+import {
+  type Leader,
+  QUANTITIES_MAX,
+  QUANTITY_MAX,
+  QUOTAS_MAX,
+  type RegistryTables,
+  type Table,
+  VERIFIERS_MAX,
+  WEIGHT_MAX,
+  WEIGHT_MIN,
+  WEIGHTS_MAX,
+} from "./registry.ts";
 
-/** Version of the entry texts. Bump it when an older release would read an entry wrongly. 1 was that of release 0.1.0: without heads. */
-export const ENTRY_VERSION = 2;
+/**
+ * Highest version of the entry texts that this release reads and writes. Add one when an older release would read an entry wrongly. 1 was
+ * that of release 0.1.0: without heads. 3 has frameworks' principals, weights and quotas.
+ */
+export const ENTRY_VERSION = 3;
+/** [R32] Version of an entry without anything that came later: releases that know no later one apply it as well. */
+const ENTRY_VERSION_MIN = 2;
+const OPERATIONS_SINCE: Partial<Record<RegistryOperation["type"], number>> = {
+  "register-framework": 3,
+  "update-weights": 3,
+  "update-quota": 3,
+};
+const TABLES_SINCE: Partial<Record<keyof RegistryTables, number>> = {
+  registeredFrameworks: 3,
+  weights: 3,
+  quotas: 3,
+};
 
 /** Most stretches that a snapshot lists; of more, the oldest two become one. */
 export const STRETCHES_MAX = 100;
@@ -116,6 +142,31 @@ const verifierSchema = v.object({
   serverKey: verifierText,
 });
 
+const positive = v.pipe(v.number(), v.finite(), v.minValue(0));
+const registered = { frameworkId: frameworkIdText, principal: principalText, failoverTimeoutMs: positive };
+const weightSchema = v.object({
+  role: name,
+  weight: v.pipe(v.number(), v.minValue(WEIGHT_MIN), v.maxValue(WEIGHT_MAX)),
+});
+const quantities = v.pipe(
+  v.array(v.object({ name, value: v.pipe(positive, v.maxValue(QUANTITY_MAX)) })),
+  v.maxLength(QUANTITIES_MAX),
+);
+const quotaSchema = v.object({ role: name, guarantees: quantities, limits: quantities });
+/** Nobody could say which of two is meant. */
+const oneEach = (list: readonly { readonly role: string }[]): boolean =>
+  new Set(list.map(({ role }) => role)).size === list.length;
+const weights = v.pipe(
+  v.array(weightSchema),
+  v.maxLength(WEIGHTS_MAX),
+  v.check((list) => oneEach(list), "a role is named twice"),
+);
+const quotas = v.pipe(
+  v.array(quotaSchema),
+  v.maxLength(QUOTAS_MAX),
+  v.check((list) => oneEach(list), "a role is named twice"),
+);
+
 const operationSchema = v.variant("type", [
   v.object({ type: v.literal("admit-agent"), ...described, strict }),
   v.object({ type: v.literal("readmit-agent"), ...described, strict }),
@@ -125,6 +176,7 @@ const operationSchema = v.variant("type", [
   v.object({ type: v.literal("mark-agent-reachable"), ...described }),
   v.object({ type: v.literal("mark-agent-gone"), agentId: agentIdText }),
   v.object({ type: v.literal("prune"), unreachable: ids, gone: ids }),
+  v.object({ type: v.literal("register-framework"), ...registered }),
   v.object({
     type: v.literal("disconnect-framework"),
     frameworkId: frameworkIdText,
@@ -140,6 +192,8 @@ const operationSchema = v.variant("type", [
     verifier: verifierSchema,
   }),
   v.object({ type: v.literal("revoke-credential"), principal: principalText }),
+  v.object({ type: v.literal("update-weights"), infos: weights }),
+  v.object({ type: v.literal("update-quota"), configs: quotas }),
 ]);
 const auditedSchema = v.object({ operation: operationSchema, audit: auditSchema });
 const masterIdText = v.pipe(
@@ -180,6 +234,7 @@ const tablesSchema = v.object({
     ),
   ),
   gone: v.optional(v.array(v.object({ agentId: agentIdText, hostname: shortText, at: time }))),
+  registeredFrameworks: v.optional(v.array(v.object({ state: v.literal("registered"), ...registered }))),
   disconnectedFrameworks: v.optional(
     v.array(
       v.object({
@@ -202,6 +257,8 @@ const tablesSchema = v.object({
       }),
     ),
   ),
+  weights: v.optional(v.array(weightSchema)),
+  quotas: v.optional(v.array(quotaSchema)),
 });
 const chunkHead = {
   type: v.literal("snapshot"),
@@ -238,13 +295,13 @@ assert(
 export function encodeEntry(entry: RegistrarEntry): string {
   switch (entry.type) {
     case "operations":
-      return encodeOperations(entry.operations.map(encodeOperation), entry);
+      return encodeOperations(entry.operations.map(encodeOperation), entry, versionOf(entry.operations));
     case "leader": {
       const { type, snapshot, candidate, masterId } = entry;
-      return JSON.stringify({ v: ENTRY_VERSION, type, snapshot, candidate, masterId });
+      return JSON.stringify({ v: ENTRY_VERSION_MIN, type, snapshot, candidate, masterId });
     }
     case "snapshot":
-      return JSON.stringify({ v: ENTRY_VERSION, ...entry });
+      return JSON.stringify({ v: versionOfTables(Object.keys(entry.tables) as (keyof RegistryTables)[]), ...entry });
     default:
       return unreachable(entry);
   }
@@ -253,9 +310,19 @@ export function encodeEntry(entry: RegistrarEntry): string {
 /** One operation as {@link encodeOperations} embeds it; its length is what it adds to an entry. */
 export const encodeOperation = (operation: AuditedOperation): string => JSON.stringify(operation);
 
+/** The version that an entry of these operations has, or of records of these tables: the lowest that reads them rightly. */
+export const versionOf = (operations: readonly AuditedOperation[]): number =>
+  Math.max(ENTRY_VERSION_MIN, ...operations.map(({ operation }) => OPERATIONS_SINCE[operation.type] ?? 0));
+export const versionOfTables = (tables: readonly (keyof RegistryTables)[]): number =>
+  Math.max(ENTRY_VERSION_MIN, ...tables.map((table) => TABLES_SINCE[table] ?? 0));
+
 /** The text of an operations entry from the texts of its operations, so that each is serialised once. */
-export function encodeOperations(operations: readonly string[], { leader, snapshot }: Partial<Head>): string {
-  const around = JSON.stringify({ v: ENTRY_VERSION, type: "operations", leader, snapshot });
+export function encodeOperations(
+  operations: readonly string[],
+  { leader, snapshot }: Partial<Head>,
+  version: number,
+): string {
+  const around = JSON.stringify({ v: version, type: "operations", leader, snapshot });
   return `${around.slice(0, -1)},"operations":[${operations.join(",")}]}`;
 }
 

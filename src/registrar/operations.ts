@@ -1,4 +1,5 @@
-// Operations on the registry: validated before they edit, so that a refusal changes nothing. Rules [R1], [R2] and [R17] to [R20].
+// Operations on the registry: validated before they edit, so that a refusal changes nothing. Rules [R1], [R2], [R17] to [R20]
+// and [R29] to [R31].
 import { unreachable } from "#base/assert.ts";
 import type { Millis } from "#base/time.ts";
 import type { AgentInfo } from "#protocol/agent.ts";
@@ -8,11 +9,17 @@ import {
   ADMITTED_AGENTS_MAX,
   type AdmittedAgent,
   CREDENTIALS_MAX,
+  QUOTAS_MAX,
+  type QuotaConfig,
+  REGISTERED_FRAMEWORKS_MAX,
   type RegistryTables,
   REMOVED_FRAMEWORKS_MAX,
   type StoredCredential,
   type StoredVerifier,
+  type Table,
   VERIFIERS_MAX,
+  type Weight,
+  WEIGHTS_MAX,
 } from "./registry.ts";
 
 /** Who asked for a change, when and why: each entry of the log is its own audit record. */
@@ -48,6 +55,13 @@ export type RegistryOperation =
   | { readonly type: "mark-agent-gone"; readonly agentId: AgentId }
   /** Ids that are there no more are passed over: of two leaders both may have wanted it. */
   | { readonly type: "prune"; readonly unreachable: readonly AgentId[]; readonly gone: readonly AgentId[] }
+  /** Whose the id is, from now on until it is removed; again when the timeout is another. */
+  | {
+      readonly type: "register-framework";
+      readonly frameworkId: FrameworkId;
+      readonly principal: Principal;
+      readonly failoverTimeoutMs: number;
+    }
   | {
       readonly type: "disconnect-framework";
       readonly frameworkId: FrameworkId;
@@ -62,7 +76,11 @@ export type RegistryOperation =
       readonly role: CredentialRole;
       readonly verifier: StoredVerifier;
     }
-  | { readonly type: "revoke-credential"; readonly principal: Principal };
+  | { readonly type: "revoke-credential"; readonly principal: Principal }
+  /** Of several roles, all or none. Other roles keep theirs. */
+  | { readonly type: "update-weights"; readonly infos: readonly Weight[] }
+  /** Of several roles, all or none. A config without guarantees and limits ends the role's quota. */
+  | { readonly type: "update-quota"; readonly configs: readonly QuotaConfig[] };
 
 export type Refusal =
   | "agent-already-admitted"
@@ -71,8 +89,10 @@ export type Refusal =
   | "agent-unreachable"
   | "agent-gone"
   | "framework-removed"
+  /** Its id belongs to another principal. */
+  | "framework-of-another"
   | "credential-unknown"
-  /** {@link ADMITTED_AGENTS_MAX} or {@link CREDENTIALS_MAX} are there already. */
+  /** As many are there already as the table may hold: see the bounds in registry.ts. */
   | "registry-full"
   /** Its text does not fit one entry of the log. */
   | "operation-too-large"
@@ -154,6 +174,8 @@ export function applyOperation(tables: RegistryTables, { operation, audit }: Aud
       for (const agentId of operation.gone) tables.gone.delete(agentId);
       return tables.unreachable.size + tables.gone.size === before ? UNCHANGED : CHANGED;
     }
+    case "register-framework":
+      return registerFramework(tables, operation);
     case "disconnect-framework": {
       const { frameworkId, principal, deadline } = operation;
       if (tables.removedFrameworks.get(frameworkId) !== undefined) return refused("framework-removed");
@@ -184,6 +206,12 @@ export function applyOperation(tables: RegistryTables, { operation, audit }: Aud
       if (tables.credentials.get(operation.principal) === undefined) return refused("credential-unknown");
       tables.credentials.delete(operation.principal);
       return CHANGED;
+    }
+    case "update-weights":
+      return put(tables.weights, new Map(operation.infos.map((info) => [info.role, info])), WEIGHTS_MAX);
+    case "update-quota": {
+      const after = operation.configs.map((config) => [config.role, isNoQuota(config) ? undefined : config] as const);
+      return put(tables.quotas, new Map(after), QUOTAS_MAX);
     }
     default:
       return unreachable(operation);
@@ -224,12 +252,53 @@ function update(tables: RegistryTables, agentId: AgentId, info: AgentInfo): Appl
   return CHANGED;
 }
 
+function registerFramework(
+  { registeredFrameworks, disconnectedFrameworks, removedFrameworks }: RegistryTables,
+  { frameworkId, principal, failoverTimeoutMs }: Extract<RegistryOperation, { type: "register-framework" }>,
+): Applied {
+  if (removedFrameworks.get(frameworkId) !== undefined) return refused("framework-removed");
+  const known = registeredFrameworks.get(frameworkId);
+  // The deadline is from before frameworks were registered, or from before this one was.
+  const owner = known?.principal ?? disconnectedFrameworks.get(frameworkId)?.principal;
+  if (owner !== undefined && owner !== principal) return refused("framework-of-another");
+  if (known?.failoverTimeoutMs === failoverTimeoutMs) return UNCHANGED;
+  if (known === undefined && registeredFrameworks.size >= REGISTERED_FRAMEWORKS_MAX) return refused("registry-full");
+  registeredFrameworks.set(frameworkId, { state: "registered", frameworkId, principal, failoverTimeoutMs });
+  return CHANGED;
+}
+
 function removeFramework(tables: RegistryTables, frameworkId: FrameworkId, at: Millis): Applied {
-  const { removedFrameworks, disconnectedFrameworks } = tables;
+  const { removedFrameworks, disconnectedFrameworks, registeredFrameworks } = tables;
   if (removedFrameworks.get(frameworkId) !== undefined) return UNCHANGED;
   disconnectedFrameworks.delete(frameworkId);
+  registeredFrameworks.delete(frameworkId);
   removedFrameworks.set(frameworkId, { state: "removed", frameworkId, at });
   const oldest = removedFrameworks.first();
   if (removedFrameworks.size > REMOVED_FRAMEWORKS_MAX && oldest !== undefined) removedFrameworks.delete(oldest);
   return CHANGED;
+}
+
+export const isNoQuota = ({ guarantees, limits }: QuotaConfig): boolean => guarantees.length + limits.length === 0;
+
+/** Sets records, or drops those that are undefined: all of them, or none when there would be more than `max`. */
+function put<V extends object>(
+  table: Table<string, V>,
+  after: ReadonlyMap<string, V | undefined>,
+  max: number,
+): Applied {
+  let size = table.size;
+  for (const [key, record] of after) {
+    if (record === undefined) size -= table.get(key) === undefined ? 0 : 1;
+    else size += table.get(key) === undefined ? 1 : 0;
+  }
+  if (size > max) return refused("registry-full");
+  let isChanged = false;
+  for (const [key, record] of after) {
+    const before = table.get(key);
+    if (JSON.stringify(before) === JSON.stringify(record)) continue;
+    isChanged = true;
+    if (record === undefined) table.delete(key);
+    else table.set(key, record);
+  }
+  return isChanged ? CHANGED : UNCHANGED;
 }

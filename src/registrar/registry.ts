@@ -35,6 +35,13 @@ export interface GoneAgent {
 
 /** What must be known of a framework for longer than any master lives. */
 export type DurableFramework =
+  /** Whose it is, from before its first SUBSCRIBED on, and also while it is disconnected. */
+  | {
+      readonly state: "registered";
+      readonly frameworkId: FrameworkId;
+      readonly principal: Principal;
+      readonly failoverTimeoutMs: number;
+    }
   | {
       readonly state: "disconnected";
       readonly frameworkId: FrameworkId;
@@ -59,6 +66,27 @@ export interface StoredCredential {
   readonly verifiers: readonly StoredVerifier[];
 }
 
+export interface Weight {
+  readonly role: string;
+  /** Above 0. A role without one has 1. */
+  readonly weight: number;
+}
+
+/** An amount of one kind of scalar resource in its own unit, at three decimals. */
+export interface Quantity {
+  readonly name: string;
+  readonly value: number;
+}
+
+/** What a role is sure to get, and what it may have at most. A list and no object: names are chosen by people, also `__proto__`. */
+export interface QuotaConfig {
+  readonly role: string;
+  /** A kind that is not named: nothing is held back. */
+  readonly guarantees: readonly Quantity[];
+  /** A kind that is not named: without end. */
+  readonly limits: readonly Quantity[];
+}
+
 /** Who leads: written first by each new leader, so that a predecessor's write in flight must fail. */
 export interface Leader {
   readonly candidate: string;
@@ -68,12 +96,25 @@ export interface Leader {
 
 /** Most admitted agents; a stolen credential must not fill the registry without end. */
 export const ADMITTED_AGENTS_MAX = 100_000;
+/** Frameworks that subscribed and were not removed: no stolen credential fills the registry without end. */
+export const REGISTERED_FRAMEWORKS_MAX = 10_000;
 /** Removed frameworks that are remembered; the oldest is dropped. */
 export const REMOVED_FRAMEWORKS_MAX = 10_000;
 /** Principals with verifiers in the registry. */
 export const CREDENTIALS_MAX = 10_000;
 /** Verifiers of one principal that are valid at a time. */
 export const VERIFIERS_MAX = 2;
+/** Roles with a weight of their own. */
+export const WEIGHTS_MAX = 10_000;
+/** Roles with a quota. */
+export const QUOTAS_MAX = 2_000;
+/** Kinds of resources that a role's guarantees may name, and its limits. */
+export const QUANTITIES_MAX = 32;
+/** Largest amount in a quota, in its own unit. Source: Mesos quota.cpp, about. */
+export const QUANTITY_MAX = 1e12;
+/** Bounds of a weight: beyond them a share divided by it says nothing any more. Mesos has only "above 0". */
+export const WEIGHT_MIN = 1e-9;
+export const WEIGHT_MAX = 1e9;
 
 /** What operations need of a table: the map of the registry itself, or a draft over it. Order is that of insertion. */
 export interface Table<K, V> {
@@ -90,9 +131,14 @@ export interface RegistryTables {
   readonly admitted: Table<AgentId, AdmittedAgent>;
   readonly unreachable: Table<AgentId, UnreachableAgent>;
   readonly gone: Table<AgentId, GoneAgent>;
+  readonly registeredFrameworks: Table<FrameworkId, Extract<DurableFramework, { state: "registered" }>>;
   readonly disconnectedFrameworks: Table<FrameworkId, Extract<DurableFramework, { state: "disconnected" }>>;
   readonly removedFrameworks: Table<FrameworkId, Extract<DurableFramework, { state: "removed" }>>;
   readonly credentials: Table<Principal, StoredCredential>;
+  /** By role. */
+  readonly weights: Table<string, Weight>;
+  /** By role. None of them is without guarantees and limits. */
+  readonly quotas: Table<string, QuotaConfig>;
 }
 
 /** A map that also tells its oldest key. */
@@ -120,18 +166,24 @@ export const emptyRegistry = (): Registry => ({
   admitted: new OrderedMap(),
   unreachable: new OrderedMap(),
   gone: new OrderedMap(),
+  registeredFrameworks: new OrderedMap(),
   disconnectedFrameworks: new OrderedMap(),
   removedFrameworks: new OrderedMap(),
   credentials: new OrderedMap(),
+  weights: new OrderedMap(),
+  quotas: new OrderedMap(),
 });
 
 export const TABLE_NAMES = [
   "admitted",
   "unreachable",
   "gone",
+  "registeredFrameworks",
   "disconnectedFrameworks",
   "removedFrameworks",
   "credentials",
+  "weights",
+  "quotas",
 ] as const satisfies readonly (keyof RegistryTables)[];
 
 /** A table as it will be once a batch is chosen: edits stay here, the one below is only read. */
@@ -180,9 +232,12 @@ export function draftOf(registry: Registry): RegistryTables {
     admitted: new DraftTable(registry.admitted),
     unreachable: new DraftTable(registry.unreachable),
     gone: new DraftTable(registry.gone),
+    registeredFrameworks: new DraftTable(registry.registeredFrameworks),
     disconnectedFrameworks: new DraftTable(registry.disconnectedFrameworks),
     removedFrameworks: new DraftTable(registry.removedFrameworks),
     credentials: new DraftTable(registry.credentials),
+    weights: new DraftTable(registry.weights),
+    quotas: new DraftTable(registry.quotas),
   };
 }
 

@@ -248,11 +248,16 @@ function addRecords(into: RegistryMaps, tables: TableRecords, keeps: Replay["kee
   for (const agent of tables.admitted ?? []) if (keeps(agent.agentId)) into.admitted.set(agent.agentId, agent);
   for (const agent of tables.unreachable ?? []) if (keeps(agent.agentId)) into.unreachable.set(agent.agentId, agent);
   for (const agent of tables.gone ?? []) if (keeps(agent.agentId)) into.gone.set(agent.agentId, agent);
+  for (const framework of tables.registeredFrameworks ?? []) {
+    into.registeredFrameworks.set(framework.frameworkId, framework);
+  }
   for (const framework of tables.disconnectedFrameworks ?? []) {
     into.disconnectedFrameworks.set(framework.frameworkId, framework);
   }
   for (const framework of tables.removedFrameworks ?? []) into.removedFrameworks.set(framework.frameworkId, framework);
   for (const credential of tables.credentials ?? []) into.credentials.set(credential.principal, credential);
+  for (const weight of tables.weights ?? []) into.weights.set(weight.role, weight);
+  for (const quota of tables.quotas ?? []) into.quotas.set(quota.role, quota);
 }
 
 /** The snapshot is complete: the registry becomes what it holds, and what was held back is applied to it. */

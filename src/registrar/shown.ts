@@ -6,7 +6,7 @@ import type { AgentInfo } from "#protocol/agent.ts";
 import type { CredentialRole } from "#protocol/credentials.ts";
 import type { AgentId, FrameworkId, Principal } from "#protocol/ids.ts";
 import type { Audit, RegistryOperation } from "./operations.ts";
-import type { GoneAgent, Registry } from "./registry.ts";
+import type { GoneAgent, QuotaConfig, Registry, Weight } from "./registry.ts";
 
 export interface ShownRegistry {
   readonly admitted: readonly {
@@ -23,6 +23,11 @@ export interface ShownRegistry {
     readonly at: Millis;
   }[];
   readonly gone: readonly GoneAgent[];
+  readonly registeredFrameworks: readonly {
+    readonly frameworkId: FrameworkId;
+    readonly principal: Principal;
+    readonly failoverTimeoutMs: number;
+  }[];
   readonly disconnectedFrameworks: readonly {
     readonly frameworkId: FrameworkId;
     readonly principal: Principal | undefined;
@@ -35,6 +40,8 @@ export interface ShownRegistry {
     /** How many secrets are valid. */
     readonly verifiers: number;
   }[];
+  readonly weights: readonly Weight[];
+  readonly quotas: readonly QuotaConfig[];
 }
 
 export const shownRegistry = (registry: Registry): ShownRegistry => ({
@@ -52,6 +59,9 @@ export const shownRegistry = (registry: Registry): ShownRegistry => ({
     at,
   })),
   gone: [...registry.gone.values()].map(({ agentId, hostname, at }) => ({ agentId, hostname, at })),
+  registeredFrameworks: [...registry.registeredFrameworks.values()].map(
+    ({ frameworkId, principal, failoverTimeoutMs }) => ({ frameworkId, principal, failoverTimeoutMs }),
+  ),
   disconnectedFrameworks: [...registry.disconnectedFrameworks.values()].map(({ frameworkId, principal, deadline }) => ({
     frameworkId,
     principal,
@@ -63,6 +73,8 @@ export const shownRegistry = (registry: Registry): ShownRegistry => ({
     role,
     verifiers: verifiers.length,
   })),
+  weights: [...registry.weights.values()].map(({ role, weight }) => ({ role, weight })),
+  quotas: [...registry.quotas.values()].map(({ role, guarantees, limits }) => ({ role, guarantees, limits })),
 });
 
 /** What was done, with what, and to whom. */
@@ -74,8 +86,12 @@ export interface ShownOperation {
   readonly role?: CredentialRole;
   readonly hostname?: string;
   readonly deadline?: Millis;
+  readonly failoverTimeoutMs?: number;
   /** False in write-only mode. */
   readonly strict?: boolean;
+  readonly weights?: readonly Weight[];
+  /** One without guarantees and limits ended the role's quota. */
+  readonly quotas?: readonly QuotaConfig[];
 }
 export interface ShownChange {
   readonly operation: ShownOperation;
@@ -103,6 +119,10 @@ export function shownOperation(operation: RegistryOperation): ShownOperation {
       return { type, agentIds: [operation.agentId] };
     case "prune":
       return { type, agentIds: [...operation.unreachable, ...operation.gone] };
+    case "register-framework": {
+      const { frameworkId, principal, failoverTimeoutMs } = operation;
+      return { type, agentIds: [], frameworkId, principal, failoverTimeoutMs };
+    }
     case "disconnect-framework": {
       const { frameworkId, principal, deadline } = operation;
       return { type, agentIds: [], frameworkId, deadline, ...(principal === undefined ? {} : { principal }) };
@@ -114,6 +134,10 @@ export function shownOperation(operation: RegistryOperation): ShownOperation {
       return { type, agentIds: [], principal: operation.principal, role: operation.role };
     case "revoke-credential":
       return { type, agentIds: [], principal: operation.principal };
+    case "update-weights":
+      return { type, agentIds: [], weights: operation.infos };
+    case "update-quota":
+      return { type, agentIds: [], quotas: operation.configs };
     default:
       return unreachable(operation);
   }

@@ -5,12 +5,12 @@ import { assert } from "#base/assert.ts";
 import type { Position } from "#log/entry.ts";
 import { ENTRY_LETTERS_MAX, PAGE_LETTERS_MAX } from "#log/limits.ts";
 import {
-  ENTRY_VERSION,
   FRAME_LETTERS_MAX,
   type Head,
   type SnapshotEntry,
   type Stretch,
   STRETCHES_MAX,
+  versionOfTables,
 } from "./codec.ts";
 import { type Registry, TABLE_NAMES } from "./registry.ts";
 
@@ -76,6 +76,7 @@ export function nextChunk(
   const { begin, chunk } = writer;
   assert((chunk === 0) === (begin === undefined), "a chunk is written after the one before it was chosen");
   const tables: string[] = [];
+  const names: (typeof TABLE_NAMES)[number][] = [];
   let letters = 0;
   for (; writer.table < writer.tables.length; writer.table++, writer.record = 0) {
     const table = writer.tables[writer.table];
@@ -87,7 +88,10 @@ export function nextChunk(
       texts.push(text);
       letters += text.length + 1;
     }
-    if (texts.length > 0) tables.push(`${JSON.stringify(table.name)}:[${texts.join(",")}]`);
+    if (texts.length > 0) {
+      names.push(table.name);
+      tables.push(`${JSON.stringify(table.name)}:[${texts.join(",")}]`);
+    }
     if (writer.record < table.records.length) break;
   }
   writer.chunk += 1;
@@ -97,7 +101,7 @@ export function nextChunk(
       ? { stretches: writer.stretches, records: writer.tables.reduce((sum, { records }) => sum + records.length, 0) }
       : {};
   const entry: SnapshotEntry = { type: "snapshot", leader, snapshot, begin, chunk, last, ...first, tables: {} };
-  const around = JSON.stringify({ v: ENTRY_VERSION, ...entry, tables: undefined });
+  const around = JSON.stringify({ v: versionOfTables(names), ...entry, tables: undefined });
   return { text: `${around.slice(0, -1)},"tables":{${tables.join(",")}}}`, entry };
 }
 

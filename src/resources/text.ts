@@ -1,5 +1,5 @@
-// Resources and attributes as people write them in flags: `cpus:2;mem:1024;ports:[31000-32000]`, `rack:r1;zone:{a,b}`.
-// The text form is Mesos' (docs/attributes-resources.md) without roles, which a later release reads.
+// Resources and attributes as people write them in flags: `cpus:2;mem(web):1024;ports:[31000-32000]`, `rack:r1;zone:{a,b}`.
+// The text form is Mesos' (docs/attributes-resources.md): a role in parentheses is a static reservation.
 import { type Attribute, type Resource, RESOURCES_MAX } from "#protocol/resource.ts";
 import { parseRanges, type Range } from "./ranges.ts";
 import { resourceProblem } from "./resources.ts";
@@ -8,11 +8,12 @@ export type ParsedText<T> =
   | { readonly type: "parsed"; readonly value: readonly T[] }
   | { readonly type: "refused"; readonly reason: string };
 
-/** Each name at most once. Refuses text values, roles, and whatever {@link resourceProblem} refuses. */
+/** Each name at most once for each role. Refuses text values and whatever {@link resourceProblem} refuses. */
 export function parseResources(text: string): ParsedText<Resource> {
-  return parseItems(text, (name, value): Resource | string => {
+  return parseItems(text, (key, value): Resource | string => {
+    const [, name = key, role = "*"] = /^([^()]+)\(([^()]+)\)$/.exec(key) ?? [];
     if (value.type === "TEXT") return `'${name}': '${value.text}' is not a number, a list [1-2, 5-9] or a set {a, b}`;
-    const resource: Resource = { name, role: "*", ...memberOf(value) };
+    const resource: Resource = { name, role, ...memberOf(value) };
     return resourceProblem(resource) ?? resource;
   });
 }
@@ -20,6 +21,7 @@ export function parseResources(text: string): ParsedText<Resource> {
 /** As {@link parseResources}, and a value that is nothing else is text. */
 export function parseAttributes(text: string): ParsedText<Attribute> {
   return parseItems(text, (name, value): Attribute | string => {
+    if (name.includes("(")) return `'${name}': an attribute has no role`;
     if (value.type !== "TEXT") return { name, ...memberOf(value) };
     return value.text === "" ? `'${name}' has no value` : { name, type: "TEXT", text: { value: value.text } };
   });
@@ -70,7 +72,7 @@ function parseItems<T>(text: string, make: (name: string, value: Value) => T | s
   const seen = new Set<string>();
   for (const part of text.split(";").map((item) => item.trim())) {
     if (part === "") continue; // a trailing semicolon is common
-    const match = /^([A-Za-z0-9_][A-Za-z0-9_./-]{0,127}):(.*)$/s.exec(part);
+    const match = /^([A-Za-z0-9_][A-Za-z0-9_./-]{0,127}(?:\([^\s()*:;]{1,256}\))?):(.*)$/s.exec(part);
     if (match === null) return { type: "refused", reason: `'${part}' is not 'name:value'` };
     const name = match[1] ?? "";
     if (seen.has(name)) return { type: "refused", reason: `'${name}' is there twice` };

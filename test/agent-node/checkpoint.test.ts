@@ -21,7 +21,8 @@ import {
   taskKey,
 } from "../../agent-node/checkpoint/state.ts";
 import { takeLock } from "../../agent-node/lock.ts";
-import { FRAMEWORK, launch } from "./fake-plane.ts";
+import { FRAMEWORK, launch, operationUuidOf } from "./fake-plane.ts";
+import { reserved } from "./made-resources.ts";
 
 let directory: string;
 beforeEach(() => {
@@ -152,6 +153,24 @@ const record: fc.Arbitrary<JournalRecord> = fc.oneof(
     launches: [],
     kills: [{ frameworkId: FRAMEWORK.id, taskId: `t${n}` as TaskId, graceMs: 100 }],
   })),
+  fc.tuple(fc.nat(3), fc.nat(2), fc.boolean()).map(([n, amount, changes]): JournalRecord => ({
+    type: "operated",
+    sequence: 9,
+    report: {
+      operationUuid: operationUuidOf(n),
+      operation: { type: "RESERVE", resources: [] },
+      status: { state: "OPERATION_FINISHED", converted_resources: [], uuid: { value: `uuid${amount}` } },
+    },
+    ...(changes
+      ? { converted: [reserved("disk", amount + 1)], removals: [{ path: `path${amount}`, isMount: false }] }
+      : {}),
+  })),
+  fc.tuple(fc.nat(3), fc.nat(2)).map(([n, uuid]): JournalRecord => ({
+    type: "operation-acknowledged",
+    operationUuid: operationUuidOf(n),
+    uuid: `uuid${uuid}`,
+  })),
+  fc.nat(2).map((n): JournalRecord => ({ type: "volume-removed", path: `path${n}` })),
   fc.tuple(fc.nat(3), fc.nat(5)).map(([n, uuid]): JournalRecord => ({
     type: "orders",
     sequence: 9,

@@ -7,14 +7,17 @@ import { present } from "#base/assert.ts";
 import {
   type AgentMessage,
   agentMessageSchema,
+  type OperationUpdate,
   type Order,
   parseFrame,
   type PlaneMessage,
   PING,
   PONG,
+  type ResourceOperation,
   type Update,
 } from "#protocol/agent.ts";
-import type { AgentId, ClusterId, Epoch, FrameworkId, SessionId, TaskId } from "#protocol/ids.ts";
+import type { AgentId, ClusterId, Epoch, FrameworkId, OperationUuid, SessionId, TaskId } from "#protocol/ids.ts";
+import type { OperationStatus } from "#protocol/operation.ts";
 import {
   checkProof,
   makeVerifier,
@@ -54,6 +57,9 @@ export class FakePlane {
   /** What a `register` is answered with; the plane registers the agent when this gives nothing. */
   onRegister: (message: Register) => PlaneMessage | undefined = () => undefined;
   acknowledges = true;
+  /** How operations ended, as often as it was told. */
+  readonly operationUpdates: OperationUpdate[] = [];
+  acknowledgesOperations = true;
   /** Set to answer with another server signature: a server that does not know the secret. */
   forgesSignature = false;
   /** Set to answer authentication with this. */
@@ -145,6 +151,19 @@ export class FakePlane {
     });
   }
 
+  acknowledgeOperation({ operationUuid, status }: OperationUpdate): void {
+    const acknowledgements = [{ operationUuid, uuid: status.uuid?.value ?? "" }];
+    this.send({ type: "acknowledge-operations", epoch: this.epoch, session: this.session, acknowledgements });
+  }
+
+  /** How the n-th operation of {@link operation} ended. */
+  async operated(n: number): Promise<OperationStatus> {
+    const update = await eventually(`the end of operation ${n}`, () =>
+      this.operationUpdates.find(({ operationUuid }) => operationUuid === operationUuidOf(n)),
+    );
+    return update.status;
+  }
+
   async request(path: string, range?: string): Promise<Response> {
     const requestId = `request-${Math.random()}`;
     this.send({ type: "request", requestId, path, range });
@@ -229,8 +248,7 @@ export class FakePlane {
         return undefined;
       }
       case "register": {
-        this.#register =
-          this.#register === undefined ? message : { ...message, tasks: [...this.#register.tasks, ...message.tasks] };
+        this.#register = this.#register === undefined ? message : joined(this.#register, message);
         if (message.more) return undefined;
         const whole = this.#register;
         this.#register = undefined;
@@ -252,11 +270,35 @@ export class FakePlane {
           if (this.acknowledges) this.acknowledge(update);
         }
         return undefined;
+      case "operation-updates":
+        for (const update of message.updates) {
+          this.operationUpdates.push(update);
+          if (this.acknowledgesOperations) this.acknowledgeOperation(update);
+        }
+        return undefined;
       default:
         return undefined;
     }
   }
 }
+
+const joined = (first: Register, next: Register): Register => ({
+  ...next,
+  tasks: [...first.tasks, ...next.tasks],
+  operations: [...(first.operations ?? []), ...(next.operations ?? [])],
+});
+
+export const operationUuidOf = (n: number): OperationUuid =>
+  Buffer.from(String(n).padStart(16, "0")).toString("base64") as OperationUuid;
+
+/** The order of an operation that its framework calls `operation-<n>`. */
+export const operation = (n: number, what: ResourceOperation): Order => ({
+  type: "operation",
+  operationUuid: operationUuidOf(n),
+  frameworkId: FRAMEWORK.id,
+  operationId: `operation-${n}`,
+  operation: what,
+});
 
 /** A launch order of a shell line, or of more. */
 export function launch(

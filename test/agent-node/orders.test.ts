@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import type { NumberedOrder, Order } from "#protocol/agent.ts";
 import type { Millis } from "#base/time.ts";
 import type { AgentId, Epoch, SessionId, TaskId } from "#protocol/ids.ts";
+import { NOTHING } from "#resources/resources.ts";
 import { type AgentState, apply, NEW_AGENT, taskKey } from "../../agent-node/checkpoint/state.ts";
 import { graceMs, KILL_GRACE_MS, KILL_GRACE_MS_MAX, type OrdersMessage, planOrders } from "../../agent-node/orders.ts";
 import { containerIdFrom, endStatus, unknownTaskStatus } from "../../agent-node/task-status.ts";
@@ -31,11 +32,14 @@ const plan = (state: AgentState, orders: OrdersMessage) =>
   planOrders(state, orders, {
     containerId: () => containerIdFrom(`c-${containers++}`),
     stamp: () => ({ agentId: "a" as AgentId, now: 0 as Millis, uuid: `answer-${uuids++}` }),
+    given: NOTHING,
+    runsExecutors: false,
+    makeVolume: () => undefined,
   });
 function take(state: AgentState, orders: readonly NumberedOrder[]): AgentState {
   const planned = plan(state, message(orders));
   if (planned.type !== "take") throw new Error("taken");
-  return apply(state, planned.record);
+  return planned.records.reduce<AgentState>(apply, state);
 }
 const numbered = (sequence: number, order: Order): NumberedOrder => ({ sequence, order });
 
@@ -65,7 +69,7 @@ test("[A3] whatever is repeated, lost or mixed up: each order once, in order, wi
         while (arrived.has(highest + 1)) highest++;
         if (planned.type !== "take") continue;
         for (const action of planned.actions) if (action.type === "launch") launched.push(action.key);
-        state = apply(state, planned.record);
+        state = planned.records.reduce<AgentState>(apply, state);
       }
       expect(state.sequence).toBe(highest);
       expect(launched).toEqual(Array.from({ length: highest }, (_, i) => taskKey(FRAMEWORK.id, `t${i + 1}` as TaskId)));
@@ -76,7 +80,7 @@ test("[A3] whatever is repeated, lost or mixed up: each order once, in order, wi
 test("[A3] a gap is told apart from a repetition", () => {
   const taken = plan(REGISTERED, message([numbered(1, kill("x"))]));
   if (taken.type !== "take") throw new Error("taken");
-  const state = apply(REGISTERED, taken.record);
+  const state = taken.records.reduce<AgentState>(apply, REGISTERED);
   expect(plan(state, message([numbered(1, kill("x"))]))).toEqual({ type: "nothing-new", gap: false });
   expect(plan(state, message([numbered(3, kill("x"))]))).toEqual({ type: "nothing-new", gap: true });
 });
@@ -84,14 +88,14 @@ test("[A3] a gap is told apart from a repetition", () => {
 test("[A5] a task that is here is not launched again, under whatever number", () => {
   const first = plan(REGISTERED, message([numbered(1, launch("t", "true")), numbered(2, launch("t", "true"))]));
   if (first.type !== "take") throw new Error("taken");
-  expect(first.record.launches).toHaveLength(1);
+  expect(first.records).toMatchObject([{ type: "orders", sequence: 2, launches: [{ task: { name: "t" } }] }]);
   expect(first.actions.map(({ type }) => type)).toEqual(["launch", "complain"]);
 });
 
 test("[A5] until its last update is acknowledged; then its id may be used anew", () => {
   const first = plan(REGISTERED, message([numbered(1, launch("t", "true"))]));
   if (first.type !== "take") throw new Error("taken");
-  let state = apply(REGISTERED, first.record);
+  let state = first.records.reduce<AgentState>(apply, REGISTERED);
   const task = state.tasks.get(taskKey(FRAMEWORK.id, "t" as TaskId));
   if (task === undefined) throw new Error("a task");
   const status = endStatus(task, { type: "cancelled" }, { agentId: "a" as AgentId, now: 0 as Millis, uuid: "u" });
@@ -120,18 +124,16 @@ test("[A29] a new launch of an id whose end is not acknowledged is answered behi
     const planned = plan(state, message([numbered(2, again), numbered(3, kill("t")), numbered(4, again)]));
     expect(planned).toMatchObject({
       type: "take",
-      record: {
-        sequence: 4,
-        launches: [],
-        kills: [],
-        answers: [{ status: { state: lost } }, { status: { state: lost } }],
-      },
+      records: [
+        { sequence: 4, launches: [], kills: [], answers: [{ status: { state: lost } }, { status: { state: lost } }] },
+      ],
       actions: [{ type: "complain" }, { type: "complain" }],
     });
     if (planned.type !== "take") throw new Error("taken");
     const uuidsOf = (of: AgentState) => of.streams.get(key)?.pending.map(({ uuid }) => uuid);
-    const [first = "", second = ""] = planned.record.answers?.map((one) => one.status.uuid ?? "") ?? [];
-    state = apply(state, planned.record);
+    const answers = planned.records.flatMap((record) => (record.type === "orders" ? (record.answers ?? []) : []));
+    const [first = "", second = ""] = answers.map((one) => one.status.uuid ?? "");
+    state = planned.records.reduce<AgentState>(apply, state);
     expect(uuidsOf(state)).toEqual(["end", first, second]);
     state = acknowledged(state, "end");
     expect([state.tasks.size, uuidsOf(state)]).toEqual([0, [first, second]]); // the old task is forgotten
@@ -145,7 +147,7 @@ test("[A29] nor is a task started whose id a kill was answered for: that answer'
   const status = unknownTaskStatus("t" as TaskId, true, { agentId: "a" as AgentId, now: 0 as Millis, uuid: "unknown" });
   const state = apply(REGISTERED, { type: "update", frameworkId: FRAMEWORK.id, status });
   expect(plan(state, message([numbered(1, launch("t", "true"))]))).toMatchObject({
-    record: { launches: [], answers: [{ status: { state: "TASK_DROPPED" } }] },
+    records: [{ launches: [], answers: [{ status: { state: "TASK_DROPPED" } }] }],
     actions: [{ type: "complain" }],
   });
 });
@@ -153,7 +155,7 @@ test("[A29] nor is a task started whose id a kill was answered for: that answer'
 test("[A18] an id that is a path is never taken as a directory", () => {
   for (const id of ["../../etc", "a/b", "..", "", "a\0b"]) {
     const planned = plan(REGISTERED, message([numbered(1, launch(id, "true"))]));
-    expect(planned).toMatchObject({ type: "take", record: { launches: [] }, actions: [{ type: "complain" }] });
+    expect(planned).toMatchObject({ type: "take", records: [{ launches: [] }], actions: [{ type: "complain" }] });
   }
 });
 

@@ -4,9 +4,10 @@ import { present } from "#base/assert.ts";
 import { millis } from "#base/time.ts";
 import type { AgentMessage } from "#protocol/agent.ts";
 import { GATEWAY_BATCH_MAX, type GatewayBatch, type GatewayItem } from "#protocol/gateway.ts";
-import type { AgentId, Epoch, HostKey, Principal, SessionId } from "#protocol/ids.ts";
+import type { AgentId, Epoch, ExecutorId, FrameworkId, HostKey, Principal, SessionId } from "#protocol/ids.ts";
 import {
   BATCH_BYTES_MAX,
+  BEST_EFFORT_BYTES_MAX,
   CHECK_IN_INTERVAL_MS,
   enqueue,
   hearOf,
@@ -37,6 +38,10 @@ const said = (socketId: string, message: AgentMessage, epochSeen = 0): GatewayIt
   message,
 });
 const acted = (socketId: string): GatewayItem => said(socketId, { type: "acted", session, sequence: 1 });
+const executor = { frameworkId: "f" as FrameworkId, executorId: "e" as ExecutorId };
+const frameworkMessage: AgentMessage = { type: "framework-message", session, ...executor, data: "d29yZA==" };
+const executorExited: AgentMessage = { type: "executor-exited", session, ...executor, status: 9 };
+const operationUpdates: AgentMessage = { type: "operation-updates", session, updates: [] };
 const closed = (socketId: string): GatewayItem => ({ type: "closed", socketId });
 
 const fresh = (more: Partial<Parameters<typeof newGateway>[1]> = {}): Gateway =>
@@ -155,6 +160,43 @@ test("[G10] of a batch that was not taken registrations wait, statistics are dro
     { socketId: "s2", what: "close" },
   ]);
   expect(gateway.authentications).toBe(3);
+});
+
+test("[G10] how operations and executors ended is told again by the next registration", () => {
+  const gateway = told();
+  for (const [i, message] of [operationUpdates, executorExited].entries()) enqueue(gateway, said(`s${i}`, message), 60);
+  const batch = taken(gateway);
+  expect(batch.items).toEqual([said("s0", operationUpdates), said("s1", executorExited)]);
+  expect(onNotTaken(gateway, batch)).toEqual([
+    { socketId: "s0", what: "close" },
+    { socketId: "s1", what: "close" },
+  ]);
+});
+
+describe("[G19] what is sent at best effort", () => {
+  test("is passed on in order with all else", () => {
+    const gateway = told();
+    const items = [acted("s1"), said("s1", frameworkMessage), said("s1", executorExited)];
+    for (const item of items) enqueue(gateway, item, 60);
+    expect(taken(gateway).items).toEqual(items);
+  });
+
+  test("takes half of the room; beyond that it is dropped, its socket stays, and the rest has room", () => {
+    const gateway = told();
+    const frame = 200_000;
+    const fits = Math.floor(BEST_EFFORT_BYTES_MAX / (frame + ITEM_BYTES));
+    for (let i = 0; i < 3 * fits; i++) expect(enqueue(gateway, said("s1", frameworkMessage), frame)).toBe(true);
+    expect(enqueue(gateway, said("s2", STATISTICS), frame)).toBe(true);
+    expect(gateway.queue).toHaveLength(fits);
+    expect(enqueue(gateway, said("s2", operationUpdates), frame)).toBe(true);
+    expect(gateway.queue).toHaveLength(fits + 1);
+  });
+
+  test("is dropped with a batch that was not taken", () => {
+    const gateway = told();
+    enqueue(gateway, said("s1", frameworkMessage), 60);
+    expect(onNotTaken(gateway, taken(gateway))).toEqual([]);
+  });
 });
 
 describe("epochs", () => {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { millis } from "#base/time.ts";
-import { MECHANISM, SILENCE_MS, type AgentMessage } from "#protocol/agent.ts";
-import type { AgentId, Epoch, HostKey, SessionId } from "#protocol/ids.ts";
+import { MECHANISM, SILENCE_MS, type AgentMessage, type PlaneMessage } from "#protocol/agent.ts";
+import type { AgentId, Epoch, ExecutorId, FrameworkId, HostKey, SessionId } from "#protocol/ids.ts";
 import { checkProof, clientFinal, clientFirst, makeVerifier } from "#protocol/scram.ts";
 import { PROTOCOL_VERSION } from "#protocol/version.ts";
 import {
@@ -21,6 +21,7 @@ import { nodeScram as crypto } from "../node-scram.ts";
 
 const SALT = new Uint8Array(16).fill(9);
 const CHALLENGE = { salt: SALT, iterations: 4096, serverNonce: "server-nonce-of-some-length" };
+const EXECUTOR = { frameworkId: "f" as FrameworkId, executorId: "e" as ExecutorId };
 const NONCE = "client-nonce-of-some-length";
 
 const opened = (): Session =>
@@ -51,6 +52,12 @@ async function exchange(secret: string): Promise<Session> {
   return onVerdict(checking, await checkProof(crypto, check.exchange, check.clientFinal, verifier))[0];
 }
 
+const ABOUT_OPERATIONS_AND_EXECUTORS: readonly AgentMessage[] = [
+  { type: "operation-updates", session: "x" as SessionId, updates: [] },
+  { type: "executor-exited", session: "x" as SessionId, ...EXECUTOR, status: 0 },
+  { type: "framework-message", session: "x" as SessionId, ...EXECUTOR, data: "" },
+];
+
 test("[G1] every message has its place", () => {
   const session: SessionId = "x" as SessionId;
   const early: AgentMessage[] = [
@@ -58,6 +65,7 @@ test("[G1] every message has its place", () => {
     { type: "authentication-step", clientFinal: "" },
     { type: "acted", session, sequence: 1 },
     { type: "updates", session, updates: [] },
+    ...ABOUT_OPERATIONS_AND_EXECUTORS,
     { type: "response", requestId: "r", status: 200, headers: {}, body: "" },
   ];
   for (const message of early) {
@@ -134,6 +142,21 @@ test("[G6] the master's word makes a session registered", async () => {
     closing: undefined,
   });
   expect(onPlaneMessage(opened(), word).session).toEqual(opened());
+});
+
+test("[G6] what a registered agent says of operations and executors goes to the master, and the master's answers to it, as they are", async () => {
+  const word = { type: "registered", agentId: "a" as AgentId, epoch: 5 as Epoch, session: "s" as SessionId } as const;
+  const { session } = onPlaneMessage(await exchange("right"), word);
+  for (const message of ABOUT_OPERATIONS_AND_EXECUTORS)
+    expect(onMessage(session, message, undefined)).toEqual([session, [{ type: "forward", message }]]);
+  const current = { epoch: 5 as Epoch, session: "s" as SessionId };
+  const answers: readonly PlaneMessage[] = [
+    { type: "acknowledge-operations", ...current, acknowledgements: [] },
+    { type: "executor-message", ...current, ...EXECUTOR, data: "" },
+    { type: "orders", ...current, orders: [] },
+  ];
+  for (const message of answers)
+    expect(onPlaneMessage(session, message)).toEqual({ session, message, closing: undefined });
 });
 
 test("[G18] what ends an agent is passed on and closes the socket; an old agent is told to stay away and keeps its tasks", async () => {

@@ -10,6 +10,7 @@ import {
   getRegistry,
   positionOf,
   type HistoryJson,
+  type QuotaJson,
   type RegistryJson,
 } from "../../cli/registry/answers.ts";
 import { formatHistory, formatRegistry } from "../../cli/registry/show.ts";
@@ -85,15 +86,23 @@ describe("the registry", () => {
           gone: [{ id: "m-S3", hostname: "c", gone_at: WHEN }],
         },
         frameworks: {
+          registered: [
+            { id: "f0", principal: "p" },
+            { id: "f1", principal: "p" },
+          ],
           disconnected: [{ id: "f1", principal: "p", deadline: WHEN }],
           removed: [{ id: "f2", removed_at: WHEN }],
         },
         credentials: [{ principal: "p", role: "operator", verifiers: 2 }],
+        weights: [{ role: "prod", weight: 2.5 }],
+        quotas: [{ role: "prod", guarantees: { cpus: 4, mem: 512 }, limits: {} }],
       }),
     );
+    expect(shown).toContain("prod  2.5\n");
+    expect(shown).toContain("prod  cpus:4;mem:512  -\n");
     expect(shown).toContain("after entry 30, of 40;");
     expect(shown).toContain(`m-S3   gone         c     -          ${WHEN}\n`);
-    expect(shown).toContain(`f1         disconnected  p          ${WHEN}\n`);
+    expect(shown).toContain(`f0         registered    p          -\nf1         disconnected  p          ${WHEN}\n`);
     expect(shown).toContain("p          operator  2\n");
     expect(shown).toContain("note: history begins at entry 12; what was before is truncated\n");
   });
@@ -193,6 +202,27 @@ describe("history", () => {
       ].join("\n"),
     );
     expect(formatHistory({ ...history, entries: [] })).toBe("no changes\n");
+  });
+
+  test("says whose a framework is, and which roles got which weight and quota", () => {
+    const by = { agents: [], who: "o", when: WHEN, why: "y" };
+    const weights = ["a", "b", "c", "d"].map((role, n) => ({ role, weight: n + 1 }));
+    const quotas: readonly QuotaJson[] = [
+      { role: "a", guarantees: { cpus: 1, mem: 64 }, limits: { cpus: 2 } },
+      { role: "b", guarantees: {}, limits: { cpus: 0 } },
+      { role: "c", guarantees: {}, limits: {} },
+    ];
+    const changes = [
+      { ...by, type: "register-framework", framework: "f", principal: "p" },
+      { ...by, type: "update-weights", weights },
+      { ...by, type: "update-quota", quotas },
+    ];
+    const shown = formatHistory({ ...EXTENT, entries: [{ position: 3, type: "operations", changes }] });
+    expect(shown).toMatch(/ register-framework +f of p +o +y\n/);
+    expect(shown).toMatch(/ update-weights +a 1, b 2, c 3 and 1 more +o +y\n/);
+    expect(shown).toMatch(
+      / update-quota +a at least cpus:1;mem:64 at most cpus:2, b at most cpus:0, c without quota +o +y\n/,
+    );
   });
 
   test("is read page by page, to where it ended when it was first asked", async () => {

@@ -1,7 +1,8 @@
 // What waits for a gateway: in order, one call at a time, bounded, and without holes.
 import { expect, test } from "vitest";
 import type { DeliveryItem } from "#protocol/gateway.ts";
-import { GatewayOutbox, WAITING_MAX } from "../../src/durable-objects/gateway-outbox.ts";
+import type { Epoch, ExecutorId, FrameworkId, SessionId } from "#protocol/ids.ts";
+import { BEST_EFFORT_WAITING_MAX, GatewayOutbox, WAITING_MAX } from "../../src/durable-objects/gateway-outbox.ts";
 
 const item = (socketId: string, reason: string): DeliveryItem => ({ type: "close", socketId, reason });
 
@@ -53,6 +54,34 @@ test("a batch that was not taken loses its sockets, and what waits for them: aft
   box.push("gateway-1", item("s1", "again"));
   await box.flush();
   expect(delivered).toEqual([item("s2", "other"), item("s1", "again")]);
+});
+
+test("[G19] messages to executors take half of the room; beyond that they are dropped, and no socket is lost", async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const delivered: DeliveryItem[] = [];
+  const { box, lost } = outbox(async (items) => {
+    await promise;
+    delivered.push(...items);
+  });
+  const message: DeliveryItem = {
+    type: "message",
+    socketId: "s1",
+    message: {
+      type: "executor-message",
+      epoch: 1 as Epoch,
+      session: "s" as SessionId,
+      frameworkId: "f" as FrameworkId,
+      executorId: "e" as ExecutorId,
+      data: "",
+    },
+  };
+  for (let i = 0; i < WAITING_MAX; i++) box.push("gateway-1", message);
+  box.push("gateway-1", item("s1", "order"));
+  resolve();
+  await box.flush();
+  expect(lost).toEqual([]);
+  expect(delivered).toHaveLength(BEST_EFFORT_WAITING_MAX + 1);
+  expect(delivered.at(-1)).toEqual(item("s1", "order"));
 });
 
 test("what waits for a gateway that does not answer is bounded, and other gateways do not notice", async () => {

@@ -9,6 +9,7 @@ import type {
   FrameworkId,
   HostKey,
   MasterId,
+  OperationUuid,
   Principal,
   SessionId,
   StreamId,
@@ -23,9 +24,19 @@ import { DEFAULT_SETTINGS, type MasterSettings } from "../../src/master/settings
 import { applyOperation } from "#registrar/operations.ts";
 import { emptyRegistry, type Registry } from "#registrar/registry.ts";
 import { onCall } from "../../src/master/calls.ts";
-import { subscribe, type Subscribed } from "../../src/master/frameworks.ts";
-import { allocateDue } from "../../src/master/offers.ts";
-import { newMaster, type CallAnswer, type Connection, type Master, type MasterEffect } from "../../src/master/state.ts";
+import { makeOffers } from "../../src/master/offers.ts";
+import { subscribe, type SubscribeRequest } from "../../src/master/subscriptions.ts";
+import { MemoryTaskStore } from "../../src/master/memory-task-store.ts";
+import {
+  clearMarks,
+  newMaster,
+  type CallAnswer,
+  type Connection,
+  type FrameworkRecord,
+  type Master,
+  type MasterEffect,
+} from "../../src/master/state.ts";
+import { taskChanges } from "../../src/master/task-store.ts";
 
 export const SYSTEM: SystemStatistics = {
   cpus_total: 2,
@@ -38,17 +49,26 @@ export const SYSTEM: SystemStatistics = {
 const PRINCIPAL = "scheduler" as Principal;
 export const CLUSTER_ID = "cluster" as ClusterId;
 
+export type Subscribed = { readonly streamId: StreamId } & (
+  | { readonly type: "subscribed"; readonly framework: FrameworkRecord }
+  | { readonly type: "refused"; readonly message: string }
+);
+
 type RegistryEffect = Extract<MasterEffect, { type: "registry" }>;
 
 export class Cluster {
   readonly master: Master;
   readonly registry: Registry;
   readonly effects: MasterEffect[] = [];
+  readonly store = new MemoryTaskStore();
   now: Millis = millis(1_000_000);
   #uuids = 0;
   #sockets = 0;
   #requests = 0;
-  readonly ids = { uuid: () => `uuid-${++this.#uuids}` };
+  readonly ids = {
+    uuid: () => `uuid-${++this.#uuids}`,
+    operationUuid: () => uuidText(++this.#uuids) as OperationUuid,
+  };
 
   constructor(
     settings: Partial<MasterSettings> = {},
@@ -71,15 +91,26 @@ export class Cluster {
         address: { hostname: "127.0.0.1", ip: "127.0.0.1", port: 5050 },
         capabilities: [],
       },
+      store: this.store,
+      // The first one first: what a test expects does not depend on a draw.
+      random: { next: () => 0.999 },
       startedAt: this.now,
       electedAt: this.now,
     });
   }
 
-  /** What has left since the last call, after offers that were due. */
+  /** What has left since the last call, after offers that were due; the turn is saved. */
   settle(): MasterEffect[] {
-    allocateDue(this.master, this.now);
-    const left = this.master.effects.splice(0);
+    makeOffers(this.master, this.now);
+    this.store.apply(taskChanges(this.master));
+    clearMarks(this.master);
+    const left = this.master.effects
+      .splice(0)
+      .flatMap((effect): MasterEffect[] =>
+        effect.type === "events"
+          ? [...effect.events].map((event) => ({ type: "event", streamId: effect.streamId, event }))
+          : [effect],
+      );
     this.effects.push(...left);
     return left;
   }
@@ -127,17 +158,34 @@ export class Cluster {
     return { socket, host, ...present(registered, "registered") };
   }
 
+  /** What came of it, when the registry has decided. */
   subscribe(
     info: Partial<FrameworkInfo> = {},
     streamId = `stream-${++this.#uuids}` as StreamId,
-  ): Subscribed & { readonly streamId: StreamId } {
-    const result = subscribe(this.master, { info: frameworkInfo(info), principal: PRINCIPAL, streamId }, this.now);
-    this.commitAll();
-    return { ...result, streamId };
+    more: Partial<SubscribeRequest> = {},
+  ): Subscribed {
+    const request = {
+      info: frameworkInfo(info),
+      principal: PRINCIPAL,
+      streamId,
+      suppressedRoles: [],
+      offerConstraints: undefined,
+      ...more,
+    };
+    subscribe(this.master, request, this.now);
+    for (const effect of this.commitAll()) {
+      if (effect.type !== "event" || effect.streamId !== streamId) continue;
+      const { event } = effect;
+      if (event.type === "ERROR") return { type: "refused", message: event.error.message, streamId };
+      if (event.type !== "SUBSCRIBED") continue;
+      const framework = present(this.master.frameworks.get(event.subscribed.framework_id.value), "framework");
+      return { type: "subscribed", framework, streamId };
+    }
+    throw new Error("nothing was said on the stream");
   }
 
-  framework(info: Partial<FrameworkInfo> = {}): TestFramework {
-    const result = this.subscribe(info);
+  framework(info: Partial<FrameworkInfo> = {}, more: Partial<SubscribeRequest> = {}): TestFramework {
+    const result = this.subscribe(info, undefined, more);
     if (result.type !== "subscribed") throw new Error(result.message);
     return { id: result.framework.id, streamId: result.streamId };
   }
@@ -153,7 +201,7 @@ export class Cluster {
       streamId: framework.streamId,
       ...more,
     };
-    const answer = onCall(this.master, request as Parameters<typeof onCall>[1], ++this.#requests, this.now);
+    const answer = onCall(this.master, request as Parameters<typeof onCall>[1], ++this.#requests, this.ids, this.now);
     const later = this.commitAll().find((effect) => effect.type === "answer" && effect.requestId === this.#requests);
     if (answer !== undefined) return answer;
     if (later?.type !== "answer") throw new Error("no answer");

@@ -1,12 +1,15 @@
 import { expect, test } from "vitest";
 import { millis } from "#base/time.ts";
-import type { Principal, StreamId } from "#protocol/ids.ts";
+import type { Principal, StreamId, TaskId } from "#protocol/ids.ts";
 import type { Call } from "#protocol/scheduler.ts";
 import { onSocketClosed } from "../../src/master/absence.ts";
 import { nextDeadline, tick } from "../../src/master/deadlines.ts";
-import { disconnectStream, excuseAbsence, RESUBSCRIBE_GRACE_MS } from "../../src/master/frameworks.ts";
+import { excuseAbsence, RESUBSCRIBE_GRACE_MS } from "../../src/master/frameworks.ts";
 import { fromResources, scalar } from "#resources/resources.ts";
-import { DECLINE_MS_MIN, nextFilterEnd, offeredOn, usedOn } from "../../src/master/offers.ts";
+import { DECLINE_MS_MIN, nextOfferWake, offeredOn } from "../../src/master/offers.ts";
+import { disconnectStream } from "../../src/master/subscriptions.ts";
+import { usedOn } from "../../src/master/usage.ts";
+import { pastOf } from "../../src/master/task-store.ts";
 import { Cluster, sent, task } from "./cluster.ts";
 
 const PARTITION_AWARE = { capabilities: [{ type: "PARTITION_AWARE" as const }] };
@@ -48,9 +51,8 @@ test("[M9] the acknowledged end moves the task to the history and reaches the ag
   cluster.launch(framework, [task("t", agent.agentId)]);
   const uuid = cluster.update(agent, framework, "t", "TASK_FINISHED");
   expect(acknowledge(cluster, framework, agent.agentId, "t", uuid).status).toBe(202);
-  expect(cluster.master.frameworks.get(framework.id)?.completedTasks.map(({ latest }) => latest)).toEqual([
-    "TASK_FINISHED",
-  ]);
+  expect(cluster.master.frameworks.get(framework.id)?.tasks.size).toBe(0);
+  expect(pastOf(cluster.master, framework.id, "t" as TaskId).map(({ state }) => state)).toEqual(["TASK_FINISHED"]);
   expect(sent(cluster.effects, "acknowledge").at(-1)?.acknowledgements).toEqual([
     { frameworkId: framework.id, taskId: "t", uuid },
   ]);
@@ -157,7 +159,7 @@ test("[M17] checks in their order: unknown, wrong principal, not subscribed, no 
   expect(cluster.call(framework, reconcile, { streamId: undefined }).status).toBe(400);
   expect(cluster.call(framework, reconcile, { streamId: "wrong" as StreamId }).status).toBe(400);
   expect(cluster.call(framework, reconcile).status).toBe(202);
-  expect(cluster.call(framework, { type: "REVIVE" }).status).toBe(501);
+  expect(cluster.call(framework, { type: "UNKNOWN" }).status).toBe(501);
   disconnectStream(cluster.master, framework.streamId, cluster.now);
   expect(cluster.call(framework, reconcile).status).toBe(403);
 });
@@ -227,7 +229,7 @@ test("[M20] more than was refused is offered again, a second after the decline",
   cluster.call(framework, { type: "DECLINE", decline: { offer_ids: ids, filters: { refuse_seconds: 1000 } } });
   cluster.update(agent, framework, "t", "TASK_FINISHED");
   expect(cluster.offers(framework)).toEqual([]);
-  expect(nextFilterEnd(cluster.master, cluster.now)).toBe(cluster.now + DECLINE_MS_MIN);
+  expect(nextOfferWake(cluster.master, cluster.now)).toBe(cluster.now + DECLINE_MS_MIN);
   cluster.now = millis(cluster.now + DECLINE_MS_MIN);
   tick(cluster.master, cluster.now);
   cluster.settle();

@@ -6,8 +6,9 @@ import type { Call } from "#protocol/scheduler.ts";
 import { onOutcome } from "../../src/master/outcomes.ts";
 import { onSocketClosed } from "../../src/master/absence.ts";
 import { tick } from "../../src/master/deadlines.ts";
-import { disconnectStream, excuseAbsence } from "../../src/master/frameworks.ts";
-import { TASK_LETTERS_MAX } from "../../src/master/launch.ts";
+import { excuseAbsence } from "../../src/master/frameworks.ts";
+import { disconnectStream } from "../../src/master/subscriptions.ts";
+import { TASK_LETTERS_MAX } from "../../src/master/task-checks.ts";
 import { STATUSES_MAX } from "../../src/master/tasks.ts";
 import { Cluster, register, report, sent, status0, task, uuidText } from "./cluster.ts";
 
@@ -192,7 +193,7 @@ test("[M19] what an agent or a framework says is bounded in the books", () => {
   ]);
   expect(cluster.updates(framework)).toMatchObject([{ task_id: { value: "huge" }, state: "TASK_ERROR" }]);
   for (let i = 0; i < 50; i++) cluster.update(agent, framework, "t", i % 2 === 0 ? "TASK_RUNNING" : "TASK_STARTING");
-  expect(cluster.master.frameworks.get(framework.id)?.tasks.get("t" as never)?.statuses).toHaveLength(STATUSES_MAX);
+  expect(cluster.store.detail(framework.id, "t" as never)?.statuses).toHaveLength(STATUSES_MAX);
 });
 
 test("[M12] a foreign offer id in an ACCEPT of this instance meets nothing", () => {

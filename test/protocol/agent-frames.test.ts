@@ -5,6 +5,8 @@ import {
   agentMessageSchema,
   FRAME_BYTES_MAX,
   FRAME_ITEMS_MAX,
+  MESSAGE_LETTERS_MAX,
+  OPERATION_LETTERS_MAX,
   parseFrame,
   planeMessageSchema,
 } from "#protocol/agent.ts";
@@ -13,6 +15,20 @@ const order = { sequence: 1, order: { type: "shutdown-framework", frameworkId: "
 const system = { cpus_total: 1, load_1min: 0, load_5min: 0, load_15min: 0, mem_total_bytes: 1, mem_free_bytes: 1 };
 const info = { hostname: "h", port: 5051, resources: [], attributes: [] };
 const status = { task_id: { value: "t" }, state: "TASK_RUNNING", uuid: "AAAAAAAAAAAAAAAAAAAAAA==" };
+
+const operationUuid = "AQIDBAUGBwgJCgsMDQ4PEA==";
+const disk = { name: "disk", type: "SCALAR", scalar: { value: 8 }, reservations: [{ type: "DYNAMIC", role: "web" }] };
+const long = { ...disk, reservations: [{ role: "web", principal: "p".repeat(OPERATION_LETTERS_MAX / 200) }] };
+const operation = {
+  operationUuid,
+  frameworkId: "f",
+  operationId: "o",
+  operation: { type: "RESERVE", resources: [disk] },
+};
+const ended = { state: "OPERATION_FINISHED", converted_resources: [disk], uuid: { value: status.uuid } };
+const framework = { id: "f", name: "n", user: "", partitionAware: true };
+const executor = { executor_id: { value: "e" }, resources: [] };
+const said = { session: "s", frameworkId: "f", executorId: "e", data: "aGk=" };
 
 const AGENT_MESSAGES: readonly object[] = [
   {
@@ -25,7 +41,24 @@ const AGENT_MESSAGES: readonly object[] = [
   },
   { type: "authentication-step", clientFinal: "c=biws" },
   { type: "register", info, tasks: [], part: 1, more: false, system },
+  {
+    type: "register",
+    info: {
+      ...info,
+      capabilities: ["OPERATIONS", "FLYING"],
+      domain: { fault_domain: { region: { name: "eu" }, zone: { name: "a" } } },
+    },
+    tasks: [],
+    operations: [{ ...operation, status: ended }],
+    executors: [{ framework, executor }],
+    part: 1,
+    more: false,
+    system,
+  },
   { type: "acted", session: "s", sequence: 0 },
+  { type: "operation-updates", session: "s", updates: [{ operationUuid, status: ended }] },
+  { type: "executor-exited", session: "s", frameworkId: "f", executorId: "e", status: 256 },
+  { type: "framework-message", ...said },
   { type: "updates", session: "s", updates: [{ frameworkId: "f", status, latest: "TASK_RUNNING" }] },
   { type: "statistics", system },
   { type: "response", requestId: "1", status: 200, headers: {}, body: "" },
@@ -41,6 +74,18 @@ const PLANE_MESSAGES: readonly object[] = [
   { type: "orders", epoch: 1, session: "s", orders: [order] },
   { type: "acknowledge", epoch: 1, session: "s", acknowledgements: [{ frameworkId: "f", taskId: "t", uuid: "u" }] },
   { type: "request", requestId: "1", path: "/state" },
+  { type: "acknowledge-operations", epoch: 1, session: "s", acknowledgements: [{ operationUuid, uuid: "u" }] },
+  { type: "executor-message", epoch: 1, ...said },
+  ...[
+    { type: "operation", ...operation },
+    { type: "operation", operationUuid, operation: { type: "UNRESERVE", resources: [disk] } },
+    { type: "operation", operationUuid, operation: { type: "CREATE", volumes: [disk] } },
+    { type: "operation", operationUuid, operation: { type: "DESTROY", volumes: [disk] } },
+    { type: "operation", operationUuid, operation: { type: "GROW_VOLUME", volume: disk, addition: disk } },
+    { type: "operation", operationUuid, operation: { type: "SHRINK_VOLUME", volume: disk, subtractMb: 1 } },
+    { type: "launch-group", framework, executor, tasks: [] },
+    { type: "shutdown-executor", frameworkId: "f", executorId: "e" },
+  ].map((given) => ({ type: "orders", epoch: 1, session: "s", orders: [{ sequence: 1, order: given }] })),
 ];
 
 test.each(AGENT_MESSAGES)("an agent's message is read: %j", (message) => {
@@ -50,8 +95,9 @@ test.each(PLANE_MESSAGES)("a plane's message is read: %j", (message) => {
   expect(parseFrame(planeMessageSchema, JSON.stringify(message))).toMatchObject({ type: "parsed", value: message });
 });
 
-const frame = (message: unknown): string => JSON.stringify(message);
-
+const frame = (value: unknown): string => JSON.stringify(value);
+const orders = (given: unknown): string =>
+  frame({ type: "orders", epoch: 1, session: "s", orders: [{ sequence: 1, order: given }] });
 test.each([
   ["nothing", ""],
   ["no JSON", "{"],
@@ -88,6 +134,21 @@ test.each([
       session: "s",
       acknowledgements: [{ frameworkId: "f", taskId: "t", uuid: "u".repeat(25) }],
     }),
+  ],
+  ["an operation of no kind", orders({ type: "operation", operationUuid, operation: { type: "LAUNCH" } })],
+  ["an operation without a uuid", orders({ ...operation, type: "operation", operationUuid: undefined })],
+  ["an operation with half a uuid", orders({ ...operation, type: "operation", operationUuid: "AQIDBAUGBwg=" })],
+  [
+    "an operation that is too long",
+    orders({
+      type: "operation",
+      operationUuid,
+      operation: { type: "CREATE", volumes: Array.from({ length: 200 }, () => long) },
+    }),
+  ],
+  [
+    "a message that is too long",
+    frame({ type: "executor-message", epoch: 1, ...said, data: "A".repeat(MESSAGE_LETTERS_MAX + 1) }),
   ],
   ["too many bytes", `"${"x".repeat(FRAME_BYTES_MAX)}"`],
   ["deep nesting", "[".repeat(100_000)],

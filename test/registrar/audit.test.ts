@@ -40,6 +40,12 @@ function clusterOf(entries: readonly Entry[]): TestCluster {
   return cluster;
 }
 
+const quotaOf = (role: string) => ({
+  role,
+  guarantees: [{ name: "cpus", value: 1 }],
+  limits: [{ name: "cpus", value: 2 }],
+});
+
 const SNAPSHOTS = { lettersMin: 800, chunkLettersMax: 500, historyLettersMin: Infinity };
 
 /** What two leaders wrote, one after the other. */
@@ -69,6 +75,14 @@ function written(historyLettersMin = Infinity): readonly Entry[] {
           serverKey: "the server key",
         },
       }),
+      at({
+        type: "register-framework",
+        frameworkId: `g${base}` as FrameworkId,
+        principal: "p" as Principal,
+        failoverTimeoutMs: base,
+      }),
+      at({ type: "update-weights", infos: [{ role: "r", weight: base + 1 }] }),
+      at({ type: "update-quota", configs: [quotaOf(`q${base}`)] }),
     ];
     for (const [id, audited] of operations.entries()) log.drive(tested, { type: "apply", id, audited });
   }
@@ -114,7 +128,15 @@ describe("[R26] the registry at a position", () => {
     const entries = written();
     const answer = registry(clusterOf(entries), { agent: agentId(22) });
     expect(answer).toMatchObject({
-      registry: { admitted: [], unreachable: [], gone: [{ agentId: agentId(22) }], credentials: [] },
+      registry: {
+        admitted: [],
+        unreachable: [],
+        gone: [{ agentId: agentId(22) }],
+        credentials: [],
+        registeredFrameworks: [],
+        weights: [],
+        quotas: [],
+      },
     });
     expect(JSON.stringify(answer)).not.toContain(agentId(23));
   });
@@ -212,11 +234,16 @@ describe("[R27] history", () => {
     expect(kinds.filter((type) => type === "leader")).toHaveLength(2);
     expect(kinds[0]).toBe("membership");
     const changes = answer.entries.flatMap((entry) => (entry.type === "operations" ? entry.changes : []));
-    expect(changes).toHaveLength(38);
+    expect(changes).toHaveLength(44);
     expect(changes[0]).toEqual({
       operation: { type: "admit-agent", agentIds: [agentId(0)], hostname: "host", principal: "agents", strict: true },
       audit: { who: "agents", when: 1_000, why: "registered" },
     });
+    expect(changes.slice(-3).map(({ operation }) => operation)).toEqual([
+      { type: "register-framework", agentIds: [], frameworkId: "g20", principal: "p", failoverTimeoutMs: 20 },
+      { type: "update-weights", agentIds: [], weights: [{ role: "r", weight: 21 }] },
+      { type: "update-quota", agentIds: [], quotas: [quotaOf("q20")] },
+    ]);
     expect(answer).toMatchObject({ begin: 1, decidedTo: entries.length + 2, next: undefined });
   });
 

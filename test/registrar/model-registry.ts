@@ -1,7 +1,13 @@
 // The registry once more, slow and obvious: one flat list of rows, searched and filtered, written from the table in
 // docs/registry-and-failover.md and not from the code. What both say is right.
 import type { AuditedOperation } from "#registrar/operations.ts";
-import { REMOVED_FRAMEWORKS_MAX, TABLE_NAMES } from "#registrar/registry.ts";
+import {
+  QUOTAS_MAX,
+  REGISTERED_FRAMEWORKS_MAX,
+  REMOVED_FRAMEWORKS_MAX,
+  TABLE_NAMES,
+  WEIGHTS_MAX,
+} from "#registrar/registry.ts";
 
 type Table = (typeof TABLE_NAMES)[number];
 interface Row {
@@ -32,6 +38,20 @@ export class ModelRegistry {
     const before = this.#rows.length;
     this.#rows = this.#rows.filter((row) => row.table !== table || row.key !== key);
     return this.#rows.length < before;
+  }
+
+  /** One after the other on a copy, which counts only if it is not too large in the end; null drops the record. */
+  #putAll(table: Table, records: readonly (readonly [key: string, record: object | null])[], max: number): string {
+    const [before, text] = [this.#rows, JSON.stringify(this.tables())];
+    this.#rows = before.map((row) => ({ ...row }));
+    for (const [key, record] of records) {
+      if (record === null) this.#drop(table, key);
+      else this.#put(table, key, { ...record });
+    }
+    const changed = JSON.stringify(this.tables()) !== text;
+    if (this.#rows.filter((row) => row.table === table).length <= max) return changed ? "changed" : "unchanged";
+    this.#rows = before;
+    return "registry-full";
   }
 
   /** "changed", "unchanged", or the refusal. */
@@ -104,6 +124,20 @@ export class ModelRegistry {
         ];
         return dropped.includes(true) ? "changed" : "unchanged";
       }
+      case "register-framework": {
+        const { frameworkId, principal, failoverTimeoutMs } = operation;
+        if (isIn("removedFrameworks", frameworkId)) return "framework-removed";
+        const old = this.#find("registeredFrameworks", frameworkId);
+        const away = this.#find("disconnectedFrameworks", frameworkId);
+        const owner = (old ?? away)?.record["principal"];
+        if (owner !== undefined && owner !== principal) return "framework-of-another";
+        if (old?.record["failoverTimeoutMs"] === failoverTimeoutMs) return "unchanged";
+        const registered = this.#rows.filter(({ table }) => table === "registeredFrameworks");
+        if (old === undefined && registered.length === REGISTERED_FRAMEWORKS_MAX) return "registry-full";
+        const record = { state: "registered", frameworkId, principal, failoverTimeoutMs };
+        this.#put("registeredFrameworks", frameworkId, record);
+        return "changed";
+      }
       case "disconnect-framework": {
         const { frameworkId, principal, deadline } = operation;
         if (isIn("removedFrameworks", frameworkId)) return "framework-removed";
@@ -120,6 +154,7 @@ export class ModelRegistry {
         const { frameworkId } = operation;
         if (isIn("removedFrameworks", frameworkId)) return "unchanged";
         this.#drop("disconnectedFrameworks", frameworkId);
+        this.#drop("registeredFrameworks", frameworkId);
         this.#put("removedFrameworks", frameworkId, { state: "removed", frameworkId, at: when });
         const removed = this.#rows.filter(({ table }) => table === "removedFrameworks");
         if (removed.length > REMOVED_FRAMEWORKS_MAX) this.#drop("removedFrameworks", removed[0]?.key ?? "");
@@ -136,6 +171,21 @@ export class ModelRegistry {
       }
       case "revoke-credential":
         return this.#drop("credentials", operation.principal) ? "changed" : "credential-unknown";
+      case "update-weights":
+        return this.#putAll(
+          "weights",
+          operation.infos.map((info) => [info.role, info]),
+          WEIGHTS_MAX,
+        );
+      case "update-quota":
+        return this.#putAll(
+          "quotas",
+          operation.configs.map((config) => [
+            config.role,
+            config.guarantees.length === 0 && config.limits.length === 0 ? null : config,
+          ]),
+          QUOTAS_MAX,
+        );
     }
   }
 }

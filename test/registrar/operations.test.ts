@@ -9,11 +9,17 @@ import {
   CREDENTIALS_MAX,
   draftOf,
   emptyRegistry,
+  type Quantity,
+  type QuotaConfig,
+  QUOTAS_MAX,
+  REGISTERED_FRAMEWORKS_MAX,
   REMOVED_FRAMEWORKS_MAX,
   type Registry,
   type StoredVerifier,
   TABLE_NAMES,
   VERIFIERS_MAX,
+  type Weight,
+  WEIGHTS_MAX,
 } from "#registrar/registry.ts";
 import { applyEntry, createReplay, type Replayed } from "#registrar/replay.ts";
 import { ModelRegistry } from "./model-registry.ts";
@@ -323,6 +329,140 @@ describe("[R19] frameworks", () => {
   });
 });
 
+const registerFramework = (number: number, principal = "frameworks", failoverTimeoutMs = 60_000): AuditedOperation =>
+  at({
+    type: "register-framework",
+    frameworkId: frameworkId(number),
+    principal: principal as Principal,
+    failoverTimeoutMs,
+  });
+
+describe("[R31] whose a framework is", () => {
+  test("its id belongs to the principal that registered it first, also while it is away, until it is removed for ever", () => {
+    const registry = emptyRegistry();
+    expect(
+      applied(
+        registry,
+        registerFramework(1),
+        registerFramework(1, "mallory"),
+        disconnect(1),
+        registerFramework(1, "mallory"),
+        reconnect(1),
+        registerFramework(1, "mallory"),
+        registerFramework(1),
+        registerFramework(1, "frameworks", 0),
+        removeFramework(1),
+        registerFramework(1),
+        registerFramework(1, "mallory"),
+      ),
+    ).toEqual([
+      "changed",
+      "framework-of-another",
+      "changed",
+      "framework-of-another",
+      "changed",
+      "framework-of-another",
+      "unchanged",
+      "changed",
+      "changed",
+      "framework-removed",
+      "framework-removed",
+    ]);
+    expect(registry.registeredFrameworks.size).toBe(0);
+  });
+
+  test("a deadline that an earlier release noted says whose it is as well", () => {
+    const registry = emptyRegistry();
+    expect(applied(registry, disconnect(1), registerFramework(1, "mallory"), registerFramework(1))).toEqual([
+      "changed",
+      "framework-of-another",
+      "changed",
+    ]);
+    expect(registry.disconnectedFrameworks.size).toBe(1);
+  });
+
+  test("no more of them than the registry may hold; one that is removed makes room", () => {
+    const registry = emptyRegistry();
+    for (let n = 0; n < REGISTERED_FRAMEWORKS_MAX; n++) applyOperation(registry, registerFramework(n));
+    expect(
+      applied(
+        registry,
+        registerFramework(-1),
+        registerFramework(1, "frameworks", 7),
+        removeFramework(1),
+        registerFramework(-1),
+      ),
+    ).toEqual(["registry-full", "changed", "changed", "changed"]);
+  });
+});
+
+const setWeights = (...infos: readonly Weight[]) => at({ type: "update-weights", infos });
+const weight = (role: string, value: number): Weight => ({ role, weight: value });
+const weightsIn = (registry: Registry) =>
+  Object.fromEntries([...registry.weights].map(([role, one]) => [role, one.weight]));
+
+describe("[R29] weights", () => {
+  test("an update replaces those that it names and keeps the others; 1 is stored like any other", () => {
+    const registry = emptyRegistry();
+    expect(
+      applied(
+        registry,
+        setWeights(),
+        setWeights(weight("a", 2), weight("b", 0.5)),
+        setWeights(weight("b", 1)),
+        setWeights(weight("a", 2)),
+      ),
+    ).toEqual(["unchanged", "changed", "changed", "unchanged"]);
+    expect(weightsIn(registry)).toEqual({ a: 2, b: 1 });
+  });
+
+  test("[R1] all or none: what does not fit changes nothing", () => {
+    const registry = emptyRegistry();
+    applied(registry, setWeights(...Array.from({ length: WEIGHTS_MAX }, (_, n) => weight(`r${n}`, 2))));
+    expect(applied(registry, setWeights(weight("r1", 3), weight("another", 2)), setWeights(weight("r2", 3)))).toEqual([
+      "registry-full",
+      "changed",
+    ]);
+    expect(registry.weights.get("r1")).toEqual({ role: "r1", weight: 2 });
+  });
+});
+
+const setQuota = (...configs: readonly QuotaConfig[]) => at({ type: "update-quota", configs });
+const cpus = (value: number): readonly Quantity[] => [{ name: "cpus", value }];
+const quota = (role: string, floor?: number, ceiling?: number): QuotaConfig => ({
+  role,
+  guarantees: floor === undefined ? [] : cpus(floor),
+  limits: ceiling === undefined ? [] : cpus(ceiling),
+});
+
+describe("[R30] quota", () => {
+  test("an update replaces the quota of each role that it names, and an empty one ends it", () => {
+    const registry = emptyRegistry();
+    expect(
+      applied(
+        registry,
+        setQuota(quota("a", 1, 2), quota("b", undefined, 0)),
+        setQuota(quota("a", 1, 2)),
+        setQuota(quota("a", 1)),
+        setQuota(quota("never")),
+        setQuota(quota("b"), quota("c", 3)),
+        setQuota(),
+      ),
+    ).toEqual(["changed", "unchanged", "changed", "unchanged", "changed", "unchanged"]);
+    expect([...registry.quotas.values()]).toEqual([quota("a", 1), quota("c", 3)]);
+  });
+
+  test("[R1] all or none; what ends makes room for what begins with it", () => {
+    const registry = emptyRegistry();
+    applied(registry, setQuota(...Array.from({ length: QUOTAS_MAX }, (_, n) => quota(`r${n}`, 1))));
+    const before = snapshotOf(registry);
+    expect(applied(registry, setQuota(quota("r1", 7), quota("another", 1)))).toEqual(["registry-full"]);
+    expect(snapshotOf(registry)).toBe(before);
+    expect(applied(registry, setQuota(quota("r1"), quota("another", 1)))).toEqual(["changed"]);
+    expect(registry.quotas.size).toBe(QUOTAS_MAX);
+  });
+});
+
 const verifier = (name: string): StoredVerifier => ({
   salt: "c2FsdA==",
   iterations: 4_096,
@@ -390,6 +530,23 @@ const audited = fc
       number.map((n) => removeFramework(n).operation),
       fc.tuple(number, number).map(([n, key]) => grant(`p${n}`, `k${key}`).operation),
       number.map((n) => revoke(`p${n}`).operation),
+      fc
+        .tuple(number, fc.constantFrom("frameworks", "mallory"), fc.nat(1))
+        .map(([n, principal, timeout]) => registerFramework(n, principal, timeout).operation),
+      fc
+        .uniqueArray(fc.tuple(fc.constantFrom("a", "b", "c"), fc.integer({ min: 1, max: 2 })), {
+          selector: ([role]) => role,
+        })
+        .map((infos) => setWeights(...infos.map(([role, value]) => weight(role, value))).operation),
+      fc
+        .uniqueArray(fc.tuple(fc.constantFrom("a", "b", "c"), fc.option(fc.nat(1)), fc.option(fc.nat(1))), {
+          selector: ([role]) => role,
+        })
+        .map(
+          (configs) =>
+            setQuota(...configs.map(([role, floor, ceiling]) => quota(role, floor ?? undefined, ceiling ?? undefined)))
+              .operation,
+        ),
     ),
     fc.nat(100),
   )
@@ -397,7 +554,7 @@ const audited = fc
 const operations = fc.array(audited, { maxLength: 60, size: "max" });
 
 describe("replaying", () => {
-  test("[R17] [R18] [R19] [R20] it ends where a second, slow implementation ends, step by step", () => {
+  test("[R17] [R18] [R19] [R20] [R29] [R30] [R31] it ends where a second, slow implementation ends, step by step", () => {
     fc.assert(
       fc.property(operations, (batch) => {
         const [registry, model] = [emptyRegistry(), new ModelRegistry()];
@@ -428,6 +585,9 @@ describe("replaying", () => {
           for (const name of ["admitted", "unreachable", "gone"] as const) {
             expect(draft[name].get(agentId(n))).toEqual(edited[name].get(agentId(n)));
           }
+        }
+        for (const name of ["weights", "quotas"] as const) {
+          for (const role of ["a", "b", "c"]) expect(draft[name].get(role)).toEqual(edited[name].get(role));
         }
         expect(snapshotOf(below)).toBe(untouched);
       }),

@@ -149,7 +149,7 @@ describe("standing", () => {
   });
 
   test.each([
-    ["a higher version", '{"v":3,"type":"operations","operations":[]}', "version 3"],
+    ["a higher version", '{"v":4,"type":"operations","operations":[]}', "version 4"],
     ["an unknown type", '{"v":1,"type":"surprise"}', "type"],
     ["a damaged text", '{"v":1,', "no JSON"],
     ["an operation that is refused on replay", '{"v":1,"type":"operations","operations":[]}', ""],

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { present } from "#base/assert.ts";
 import { type Entry, position } from "#log/entry.ts";
 import { ENTRY_LETTERS_MAX } from "#log/limits.ts";
-import type { MasterId, Principal } from "#protocol/ids.ts";
+import type { FrameworkId, MasterId, Principal } from "#protocol/ids.ts";
 import { encodeEntry, FRAME_LETTERS_MAX, type SnapshotEntry, type Stretch, STRETCHES_MAX } from "#registrar/codec.ts";
 import { applyOperation, type AuditedOperation } from "#registrar/operations.ts";
 import { isLeading, type RegistrarOptions } from "#registrar/registrar.ts";
@@ -105,6 +105,44 @@ describe("writing", () => {
     expect(chunks.flatMap(({ tables }) => tables.admitted ?? [])).toHaveLength(9);
     // Who begins at it has the batches among its chunks all the same.
     expect(leading(log, { snapshots: LATER }).registrar.registry.admitted.size).toBe(13);
+  });
+
+  test("[R29] [R30] [R31] [R32] a snapshot holds principals, weights and quotas, in chunks that an earlier release refuses", () => {
+    const log = new MemoryLog();
+    const tested = leading(log, { snapshots: { ...LATER, chunkLettersMax: 60 } });
+    const at = (operation: AuditedOperation["operation"]): AuditedOperation => ({ operation, audit: admit(0).audit });
+    applyAll(
+      log,
+      tested,
+      admit(1),
+      at({
+        type: "register-framework",
+        frameworkId: "f" as FrameworkId,
+        principal: "p" as Principal,
+        failoverTimeoutMs: 5,
+      }),
+      at({ type: "update-weights", infos: [{ role: "a", weight: 2 }] }),
+      at({
+        type: "update-quota",
+        configs: [{ role: "a", guarantees: [{ name: "cpus", value: 0.5 }], limits: [{ name: "mem", value: 0 }] }],
+      }),
+    );
+    makeDue(tested);
+    applyAll(log, tested, admit(2));
+    Object.assign(tested.registrar.snapshots, LATER);
+    const chunks = snapshotsIn(log);
+    const versionOf = (name: keyof SnapshotEntry["tables"]): unknown => {
+      const chunk = chunks.find(({ tables }) => tables[name] !== undefined);
+      const entry = log.entries().find(({ position: where }) => where === chunk?.at)?.entry;
+      return entry?.type === "append" ? (JSON.parse(entry.data) as { v: unknown }).v : undefined;
+    };
+    expect(versionOf("admitted")).toBe(2);
+    for (const name of ["registeredFrameworks", "weights", "quotas"] as const) expect(versionOf(name)).toBe(3);
+    log.reads.length = 0;
+    const reader = leading(log, { snapshots: LATER });
+    expect(Math.min(...log.reads.map(([from]) => from))).toBe(chunks[0]?.at);
+    expect(recordsOf(reader.registrar.registry)).toBe(recordsOf(tested.registrar.registry));
+    expect(reader.registrar.registry.quotas.get("a")?.limits).toEqual([{ name: "mem", value: 0 }]);
   });
 
   test("[R21] a chunk is one entry, however long its records are; a record that fills one is a chunk by itself", () => {

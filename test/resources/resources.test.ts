@@ -2,6 +2,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Resource } from "#protocol/resource.ts";
+import { type Amounts, isNoAmount } from "#resources/amounts.ts";
 import {
   add,
   contains,
@@ -26,7 +27,8 @@ interface Model {
 function model(resources: readonly Resource[]): Model {
   const scalars: Record<string, number> = {};
   const items = new Set<string>();
-  for (const { name, scalar: amount, ranges, set } of resources) {
+  for (const { name: bare, role = "*", reservations, scalar: amount, ranges, set } of resources) {
+    const name = `${reservations?.at(-1)?.role ?? role}:${bare}`;
     if (amount !== undefined) scalars[name] = (scalars[name] ?? 0) + Math.round(amount.value * 1000);
     for (const { begin, end } of ranges?.range ?? []) for (let i = begin; i <= end; i++) items.add(`${name}[${i}`);
     for (const item of set?.item ?? []) items.add(`${name}{${item}`);
@@ -36,7 +38,7 @@ function model(resources: readonly Resource[]): Model {
 
 const view = (set: ResourceSet): Model => model(toResources(set));
 
-const resource: fc.Arbitrary<Resource> = fc.oneof(
+const amount: fc.Arbitrary<Resource> = fc.oneof(
   fc.record({
     name: fc.constantFrom("cpus", "mem"),
     type: fc.constant("SCALAR" as const),
@@ -58,11 +60,22 @@ const resource: fc.Arbitrary<Resource> = fc.oneof(
     set: fc.record({ item: fc.uniqueArray(fc.constantFrom("a", "b", "c", "d"), { minLength: 1 }) }),
   }),
 );
+const resource = fc
+  .tuple(amount, fc.constantFrom("*", "*", "web", "web/eu"))
+  .map(([of, role]): Resource => ({ ...of, role }));
 const resources = fc.array(resource, { maxLength: 6 });
 
-const normal = (set: ResourceSet): void => {
-  for (const value of set.scalars.values()) expect(value).toBeGreaterThan(0);
-  for (const ranges of set.ranges.values()) {
+function normal(set: ResourceSet): void {
+  for (const [key, { pool, amounts }] of set.pools) {
+    expect(pool.key).toBe(key);
+    expect(isNoAmount(amounts)).toBe(false);
+    normalAmounts(amounts);
+  }
+}
+
+const normalAmounts = (amounts: Amounts): void => {
+  for (const value of amounts.scalars.values()) expect(value).toBeGreaterThan(0);
+  for (const ranges of amounts.ranges.values()) {
     expect(ranges.length).toBeGreaterThan(0);
     ranges.forEach(({ begin, end }, i) => {
       expect(begin).toBeLessThanOrEqual(end);
@@ -70,7 +83,7 @@ const normal = (set: ResourceSet): void => {
       if (before !== undefined) expect(begin).toBeGreaterThan(before.end + 1);
     });
   }
-  for (const items of set.sets.values()) expect(items.size).toBeGreaterThan(0);
+  for (const items of amounts.sets.values()) expect(items.size).toBeGreaterThan(0);
 };
 
 describe("resource algebra against a count one by one", () => {

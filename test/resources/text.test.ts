@@ -35,6 +35,17 @@ test("the flag text of resources", () => {
   });
 });
 
+test("a role in parentheses is a static reservation, which attributes do not have", () => {
+  expect(parseResources("cpus:2;cpus(web/eu):1")).toEqual({
+    type: "parsed",
+    value: [
+      { name: "cpus", role: "*", type: "SCALAR", scalar: { value: 2 } },
+      { name: "cpus", role: "web/eu", type: "SCALAR", scalar: { value: 1 } },
+    ],
+  });
+  expect(parseAttributes("rack(web):r1").type).toBe("refused");
+});
+
 test.each([
   "cpus",
   "cpus:",
@@ -45,7 +56,10 @@ test.each([
   "ports:[]",
   "cards:{}",
   "cpus:1;cpus:2",
-  "a(b):1",
+  "a():1",
+  "a(*):1",
+  "a(b:1",
+  "cpus(b):1;cpus(b):2",
   ":1",
 ])("resources: '%s' is refused with a reason", (text) => {
   const result = parseResources(text);

@@ -1,4 +1,4 @@
-// The order of checks and the status codes of http-api-v1 §4, and who may see what, on a real Worker.
+// Who may see what, and the plane's own endpoints, on a real Worker. The scheduler API has its own file.
 import { expect, test } from "vitest";
 import { initialise, ORIGIN, request } from "./plane.ts";
 
@@ -23,6 +23,8 @@ test("before 'mesoflare init' there is no leader: 503 with what to do", async ()
   }
   expect((await post(SUBSCRIBE)).status).toBe(503);
   expect((await post("{")).status).toBe(503);
+  expect((await post("{", { "content-type": "text/plain" })).status).toBe(503);
+  expect((await request(PATH, { as: "scheduler" })).status).toBe(503);
 });
 
 test("open to everybody: /health, /version, /redirect; nothing else", async () => {
@@ -73,69 +75,6 @@ test.each([
 ])("Authorization %.40s gives %i", async (authorization, status) => {
   await initialise();
   expect((await request("/state", { headers: { authorization } })).status).toBe(status);
-});
-
-test("the scheduler API checks in its order", async () => {
-  await initialise();
-  const status = async (response: Promise<Response>) => (await response).status;
-  const get = await request(PATH, { as: "scheduler" });
-  expect([get.status, get.headers.get("allow")]).toEqual([405, "POST"]);
-  expect(await status(request(PATH, { as: "scheduler", method: "POST", body: new Uint8Array([1]) }))).toBe(400);
-  expect(await status(post(SUBSCRIBE, { "content-type": "text/plain" }))).toBe(415);
-  expect(await status(post(SUBSCRIBE, { "content-type": "application/x-protobuf" }))).toBe(415);
-  expect(await status(post("{"))).toBe(400);
-  expect(await status(post("[]"))).toBe(400);
-  expect(await status(post('{"type":3}'))).toBe(400);
-  expect(await status(post('{"type":"DANCE"}'))).toBe(400);
-  expect(await status(post('{"type":"TEARDOWN"}'))).toBe(400);
-  expect(await status(post('{"type":"ACCEPT","framework_id":{"value":"x"}}'))).toBe(400);
-  expect(await status(post('{"type":"SUBSCRIBE"}'))).toBe(400);
-  expect(
-    await status(
-      post('{"type":"SUBSCRIBE","framework_id":{"value":"x"},"subscribe":{"framework_info":{"user":"u","name":"n"}}}'),
-    ),
-  ).toBe(400);
-  expect(await status(post(SUBSCRIBE, { accept: "application/x-protobuf" }))).toBe(406);
-  expect(await status(post(SUBSCRIBE, { "mesos-stream-id": "x" }))).toBe(400);
-  expect(await status(post('{"type":"TEARDOWN","framework_id":{"value":"nobody"}}'))).toBe(400);
-  expect(await status(post(`{"type":"SUBSCRIBE","x":"${"y".repeat(4 * 1024 * 1024)}"}`))).toBe(413);
-});
-
-test("a stream: exact headers, SUBSCRIBED, then HEARTBEAT at once, one record in each chunk", async () => {
-  await initialise();
-  const response = await post(SUBSCRIBE, { accept: "application/json" });
-  expect(response.status).toBe(200);
-  expect(response.headers.get("content-type")).toBe("application/json");
-  expect(response.headers.get("content-length")).toBeNull();
-  expect(response.headers.get("mesos-stream-id")).toMatch(/^[0-9a-f-]{36}$/);
-  const reader = (response.body as ReadableStream<Uint8Array>).getReader();
-  const chunk = async () => new TextDecoder().decode((await reader.read()).value);
-  const [length = "", ...rest] = (await chunk()).split("\n");
-  expect(rest).toHaveLength(1);
-  expect(Number(length)).toBe(new TextEncoder().encode(rest[0]).length);
-  expect(JSON.parse(rest[0] ?? "")).toMatchObject({
-    type: "SUBSCRIBED",
-    subscribed: {
-      heartbeat_interval_seconds: 15,
-      master_info: { hostname: "plane.test", port: 5050, pid: "master@plane.test:5050" },
-    },
-  });
-  expect(await chunk()).toBe('20\n{"type":"HEARTBEAT"}');
-  await reader.cancel();
-});
-
-test("a framework that is wrong in itself hears it as an ERROR event on a 200 stream", async () => {
-  await initialise();
-  const wrong = { type: "SUBSCRIBE", subscribe: { framework_info: { user: "u", name: "n", role: "a b" } } };
-  const response = await post(JSON.stringify(wrong));
-  expect(response.status).toBe(200);
-  expect(await response.text()).toContain('"type":"ERROR"');
-});
-
-test("a failover timeout that no duration holds is refused", async () => {
-  await initialise();
-  const wrong = { type: "SUBSCRIBE", subscribe: { framework_info: { user: "u", name: "n", failover_timeout: 1e300 } } };
-  expect(await (await post(JSON.stringify(wrong))).text()).toContain("failover_timeout");
 });
 
 test("GET endpoints in Mesos' shapes and old names; jsonp; a timeout that is none", async () => {

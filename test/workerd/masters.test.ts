@@ -76,6 +76,31 @@ const failover = (body: unknown): Promise<Response> =>
     headers: { "content-type": "application/json" },
   });
 
+/** A framework's stream, read up to a word or to its end. */
+async function subscribe(as: "scheduler" | "operator", id?: string) {
+  const framework_id = id === undefined ? undefined : { value: id };
+  const framework_info = { user: "root", name: "test", id: framework_id };
+  const response = await request("/api/v1/scheduler", {
+    as,
+    method: "POST",
+    body: JSON.stringify({ type: "SUBSCRIBE", framework_id, subscribe: { framework_info } }),
+    headers: { "content-type": "application/json" },
+  });
+  if (response.status !== 200 || response.body === null) throw new Error(`${response.status} ${await response.text()}`);
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  return {
+    async until(word?: string): Promise<string> {
+      for (;;) {
+        if (word !== undefined && text.includes(word)) return text;
+        const { value, done } = await reader.read();
+        if (done) return text;
+        text += value;
+      }
+    },
+  };
+}
+
 /** Each agent is of a host of its own: tests share the plane. */
 let hosts = 0;
 
@@ -239,23 +264,31 @@ test("[M43] a leader that answers, but is cut off from the log, is replaced by o
 describe("[M49] planned failover", () => {
   test("[M48] the other leads at once; the first one ends its streams and shows nothing", async () => {
     const epoch = await epochNow();
-    const subscribe = { type: "SUBSCRIBE", subscribe: { framework_info: { user: "root", name: "test" } } };
-    const stream = await request("/api/v1/scheduler", {
-      as: "scheduler",
-      method: "POST",
-      body: JSON.stringify(subscribe),
-      headers: { "content-type": "application/json" },
-    });
-    expect(stream.status).toBe(200);
+    const stream = await subscribe("scheduler");
+    await stream.until("SUBSCRIBED");
     const answer = await failover({ to: "master-2" });
     expect(await answer.json()).toMatchObject({ leader: "master-2", from: "master-1", epoch: expect.any(Number) });
     expect(await epochNow()).toBeGreaterThan(epoch);
-    expect(await stream.text()).toContain("SUBSCRIBED"); // and it has ended
+    expect(await stream.until()).toContain("SUBSCRIBED"); // and it has ended
     expect((await request("/masters/master-1/frameworks", { as: "reader" })).status).toBe(307);
     const { frameworks } = await (
       await request("/frameworks", { as: "reader" })
     ).json<{ frameworks: readonly unknown[] }>();
     expect(frameworks).toEqual([]);
+  });
+
+  test("[M57] a framework's id is its principal's with the next master too, whoever comes first", async () => {
+    const told = await (await subscribe("scheduler")).until("SUBSCRIBED");
+    const id = /"framework_id":\{"value":"([^"]+)"/.exec(told)?.[1];
+    expect(told).toMatch(/^\d+\n\{"type":"SUBSCRIBED"/);
+    await failover({ to: "master-2" });
+    const stranger = await subscribe("operator", id);
+    expect(await stranger.until()).toMatch(/"type":"ERROR".*principal differs/);
+    const owner = await subscribe("scheduler", id);
+    expect(await owner.until("SUBSCRIBED")).toContain(`"framework_id":{"value":"${id}"}`);
+    expect(await (await request("/mesoflare/registry", { as: "reader" })).json()).toMatchObject({
+      frameworks: { registered: expect.arrayContaining([{ id, principal: "scheduler", failover_timeout: 0 }]) },
+    });
   });
 
   test("one that leads twice, with another between, gives no agent an id that it has given before", async () => {

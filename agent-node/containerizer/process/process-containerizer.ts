@@ -3,21 +3,8 @@
 // agent's business.
 //
 //   queued → launching → running → ended      a kill while queued or launching ends in "cancelled"
-import {
-  chmodSync,
-  chownSync,
-  closeSync,
-  constants,
-  fchownSync,
-  type FSWatcher,
-  mkdirSync,
-  openSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-  watch,
-} from "node:fs";
-import { dirname, join } from "node:path";
+import { chownSync, closeSync, constants, fchownSync, type FSWatcher, mkdirSync, openSync, watch } from "node:fs";
+import { join } from "node:path";
 import type { ContainerId } from "#protocol/ids.ts";
 import { errorCode, errorText } from "../../checkpoint/durable-file.ts";
 import type { Paths } from "../../checkpoint/paths.ts";
@@ -27,6 +14,7 @@ import type { Containerizer, ContainerEvent, ContainerSpec, Outcome } from "../c
 import { Cgroups, memoryLimitMb, signalAll } from "./cgroups.ts";
 import { Launcher } from "./launcher.ts";
 import { listRunDirectories, RunDirectory } from "./run-directory.ts";
+import { makeSandbox } from "./sandbox.ts";
 import { commandProblem, installSupervisor, launchText, signalFlags, taskEnvironment } from "./supervisor.ts";
 import { type HostUser, Users } from "./users.ts";
 
@@ -174,7 +162,8 @@ export class ProcessContainerizer implements Containerizer {
       throw new Error(`this host has no user '${spec.user}': create it, or let the framework or command name another`);
     if (container.killDueAt !== undefined) return this.#end(container, { type: "cancelled" });
 
-    makeSandbox(spec.sandbox, user);
+    makeSandbox(spec.sandbox, spec.volumes, user);
+    if (user !== undefined) this.#giveVolumes(container, user);
     const groups = this.#cgroups.create(spec.containerId, spec);
     run.create(
       launchText({
@@ -189,6 +178,16 @@ export class ProcessContainerizer implements Containerizer {
     this.#watch(container);
     await this.#spawn(container, [run.path, groups.killFile ?? "", groups.procs ?? "", ...groups.join], user);
     this.#log.info({ container: spec.containerId, task: spec.taskId, framework: spec.frameworkId }, "launched");
+  }
+
+  /** To the task's user, unless another task is using them as its own. What is in them stays whose it is. */
+  #giveVolumes({ spec }: Container, { uid, gid }: HostUser): void {
+    const others = [...this.#containers.values()].filter(
+      ({ spec: other, phase }) => other !== spec && (phase === "launching" || phase === "running"),
+    );
+    for (const { path } of spec.volumes)
+      if (!others.some(({ spec: other }) => other.volumes.some((volume) => volume.path === path)))
+        chownSync(path, uid, gid);
   }
 
   async #spawn(container: Container, args: readonly string[], user: HostUser | undefined): Promise<void> {
@@ -376,19 +375,6 @@ function outcomeOfOtherBoot({ run }: Container): Outcome {
   if (status !== undefined) return { type: "ended", status, memoryLimitMb: undefined };
   // Without `exit` even a task that had not started yet is not called so: unsynced files of the old boot may be gone.
   return { type: "vanished", message: "The host was restarted: the task did not survive it" };
-}
-
-/** The sandbox, its `latest` link, and who owns them. */
-function makeSandbox(sandbox: string, user: HostUser | undefined): void {
-  const runs = dirname(sandbox);
-  mkdirSync(runs, { recursive: true, mode: 0o755 });
-  mkdirSync(sandbox, { mode: 0o750 });
-  if (user !== undefined) chownSync(sandbox, user.uid, user.gid);
-  chmodSync(sandbox, 0o750); // whatever the umask
-  const link = join(runs, "latest");
-  rmSync(`${link}.tmp`, { force: true });
-  symlinkSync(sandbox, `${link}.tmp`);
-  renameSync(`${link}.tmp`, link);
 }
 
 function launchAdvice(error: unknown, { sandbox }: ContainerSpec): string {

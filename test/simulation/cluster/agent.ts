@@ -4,8 +4,16 @@
 import { unreachable } from "#base/assert.ts";
 import { integerBetween, pick, type Random } from "#base/random.ts";
 import { millis, type Millis } from "#base/time.ts";
-import { type AgentInfo, type AgentMessage, PING, type PlaneMessage, PONG } from "#protocol/agent.ts";
+import {
+  type AgentInfo,
+  type AgentMessage,
+  type ExecutorReport,
+  PING,
+  type PlaneMessage,
+  PONG,
+} from "#protocol/agent.ts";
 import type { ContainerId, FrameworkId, HostKey } from "#protocol/ids.ts";
+import { fromResources } from "#resources/resources.ts";
 import { type ExitStatus, isTerminal, type TaskStatus } from "#protocol/task.ts";
 import {
   type AgentState,
@@ -30,10 +38,11 @@ import {
   type Traffic,
 } from "../../../agent-node/connection/session.ts";
 import type { Outcome } from "../../../agent-node/containerizer/containerizer.ts";
-import { type Action, type OrdersMessage, planOrders } from "../../../agent-node/orders.ts";
+import { liveExecutors } from "../../../agent-node/executors.ts";
+import { type Action, isCurrent, type OrdersMessage, planOrders } from "../../../agent-node/orders.ts";
 import { registerMessages } from "../../../agent-node/register-messages.ts";
 import { removalGraceMs } from "../../../agent-node/removal.ts";
-import { StatusUpdateManager } from "../../../agent-node/status-updates/manager.ts";
+import { OperationUpdateManager, StatusUpdateManager } from "../../../agent-node/status-updates/manager.ts";
 import {
   containerIdFrom,
   endStatus,
@@ -41,6 +50,8 @@ import {
   type Stamp,
   unknownTaskStatus,
 } from "../../../agent-node/task-status.ts";
+import { type Place, placeOf } from "../../../agent-node/volumes/place.ts";
+import { exitAfter, exitOf, exitsSince } from "../../../bench/agents/simulated-executor.ts";
 import type { ClusterRule } from "./broken-rules.ts";
 import type { World } from "./isolate.ts";
 import type { Plane } from "./plane.ts";
@@ -96,6 +107,10 @@ export class Host {
   /** The journal, folded. */
   state: AgentState = NEW_AGENT;
   readonly containers = new Map<ContainerId, Container>();
+  /** Directories of persistent volumes, and whether a task has been in them. */
+  readonly volumes = new Map<string, "empty" | "used">();
+  /** Who the host is: it is on its disk. */
+  hostKey: HostKey;
   agent: Agent | undefined;
   /** The last that a plane said to it. */
   readonly heard: PlaneMessage[] = [];
@@ -110,6 +125,7 @@ export class Host {
 
   constructor(options: HostOptions) {
     this.options = options;
+    this.hostKey = options.hostKey;
   }
 
   get now(): Millis {
@@ -121,8 +137,9 @@ export class Host {
     const resources = [
       { name: "cpus", type: "SCALAR", scalar: { value: cpus } },
       { name: "mem", type: "SCALAR", scalar: { value: 4096 } },
+      { name: "disk", type: "SCALAR", scalar: { value: 8192 } },
     ] as unknown as AgentInfo["resources"];
-    return { hostname, port: 5051, resources, attributes: [] };
+    return { hostname, port: 5051, resources, attributes: [], capabilities: ["OPERATIONS", "EXECUTORS"] };
   }
 
   newContainerId(): ContainerId {
@@ -156,12 +173,29 @@ export class Host {
     }
   }
 
+  /** The machine is gone with its disk: who comes up under its name is another host. */
+  loseWithDisk(hostKey: HostKey): void {
+    this.lose();
+    this.state = NEW_AGENT;
+    this.hostKey = hostKey;
+    this.volumes.clear();
+    this.containers.clear();
+    this.heard.length = 0;
+  }
+
   boot(): void {
     if (this.isUp) return;
     this.isUp = true;
     this.#boots += 1;
     this.#boot = "other-boot";
     this.startAgent();
+  }
+
+  /** As the agent does it on its disk: an empty directory that is there is taken. */
+  makeVolume({ path }: Place): string | undefined {
+    if (this.volumes.get(path) === "used") return `${path} is not empty`;
+    this.volumes.set(path, "empty");
+    return undefined;
   }
 
   runsTask(key: TaskKey): boolean {
@@ -181,6 +215,7 @@ export class Host {
       if (container.state !== "told" || boots !== this.#boots || !this.isUp) return;
       container.state = "running";
       this.options.observer.onStarted(this, task);
+      for (const path of volumesOf(task)) this.volumes.set(path, "used");
       this.agent?.onContainer(task.containerId, { type: "started" });
       const runsMs = this.options.taskMs();
       world.schedule.after(runsMs, () => {
@@ -239,6 +274,12 @@ export class Host {
 
 type ContainerEvent = { readonly type: "started" } | { readonly type: "ended"; readonly outcome: Outcome };
 
+/** Where a task finds what it keeps. */
+export const volumesOf = ({ task }: CheckpointedTask): readonly string[] =>
+  [...fromResources(task.resources).pools.values()].flatMap(({ pool }) =>
+    pool.disk?.persistence === undefined ? [] : [placeOf(pool).path],
+  );
+
 interface Append {
   readonly records: readonly JournalRecord[];
   readonly onDurable: () => void;
@@ -248,6 +289,7 @@ export class Agent {
   readonly host: Host;
   isAlive = true;
   readonly #updates = new StatusUpdateManager();
+  readonly #operationUpdates = new OperationUpdateManager();
   #session: Session = NOT_STARTED;
   #link: Link | undefined;
   /** Counts sockets: what an older one says is not listened to. */
@@ -258,6 +300,8 @@ export class Agent {
   #isInTurn = false;
   #isRemoved = false;
   readonly #ended = new Set<ContainerId>();
+  /** What the last report said of executors. */
+  #reported: readonly ExecutorReport[] = [];
   #wakeAt: number | undefined;
   #updatesAt: number | undefined;
 
@@ -391,7 +435,8 @@ export class Agent {
   }
 
   #open(): void {
-    const { plane, hostKey, world } = this.#options;
+    const { plane, world } = this.#options;
+    const { hostKey } = this.host;
     const socket = ++this.#sockets;
     const isCurrent = (): boolean => this.isAlive && this.#sockets === socket;
     if (this.host.cutUntil > world.schedule.now) return;
@@ -441,6 +486,7 @@ export class Agent {
     const socket = this.#sockets;
     this.#inTurn((done) => {
       if (this.#sockets === socket && this.#session.state === "registering") {
+        this.#reported = liveExecutors(this.#state);
         for (const message of this.#registerMessages()) this.#send(message);
         this.#options.observer.onRegistering(this.host);
       }
@@ -453,7 +499,13 @@ export class Agent {
     const [message] = registerMessages(this.#state, this.host.info, SYSTEM);
     if (message?.type !== "register" || message.tasks.length < 2) return message === undefined ? [] : [message];
     const { tasks } = message;
-    return tasks.map((task, i) => ({ ...message, tasks: [task], part: i + 1, more: i < tasks.length - 1 }));
+    return tasks.map((task, i) => ({
+      ...message,
+      tasks: [task],
+      operations: i === 0 ? message.operations : undefined,
+      part: i + 1,
+      more: i < tasks.length - 1,
+    }));
   }
 
   #onRegistered(registration: Registration): void {
@@ -463,7 +515,9 @@ export class Agent {
         this.#options.observer.onRegistered(this.host, registration, epochBefore);
         this.#sendRegistered({ type: "acted", session: registration.session, sequence: 0 });
         this.#updates.resendAll();
+        this.#operationUpdates.resendAll();
         this.#sendUpdates();
+        for (const exit of exitsSince(this.#reported, this.#state, registration.session)) this.#sendRegistered(exit);
         done();
       });
     });
@@ -475,8 +529,7 @@ export class Agent {
         return this.#inTurn((done) => this.#onOrders(message, done));
       case "acknowledge":
         return this.#inTurn((done) => {
-          const { registration } = this.#state;
-          if (registration?.epoch !== message.epoch || registration.session !== message.session) return done();
+          if (!isCurrent(this.#state, message)) return done();
           const records = message.acknowledgements.map((one) => ({ type: "acknowledged", ...one }) as const);
           this.#append(records, () => {
             this.#sendUpdates();
@@ -485,6 +538,18 @@ export class Agent {
         });
       case "request":
         return;
+      case "acknowledge-operations":
+        return this.#inTurn((done) => {
+          if (!isCurrent(this.#state, message)) return done();
+          const records = message.acknowledgements.map((one) => ({ type: "operation-acknowledged", ...one }) as const);
+          this.#append(records, done);
+        });
+      case "executor-message": {
+        // A simulated executor answers with the same words.
+        if (!isCurrent(this.#state, message)) return;
+        const { session, frameworkId, executorId, data } = message;
+        return this.#sendRegistered({ type: "framework-message", session, frameworkId, executorId, data });
+      }
       default:
         return unreachable(message);
     }
@@ -509,6 +574,9 @@ export class Agent {
     const plan = planOrders(known, message, {
       containerId: () => this.host.newContainerId(),
       stamp: () => this.#stamp(),
+      given: fromResources(this.host.info.resources),
+      runsExecutors: true,
+      makeVolume: (place) => this.host.makeVolume(place),
     });
     const answer = (): void => {
       this.#sendRegistered({ type: "acted", session: asked.session, sequence: this.#state.sequence });
@@ -521,10 +589,18 @@ export class Agent {
       for (const action of plan.actions) this.#act(action);
     };
     if (broken === "durable-orders") act();
-    this.#append([plan.record], () => {
+    // Without the fence of the sequence it would find the same orders for ever.
+    const goOn = (): void => (plan.more && broken !== "sequence" ? this.#onOrders(asked, done) : answer());
+    const freed = plan.actions.flatMap((action) => (action.type === "remove-volume" ? [action.place.path] : []));
+    this.#append(plan.records, () => {
       if (broken !== "durable-orders") act();
-      if (plan.record.answers !== undefined) this.#sendUpdates();
-      answer();
+      if (plan.tells) this.#sendUpdates();
+      if (freed.length === 0) return goOn();
+      for (const path of freed) this.host.volumes.delete(path);
+      this.#append(
+        freed.map((path) => ({ type: "volume-removed", path })),
+        goOn,
+      );
     });
   }
 
@@ -539,6 +615,11 @@ export class Agent {
       }
       case "report-unknown":
         return this.#update(action.frameworkId, unknownTaskStatus(action.taskId, action.partitionAware, this.#stamp()));
+      case "report-exited":
+        if (this.#session.state === "registered")
+          this.#send(exitOf(action.frameworkId, action.executorId, this.#session.registration.session));
+        return;
+      case "remove-volume":
       case "complain":
         return;
       default:
@@ -597,7 +678,15 @@ export class Agent {
     if (task === undefined) return;
     if (event.type === "ended") this.#ended.add(containerId);
     if (this.#isRemoved) return;
-    if (event.type === "ended") return this.#update(task.framework.id, endStatus(task, event.outcome, this.#stamp()));
+    if (event.type === "ended") {
+      const status = endStatus(task, event.outcome, this.#stamp());
+      return this.#append([{ type: "update", frameworkId: task.framework.id, status }], () => {
+        this.#sendUpdates();
+        if (this.#session.state !== "registered") return;
+        const exit = exitAfter(this.#state, task, this.#session.registration.session);
+        if (exit !== undefined) this.#send(exit);
+      });
+    }
     const key = taskKey(task.framework.id, task.task.task_id.value);
     if (latestState(this.#state, key) === "TASK_STAGING")
       this.#update(task.framework.id, runningStatus(task, this.#stamp()));
@@ -629,7 +718,10 @@ export class Agent {
     const { schedule } = this.#options.world;
     for (const updates of this.#updates.takeDue(this.#state, this.host.now))
       this.#send({ type: "updates", session, updates });
-    const at = this.#updates.nextDue(this.#state);
+    for (const updates of this.#operationUpdates.takeDue(this.#state, this.host.now))
+      this.#send({ type: "operation-updates", session, updates });
+    const dues = [this.#updates.nextDue(this.#state), this.#operationUpdates.nextDue(this.#state)];
+    const at = dues.filter((due) => due !== undefined).toSorted((a, b) => a - b)[0];
     if (at === undefined || this.#updatesAt === at) return;
     this.#updatesAt = at;
     schedule.after(Math.max(10, at - schedule.now), () => {

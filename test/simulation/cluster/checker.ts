@@ -2,10 +2,15 @@
 // by what was said before; it knows none of the cores. Numbers in brackets are those of the analysis of Mesos (registrar §13, tasks §25).
 import type { NumberedOrder, PlaneMessage } from "#protocol/agent.ts";
 import type { GatewayBatch } from "#protocol/gateway.ts";
-import type { AgentId, FrameworkId, SessionId } from "#protocol/ids.ts";
+import type { AgentId, FrameworkId, OfferId, SessionId } from "#protocol/ids.ts";
+import { isSubrole, reservationRole } from "#resources/pool.ts";
+import { quantities, unreserved } from "#resources/resources.ts";
 import type { AppendCall } from "#log/calls.ts";
+import type { OperationState, OperationStatus } from "#protocol/operation.ts";
 import type { SchedulerEvent } from "#protocol/scheduler.ts";
-import { isTerminal, type TaskStatus } from "#protocol/task.ts";
+import type { TaskStatus } from "#protocol/task.ts";
+import { roleView } from "../../../src/master/allocator/hierarchical.ts";
+import { booksProblem } from "../../master/books.ts";
 import type { Master } from "../../../src/master/state.ts";
 import {
   type TaskKey,
@@ -13,7 +18,7 @@ import {
   type CheckpointedTask,
   type Registration,
 } from "../../../agent-node/checkpoint/state.ts";
-import type { Host } from "./agent.ts";
+import { type Host, volumesOf } from "./agent.ts";
 import type { Framework } from "./framework.ts";
 import type { Isolate } from "./isolate.ts";
 import type { Link } from "./socket.ts";
@@ -48,7 +53,9 @@ export class ClusterChecker {
   /** What the books said of each agent last, and before each session began. */
   readonly #books = new Map<string, Booked>();
   readonly #sessionBefore = new Map<SessionId, Booked>();
-  counts = { registered: 0, started: 0, news: 0, ended: 0, shutdowns: 0, told: 0 };
+  /** The last word on each operation: of its agent if it has a uuid. */
+  readonly #operations = new Map<string, { readonly state: OperationState; readonly uuid: string | undefined }>();
+  counts = { registered: 0, started: 0, news: 0, ended: 0, shutdowns: 0, told: 0, operations: 0, offers: 0 };
 
   constructor(now: () => number, truth: Truth) {
     this.#now = now;
@@ -78,7 +85,7 @@ export class ClusterChecker {
 
   // ---- masters
 
-  /** The books as they are stored: [25.1] [25.2]. */
+  /** The books as they are stored, the allocator's beside them: [25.1] [25.2] [25.5]. */
   #onBooks(master: Master, marked: readonly AgentId[]): void {
     for (const agentId of marked) {
       const agent = master.agents.get(agentId);
@@ -89,32 +96,29 @@ export class ClusterChecker {
       if (before !== undefined && before.session !== session) this.#sessionBefore.set(session, before);
       this.#books.set(key, { session, sessionBefore, isConfirmed: agent.confirmed, socketId: connection?.socketId });
     }
-    const used = new Map<AgentId, number>();
-    const take = (
-      agentId: AgentId,
-      resources: readonly { readonly name: string; readonly scalar?: { readonly value: number } | undefined }[],
-    ): void => {
-      const cpus = resources.find(({ name }) => name === "cpus")?.scalar?.value ?? 0;
-      used.set(agentId, (used.get(agentId) ?? 0) + cpus);
-    };
-    for (const framework of master.frameworks.values())
-      for (const task of framework.tasks.values())
-        if (!isTerminal(task.latest)) take(task.agentId, task.info.resources);
-    const offered = new Set<AgentId>();
-    for (const offer of master.offers.values()) {
-      offered.add(offer.agentId);
-      const thousandths = offer.resources.scalars.get("cpus") ?? 0;
-      used.set(offer.agentId, (used.get(offer.agentId) ?? 0) + thousandths / 1000);
+    const problem = booksProblem(master);
+    if (problem !== undefined) this.violated(problem);
+  }
+
+  /** [25.15] [25.17] An offer that is made: what is reserved in it is for its role or one above, and the role stays within its quota. */
+  #onOffer(master: Master, offerId: OfferId): void {
+    const offer = master.offers.get(offerId);
+    if (offer === undefined) return this.violated(`offer ${offerId} is told, and the books do not have it`);
+    this.counts.offers += 1;
+    const { role, resources } = offer;
+    for (const { pool } of resources.pools.values()) {
+      const owner = reservationRole(pool);
+      if (owner !== "*" && owner !== role && !isSubrole(role, owner))
+        this.violated(`[25.15] ${offerId} offers to ${role} what is reserved for ${owner}`);
     }
-    for (const agentId of offered) {
-      const agent = master.agents.get(agentId);
-      if (agent === undefined || agent.connection === undefined) {
-        this.violated(`[25.5] an offer of ${agentId} stands, which is not connected`);
-        continue;
-      }
-      const total = agent.info.resources.find(({ name }) => name === "cpus")?.scalar?.value ?? 0;
-      if ((used.get(agentId) ?? 0) > total + 1e-6)
-        this.violated(`[25.1] used and offered of ${agentId} are ${used.get(agentId)} of ${total} cpus`);
+    const limits = master.registry.quotas.get(role)?.limits ?? [];
+    // What is reserved for the role was counted before it was offered.
+    const added = quantities(unreserved(resources));
+    for (const { name, value } of limits) {
+      if (!added.has(name)) continue;
+      const consumed = (roleView(master.allocator, role).consumed.get(name) ?? 0) / 1000;
+      if (consumed > value)
+        this.violated(`[25.17] with ${offerId} ${role} has ${consumed} ${name}, its limit is ${value}`);
     }
   }
 
@@ -138,6 +142,8 @@ export class ClusterChecker {
   onTurn(isolate: Isolate, master: Master, marked: readonly AgentId[], links: ReadonlyMap<string, Link>): void {
     this.#onBooks(master, marked);
     for (const effect of master.effects) {
+      if (effect.type === "event" && effect.event.type === "OFFERS")
+        for (const { id } of effect.event.offers.offers) this.#onOffer(master, id.value);
       if (effect.type === "event") this.#onEvent(isolate, master, effect.event);
       if (effect.type !== "send") continue;
       const { message, to } = effect;
@@ -214,7 +220,9 @@ export class ClusterChecker {
     // Its own offers a master may take back at any time, also when another leads.
     if (event.type === "RESCIND") return;
     this.#speaks(isolate, master.epoch, event.type);
-    if (event.type === "FAILURE") this.#isNews(master, event.failure.agent_id.value, "FAILURE");
+    // Of an executor only its agent tells.
+    if (event.type === "FAILURE" && event.failure.executor_id === undefined)
+      this.#isNews(master, event.failure.agent_id.value, "FAILURE");
     if (event.type === "UPDATE") {
       const { status } = event.update;
       const agentId = status.agent_id?.value;
@@ -246,6 +254,8 @@ export class ClusterChecker {
     const known = host.state.tasks.get(key);
     if (known === undefined)
       this.violated(`task ${key} is started, and the journal of ${host.options.hostname} does not have it`);
+    for (const path of known === undefined ? [] : volumesOf(known))
+      if (!host.volumes.has(path)) this.violated(`task ${key} is started without its volume ${path}`);
   }
 
   /** [25.21] */
@@ -291,6 +301,26 @@ export class ClusterChecker {
   }
 
   // ---- frameworks
+
+  /** What an agent says of an operation is its end: it is done once, and never told otherwise. */
+  onOperationTold(framework: Framework, status: OperationStatus): void {
+    this.counts.operations += 1;
+    const { operation_id, agent_id, state, uuid } = status;
+    if (operation_id === undefined || (agent_id !== undefined && this.ambiguous.has(agent_id.value))) return;
+    const key = `${framework.options.name} ${operation_id.value}`;
+    const before = this.#operations.get(key);
+    if (uuid === undefined) {
+      if (state === "OPERATION_DROPPED") this.#operations.set(key, { state, uuid: before?.uuid });
+      if (state === "OPERATION_DROPPED" && before?.uuid !== undefined)
+        this.violated(`operation ${operation_id.value} was told as ${before.state}, and now as ${state}`);
+      return;
+    }
+    if (before !== undefined && (before.uuid !== uuid.value || before.state !== state))
+      this.violated(
+        `operation ${operation_id.value} was told as ${before.state} (${before.uuid}), and now as ${state} (${uuid.value})`,
+      );
+    this.#operations.set(key, { state, uuid: uuid.value });
+  }
 
   /** A last update of an agent never changes. */
   onTold(framework: Framework, status: TaskStatus): void {

@@ -2,18 +2,23 @@
 // kills, acknowledges now or later, reconciles as the published algorithm says, and remembers all that it was ever told.
 import { integerBetween, pick, type Random } from "#base/random.ts";
 import { millis } from "#base/time.ts";
-import type { AgentId, Epoch, FrameworkId, OfferId, Principal, StreamId, TaskId } from "#protocol/ids.ts";
+import type { AgentId, Epoch, ExecutorId, FrameworkId, Principal, StreamId, TaskId } from "#protocol/ids.ts";
 import { isNotLeading, type NotLeading } from "#protocol/leadership.ts";
+import type { Operation, OperationStatus } from "#protocol/operation.ts";
+import type { Resource } from "#protocol/resource.ts";
 import type { Call, FrameworkInfo, Offer, SchedulerEvent } from "#protocol/scheduler.ts";
 import { isTerminal, type TaskInfo, type TaskState, type TaskStatus } from "#protocol/task.ts";
 import type { CallRequest } from "../../../src/master/calls.ts";
 import type { CallAnswer } from "../../../src/master/state.ts";
+import type { SubscribeRequest } from "../../../src/master/subscriptions.ts";
 import { Isolate, type World } from "./isolate.ts";
+import { wishesFor } from "./operations.ts";
 import type { Plane } from "./plane.ts";
 import { LeaderFinder, type MasterObject } from "./shells.ts";
 import type { EventStream } from "./stream.ts";
 
 const PRINCIPAL = "scheduler" as Principal;
+const EXECUTOR_CPUS = 0.25;
 
 export interface KnownTask {
   readonly taskId: TaskId;
@@ -36,6 +41,7 @@ export interface KnownTask {
 
 export interface FrameworkObserver {
   onTold(framework: Framework, status: TaskStatus): void;
+  onOperationTold(framework: Framework, status: OperationStatus): void;
 }
 
 export interface FrameworkOptions {
@@ -71,6 +77,7 @@ export class Framework {
   #heardAt = 0;
   #subscriptions = 0;
   #launched = 0;
+  #operated = 0;
   readonly #worker: Isolate;
   readonly #finder: Finder;
 
@@ -83,6 +90,10 @@ export class Framework {
       stub: (candidate) => plane.masterStub(candidate),
       now: () => millis(this.options.world.schedule.now),
     });
+  }
+
+  get role(): string {
+    return this.options.name;
   }
 
   get isSubscribed(): boolean {
@@ -109,6 +120,8 @@ export class Framework {
     const open = [...this.tasks.values()].filter((task) => this.#isLive(task));
     // One that is still being launched is not asked for: the answer would be of before.
     const placed = open.filter(({ isPlaced }) => isPlaced);
+    if (!this.isCalm && random.next() < 0.05) this.#call({ type: "SUPPRESS", suppress: { roles: [] } });
+    if (random.next() < 0.1) this.#call({ type: "REVIVE", revive: { roles: pick(random, [[], [this.role]]) } });
     if (!this.isCalm && placed.length > 0 && random.next() < 0.1) this.kill(pick(random, placed).taskId);
     if (random.next() < (this.isCalm ? 0.5 : 0.15)) this.reconcile();
   }
@@ -136,12 +149,16 @@ export class Framework {
       failover_timeout: failoverTimeout,
       checkpoint: true,
       role: undefined,
-      roles: [],
+      roles: [this.role],
       hostname: undefined,
       principal: undefined,
       webui_url: undefined,
       labels: undefined,
-      capabilities: isPartitionAware ? [{ type: "PARTITION_AWARE" }] : [],
+      capabilities: [
+        { type: "MULTI_ROLE" },
+        { type: "RESERVATION_REFINEMENT" },
+        ...(isPartitionAware ? [{ type: "PARTITION_AWARE" } as const] : []),
+      ],
     };
   }
 
@@ -150,7 +167,14 @@ export class Framework {
     this.#isSubscribing = true;
     const subscription = ++this.#subscriptions;
     const streamId = this.#worker.uuid() as StreamId;
-    const request = { info: this.#info(), principal: PRINCIPAL, streamId, reachedAt: "plane:80" };
+    const request: SubscribeRequest & { readonly reachedAt: string } = {
+      info: this.#info(),
+      principal: PRINCIPAL,
+      streamId,
+      suppressedRoles: [],
+      offerConstraints: undefined,
+      reachedAt: "plane:80",
+    };
     const asked = this.#worker.enter(() =>
       this.#finder.write(async (master): Promise<{ readonly body: unknown } | NotLeading> => {
         const response = await master.fetch({ json: async () => structuredClone(request) });
@@ -191,6 +215,8 @@ export class Framework {
         return event.offers.offers.forEach((offer) => this.#onOffer(offer));
       case "UPDATE":
         return this.#onUpdate(event.update.status);
+      case "UPDATE_OPERATION_STATUS":
+        return this.#onOperationUpdate(event.update_operation_status.status);
       case "ERROR":
         this.disconnect();
         if (/removed/.test(event.error.message)) this.#begone();
@@ -212,8 +238,7 @@ export class Framework {
     const { random, world, tasksMax } = this.options;
     const open = [...this.tasks.values()].filter((task) => this.#isLive(task));
     const waitMs = this.isCalm ? 1 : integerBetween(random, 1, pick(random, [50, 50, 3_000, 20_000]));
-    const agentId = offer.agent_id.value;
-    const cpus = offer.resources.find(({ name }) => name === "cpus")?.scalar?.value ?? 0;
+    const cpus = cpusIn(offer);
     if (this.isCalm || this.isTearingDown || open.length >= tasksMax || cpus < 1 || random.next() < 0.2) {
       const filters = { refuse_seconds: this.isCalm ? 60 : pick(random, [1, 5, 20]) };
       world.schedule.after(waitMs, () =>
@@ -222,15 +247,21 @@ export class Framework {
       return;
     }
     const count = Math.min(integerBetween(random, 1, 2), Math.floor(cpus), tasksMax - open.length);
-    world.schedule.after(waitMs, () => this.#accept(offer.id.value, agentId, count));
+    world.schedule.after(waitMs, () => this.#accept(offer, count));
   }
 
-  #accept(offerId: OfferId, agentId: AgentId, count: number): void {
+  #accept(offer: Offer, count: number): void {
     if (this.id === undefined || this.isTearingDown) return;
+    const { name, random } = this.options;
+    const agentId = offer.agent_id.value;
+    const fresh = (): string => `${name}-operation-${++this.#operated}`;
+    const wishes = wishesFor(offer.resources, { role: this.role, random, fresh });
+    // Beside the tasks, for an executor.
+    const hasRoom = cpusIn(offer) - count >= EXECUTOR_CPUS;
     const tasks: TaskInfo[] = [];
     for (let i = 0; i < count; i++) {
-      const taskId = `${this.options.name}-${++this.#launched}` as TaskId;
-      tasks.push(taskInfo(taskId, agentId));
+      const taskId = `${name}-${++this.#launched}` as TaskId;
+      tasks.push(taskInfo(taskId, agentId, i === 0 ? wishes.volume : undefined));
       this.tasks.set(taskId, {
         taskId,
         agentId,
@@ -244,14 +275,35 @@ export class Framework {
         isAnswered: false,
       });
     }
-    const operations = [{ type: "LAUNCH", id: undefined, launch: { task_infos: tasks } }] as const;
-    const accept = { offer_ids: [{ value: offerId }], operations: [...operations], filters: { refuse_seconds: 1 } };
+    const operations = [
+      ...wishes.operations,
+      hasRoom && random.next() < 0.5 ? this.#launchGroup(tasks) : launch(tasks),
+    ];
+    const accept = { offer_ids: [{ value: offer.id.value }], operations, filters: { refuse_seconds: 1 } };
     this.#call({ type: "ACCEPT", accept }, () => {
       for (const { task_id } of tasks) {
         const known = this.tasks.get(task_id.value);
         if (known !== undefined) known.isPlaced = true;
       }
     });
+  }
+
+  #launchGroup(tasks: TaskInfo[]): Operation {
+    const executor = {
+      type: "DEFAULT" as const,
+      executor_id: { value: `${this.options.name}-executor-${this.#launched}` as ExecutorId },
+      resources: [scalar("cpus", EXECUTOR_CPUS), scalar("mem", 32), scalar("disk", 1)],
+    };
+    return { type: "LAUNCH_GROUP", launch_group: { executor, task_group: { tasks } } };
+  }
+
+  #onOperationUpdate(status: OperationStatus): void {
+    this.options.observer.onOperationTold(this, status);
+    const { uuid, agent_id, operation_id } = status;
+    if (uuid === undefined || operation_id === undefined) return;
+    const acknowledge_operation_status = { agent_id, resource_provider_id: undefined, uuid: uuid.value, operation_id };
+    if (this.isCalm || this.options.random.next() < this.options.diligence)
+      this.#call({ type: "ACKNOWLEDGE_OPERATION_STATUS", acknowledge_operation_status });
   }
 
   #onUpdate(status: TaskStatus): void {
@@ -335,11 +387,14 @@ export class Framework {
   }
 }
 
-function taskInfo(taskId: TaskId, agentId: AgentId): TaskInfo {
-  const resources = [
-    { name: "cpus", type: "SCALAR", scalar: { value: 1 } },
-    { name: "mem", type: "SCALAR", scalar: { value: 64 } },
-  ] as unknown as TaskInfo["resources"];
+const cpusIn = ({ resources }: Offer): number => resources.find(({ name }) => name === "cpus")?.scalar?.value ?? 0;
+
+const scalar = (name: string, value: number): Resource => ({ name, type: "SCALAR", scalar: { value } });
+
+const launch = (tasks: TaskInfo[]): Operation => ({ type: "LAUNCH", launch: { task_infos: tasks } });
+
+function taskInfo(taskId: TaskId, agentId: AgentId, volume: Resource | undefined): TaskInfo {
+  const resources = [scalar("cpus", 1), scalar("mem", 64), ...(volume === undefined ? [] : [volume])];
   return {
     name: taskId,
     task_id: { value: taskId },
