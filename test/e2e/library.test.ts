@@ -5,8 +5,10 @@ import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
+import { TestAgent } from "./harness/agent.ts";
 import { startCluster } from "./harness/cluster.ts";
 import { Command } from "./harness/command.ts";
+import { TestPlane } from "./harness/plane.ts";
 import { REPOSITORY, temporaryDirectory } from "./harness/workspace.ts";
 
 const PAGE = "docs/writing-frameworks.md";
@@ -73,6 +75,55 @@ test("the quick start runs", async () => {
   });
   await command.prints(/^hello-1 TASK_FINISHED/m);
   expect(await command.exited(), command.stderr).toBe(0);
+});
+
+/** Around the block that uses an offer for a task with a volume. */
+const VOLUME_FRAMEWORK = `
+import * as library from "mesoflare/scheduler";
+import { readFileSync } from "node:fs";
+const { plane, principal, secret } = JSON.parse(readFileSync(process.env.MESOFLARE_CONTEXT, "utf8"));
+const scheduler = new library.Scheduler({
+  plane,
+  credential: { principal, secret },
+  framework: {
+    user: "root",
+    name: "web",
+    roles: ["web"],
+    failover_timeout: 60,
+    capabilities: [{ type: "PARTITION_AWARE" }, { type: "MULTI_ROLE" }],
+  },
+  onEvent: (event) => console.log(event.type, event.update_operation_status?.status.state),
+  onUpdate({ state, message }) {
+    console.log(state, message);
+    if (library.isTerminal(state)) setImmediate(() => scheduler.teardown());
+  },
+});
+const running = scheduler.run();
+const { value: offer } = await scheduler.offers().next();
+await withVolume({
+  name: "web",
+  task_id: { value: library.asTaskId("web-1") },
+  agent_id: offer.agent_id,
+  command: { value: "echo kept > data/file && cat data/file" },
+});
+await running;
+`;
+
+test("the reservation and the volume of the page are made, and the task runs on them", async () => {
+  const plane = await TestPlane.start();
+  const resources = "cpus:1;mem:256;disk:2048";
+  const agent = await TestAgent.start({ plane: plane.url, credential: plane.state.agentCredential, resources });
+  await agent.registered(plane.operator);
+  const block = (await blocksOf(PAGE, "ts")).find((code) => code.includes("withVolume"));
+  const directory = await consumer();
+  await writeFile(join(directory, "web.ts"), `${VOLUME_FRAMEWORK}${block ?? ""}`);
+  const command = new Command(process.execPath, ["web.ts"], {
+    cwd: directory,
+    env: { MESOFLARE_CONTEXT: plane.state.context },
+  });
+  expect(await command.exited(), command.stderr).toBe(0);
+  expect(command.stdout.match(/OPERATION_FINISHED/g)).toHaveLength(2);
+  expect(command.stdout).toMatch(/^TASK_FINISHED Command exited with status 0$/m);
 });
 
 test("the page's commands are commands of the example", async () => {
