@@ -116,6 +116,7 @@ test("Ctrl-C leaves the commands running, a second process is refused, and --can
   const cancelling = start("--cancel");
   expect(await cancelling.exited(), cancelling.stderr).toBe(1);
   expect(cancelling.stdout).toContain("1\tcancelled\tsleep 300\n");
-  expect(await running()).toBe(0);
+  // They have a moment to end.
+  await expect.poll(running, { timeout: 20_000 }).toBe(0);
   expect((await state()).removed).toBe(true);
 });
