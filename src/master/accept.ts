@@ -38,6 +38,8 @@ interface Acceptance {
   readonly role: string;
   /** What is left of the offers for the operations to come. */
   remaining: ResourceSet;
+  /** Ids of the framework's operations, on whatever agent; undefined until one is asked for. */
+  operationIds: Set<string> | undefined;
   readonly ids: Ids;
   readonly now: Millis;
 }
@@ -61,7 +63,16 @@ export function accept(master: Master, framework: FrameworkRecord, call: Accept,
   const { offers, agent, role } = checked;
   for (const offer of offers) dropOffer(master, offer);
   const offered = sum(offers.map(({ resources }) => resources));
-  const acceptance: Acceptance = { master, framework, agent, role, remaining: offered, ids, now };
+  const acceptance: Acceptance = {
+    master,
+    framework,
+    agent,
+    role,
+    remaining: offered,
+    operationIds: undefined,
+    ids,
+    now,
+  };
   const held: ResourceSet[] = [];
   for (const operation of call.operations) {
     const resized = apply(acceptance, operation);
@@ -238,7 +249,9 @@ function convertResources(acceptance: Acceptance, operation: Operation): Resourc
   const refuse = (message: string): undefined => {
     tellOperation(master, framework, operationStatus("OPERATION_ERROR", { operationId, agentId }, message));
   };
-  if (operationId !== undefined && isOperationInUse(master, framework, operationId))
+  const idsInUse =
+    operationId === undefined ? undefined : (acceptance.operationIds ??= operationIdsOf(master, framework));
+  if (operationId !== undefined && idsInUse?.has(operationId) === true)
     return refuse(`operation id '${operationId}' is in use by an operation of this framework`);
   const wanted = resourceOperation(operation);
   if (typeof wanted === "string") return refuse(wanted);
@@ -265,18 +278,20 @@ function convertResources(acceptance: Acceptance, operation: Operation): Resourc
     { uuid: ids.operationUuid(), frameworkId: framework.id, operationId, operation: wanted },
     now,
   );
+  if (operationId !== undefined) idsInUse?.add(operationId);
   acceptance.remaining = subtract(acceptance.remaining, conversion.consumed);
   if (wanted.type === "GROW_VOLUME" || wanted.type === "SHRINK_VOLUME") return conversion.converted;
   acceptance.remaining = sum([acceptance.remaining, conversion.converted]);
   return undefined;
 }
 
-function isOperationInUse(master: Master, framework: FrameworkRecord, operationId: string): boolean {
-  for (const { operations } of master.agents.values()) {
-    for (const record of operations.values())
-      if (record.frameworkId === framework.id && record.operationId === operationId) return true;
+function operationIdsOf({ agents }: Master, framework: FrameworkRecord): Set<string> {
+  const ids = new Set<string>();
+  for (const { operations } of agents.values()) {
+    for (const { frameworkId, operationId } of operations.values())
+      if (frameworkId === framework.id && operationId !== undefined) ids.add(operationId);
   }
-  return false;
+  return ids;
 }
 
 function isVolumeInUse(master: Master, agentId: AgentId, key: string): boolean {
