@@ -35,6 +35,9 @@ const JSON_UNTIL_2 = ["tasks", "completed_tasks"] as const;
 /** Version of the tables; a build that finds a newer one refuses to run on it. */
 const SCHEMA_VERSION = 3;
 
+/** Letters of one row: at three bytes each they fit the platform's 2 MB. An agent with many executors and operations takes several. */
+export const ROW_LETTERS_MAX = 512 * 1024;
+
 interface Meta {
   schema: number;
   ballot: Ballot;
@@ -104,6 +107,7 @@ export class MasterTables {
     const old = [...(schema === 1 ? WITHOUT_ROWID_IN_1 : []), ...(schema === undefined ? [] : JSON_UNTIL_2)];
     for (const table of old) this.#sql.exec(`ALTER TABLE ${table} RENAME TO old_${table}`);
     this.#sql.exec(`CREATE TABLE IF NOT EXISTS agents (id TEXT PRIMARY KEY, value TEXT NOT NULL);
+      CREATE TABLE IF NOT EXISTS agent_rests (agent TEXT, part INTEGER, value TEXT NOT NULL, PRIMARY KEY (agent, part));
       CREATE TABLE IF NOT EXISTS orders (agent TEXT, sequence INTEGER, value TEXT NOT NULL, PRIMARY KEY (agent, sequence));
       CREATE TABLE IF NOT EXISTS frameworks (id TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS undelivered (place INTEGER PRIMARY KEY, framework TEXT NOT NULL, task TEXT NOT NULL, value TEXT NOT NULL,
@@ -143,7 +147,8 @@ export class MasterTables {
   /** A new epoch begins: nothing of an older one may serve again. */
   beginEpoch(epoch: Meta["epoch"]): void {
     this.#storage.transactionSync(() => {
-      for (const table of ["agents", "orders", "frameworks", "undelivered"]) this.#sql.exec(`DELETE FROM ${table}`);
+      for (const table of ["agents", "agent_rests", "orders", "frameworks", "undelivered"])
+        this.#sql.exec(`DELETE FROM ${table}`);
       this.tasks.clear();
       this.setMeta("epoch", epoch);
       this.#sql.exec("DELETE FROM meta WHERE name = 'recovery'");
@@ -168,7 +173,7 @@ export class MasterTables {
       master.recoveredDeadline = recovery.deadline;
       master.recoveredOf = recovery.of;
     }
-    for (const stored of this.#rows<StoredAgent>("SELECT value FROM agents")) {
+    for (const stored of this.#storedAgents()) {
       const agent = agentOf(stored);
       master.agents.set(agent.agentId, agent);
       master.agentByHost.set(agent.hostKey, agent.agentId);
@@ -214,6 +219,16 @@ export class MasterTables {
     clearMarks(master);
   }
 
+  *#storedAgents(): Iterable<StoredAgent> {
+    const rests = new Map<string, string>();
+    for (const { agent, value } of this.#sql.exec<{ agent: string; value: string }>(
+      "SELECT agent, value FROM agent_rests ORDER BY agent, part",
+    ))
+      rests.set(agent, (rests.get(agent) ?? "") + value);
+    for (const { id, value } of this.#sql.exec<{ id: string; value: string }>("SELECT id, value FROM agents"))
+      yield JSON.parse(value + (rests.get(id) ?? "")) as StoredAgent;
+  }
+
   *#rows<T>(query: string): Iterable<T> {
     for (const { value } of this.#sql.exec<{ value: string }>(query)) yield JSON.parse(value) as T;
   }
@@ -252,6 +267,7 @@ export class MasterTables {
   }
 
   #saveAgent(id: AgentId, agent: AgentRecord | undefined): void {
+    this.#sql.exec("DELETE FROM agent_rests WHERE agent = ?", id);
     if (agent === undefined) {
       this.#sql.exec("DELETE FROM agents WHERE id = ?", id);
       return;
@@ -263,7 +279,10 @@ export class MasterTables {
       executors: [...agent.executors.values()].map(({ frameworkId, info, role }) => ({ frameworkId, info, role })),
       operations: [...agent.operations.values()],
     };
-    this.#sql.exec("INSERT OR REPLACE INTO agents VALUES (?, ?)", id, JSON.stringify(stored));
+    const [first = "", ...more] = inRows(JSON.stringify(stored));
+    this.#sql.exec("INSERT OR REPLACE INTO agents VALUES (?, ?)", id, first);
+    for (const [part, value] of more.entries())
+      this.#sql.exec("INSERT INTO agent_rests VALUES (?, ?, ?)", id, part, value);
   }
 
   #saveUndelivered(frameworkId: FrameworkId, taskId: TaskId, status: TaskStatus | undefined): void {
@@ -291,6 +310,18 @@ export class MasterTables {
 }
 
 const removedAt = ({ status }: FrameworkRecord): number => (status.state === "removed" ? status.at : 0);
+
+/** Parts of at most {@link ROW_LETTERS_MAX}; none ends in the middle of a letter, which SQLite would not keep. */
+function inRows(text: string): string[] {
+  const parts: string[] = [];
+  for (let at = 0; at < text.length;) {
+    let end = Math.min(at + ROW_LETTERS_MAX, text.length);
+    if (end < text.length && /[\ud800-\udbff]/.test(text[end - 1] ?? "")) end -= 1;
+    parts.push(text.slice(at, end));
+    at = end;
+  }
+  return parts;
+}
 
 function agentOf({ total, executors = [], operations = [], ...stored }: StoredAgent): AgentRecord {
   return {

@@ -3,7 +3,7 @@
 import { assert, present } from "#base/assert.ts";
 import type { Millis } from "#base/time.ts";
 import type { ResourceOperation } from "#protocol/agent.ts";
-import type { AgentId, OfferId } from "#protocol/ids.ts";
+import { idProblem, type AgentId, type OfferId } from "#protocol/ids.ts";
 import type { Operation } from "#protocol/operation.ts";
 import type { Resource } from "#protocol/resource.ts";
 import type { Call } from "#protocol/scheduler.ts";
@@ -249,6 +249,8 @@ function convertResources(acceptance: Acceptance, operation: Operation): Resourc
   const refuse = (message: string): undefined => {
     tellOperation(master, framework, operationStatus("OPERATION_ERROR", { operationId, agentId }, message));
   };
+  const badId = operationId === undefined ? undefined : idProblem(operationId);
+  if (badId !== undefined) return refuse(`operation id: ${badId}`);
   const idsInUse =
     operationId === undefined ? undefined : (acceptance.operationIds ??= operationIdsOf(master, framework));
   if (operationId !== undefined && idsInUse?.has(operationId) === true)

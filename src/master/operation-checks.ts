@@ -1,10 +1,11 @@
 // Whether an operation on resources may be applied: the rules of tasks-offers-and-operators §4.3. Pure; what they find is for people.
 // They are the same for a framework's ACCEPT and for an operator's call, who has no role and no offers, but the agent's free resources.
-import type { ResourceOperation } from "#protocol/agent.ts";
+import { OPERATION_LETTERS_MAX, type ResourceOperation } from "#protocol/agent.ts";
 import type { Resource } from "#protocol/resource.ts";
-import { conversionOf, type Conversion, volumeKeys } from "#resources/conversion.ts";
+import { conversionOf, type Conversion, convert, volumeKeys } from "#resources/conversion.ts";
 import { isDynamic, type Pool, poolOf, reservationRole } from "#resources/pool.ts";
 import { contains, fromResources, resourceProblem, type ResourceSet } from "#resources/resources.ts";
+import { sizeProblem } from "#resources/size.ts";
 import { roleProblem } from "#protocol/roles.ts";
 
 export interface OperationContext {
@@ -26,12 +27,19 @@ export type OperationChecked =
   | { readonly type: "invalid"; readonly message: string };
 
 export function checkOperation(operation: ResourceOperation, context: OperationContext): OperationChecked {
+  const { type } = operation;
+  const invalid = (problem: string): OperationChecked => ({ type: "invalid", message: `${type}: ${problem}` });
+  // Before anything looks into it: the order must fit a frame, or the agent would hang up for it.
+  if (JSON.stringify(operation).length > OPERATION_LETTERS_MAX)
+    return invalid(`an operation may have at most ${OPERATION_LETTERS_MAX} letters of JSON`);
   const problem = problemOf(operation, context);
   if (problem !== undefined) return { type: "invalid", message: problem };
   const conversion = conversionOf(operation);
-  return contains(context.remaining, conversion.consumed)
-    ? { type: "valid", conversion }
-    : { type: "invalid", message: `${operation.type}: what it needs is not among the resources that are left` };
+  if (!contains(context.remaining, conversion.consumed))
+    return invalid("what it needs is not among the resources that are left");
+  const total = convert(context.total, conversion);
+  const tooMuch = total === undefined ? undefined : sizeProblem(total);
+  return tooMuch === undefined ? { type: "valid", conversion } : invalid(tooMuch);
 }
 
 function problemOf(operation: ResourceOperation, context: OperationContext): string | undefined {

@@ -22,6 +22,8 @@ import {
 
 /** Longest description of one task, letters of JSON: it must fit a row, a frame and a report with room to spare. */
 export const TASK_LETTERS_MAX = 192 * 1024;
+/** Longest order for one group, letters of JSON: it must fit a frame, and its executor is in it once more for each task. */
+export const GROUP_LETTERS_MAX = 256 * 1024;
 /** Least that the executor of a group needs. Source: Mesos MIN_CPUS, MIN_MEM. */
 export const EXECUTOR_CPUS_MIN = 0.01;
 export const EXECUTOR_MEM_MB_MIN = 32;
@@ -72,6 +74,12 @@ export type GroupChecked =
 /** A LAUNCH_GROUP: all of its tasks, or none. */
 export function checkGroup(executor: ExecutorInfo, tasks: readonly TaskInfo[], context: LaunchContext): GroupChecked {
   if (tasks.length === 0) return { type: "invalid", message: "a task group needs tasks" };
+  const letters = JSON.stringify(tasks).length + (tasks.length + 1) * JSON.stringify(executor).length;
+  if (letters > GROUP_LETTERS_MAX)
+    return {
+      type: "invalid",
+      message: `a task group may have at most ${GROUP_LETTERS_MAX} letters of JSON, with its executor once more for each task`,
+    };
   const wrong = executorProblem(executor, context) ?? groupExecutorProblem(executor, context);
   if (wrong !== undefined) return { type: "invalid", message: wrong };
   const resources: ResourceSet[] = [];

@@ -1,6 +1,7 @@
 // `/api/v1/scheduler`: calls as they are parsed, events as they are written (http-api-v1 §4–6). The wire's two forms, JSON and
 // protobuf, are mesos-json.ts and mesos-binary.ts: both come to the objects that these schemas check.
 import * as v from "valibot";
+import { MESSAGE_LETTERS_MAX } from "./agent.ts";
 import { fromBase64, toBase64 } from "#base/base64.ts";
 import {
   agentIdObject,
@@ -36,11 +37,13 @@ import {
   type OperationStatus,
 } from "./operation.ts";
 import { RESOURCES_MAX, resourceSchema, type Attribute, type Resource } from "./resource.ts";
-import { DATA_BYTES_MAX, killPolicy, type TaskStatus } from "./task.ts";
+import { killPolicy, type TaskStatus } from "./task.ts";
 import type { DurationInfo, TimeInfo } from "./time.ts";
 
 /** Largest body of one call, bytes. */
 export const CALL_BYTES_MAX = 4 * 1024 * 1024;
+/** Largest `data` of a MESSAGE, bytes: in base64 it must fit a frame to the agent. */
+const MESSAGE_BYTES_MAX = (MESSAGE_LETTERS_MAX / 4) * 3;
 /** Most offers, tasks or operations that one call may name. */
 export const CALL_ITEMS_MAX = 10_000;
 /** Most roles of one framework. */
@@ -133,7 +136,7 @@ const subscription = {
 const offerIds = list(offerIdObject, CALL_ITEMS_MAX);
 /** By the name of its type: inferred, a call's type would be too long for the library's declarations. */
 const operations: v.GenericSchema<unknown, Operation[]> = list(operationSchema, CALL_ITEMS_MAX);
-const message = v.object({ agent_id: agentIdObject, executor_id: executorIdObject, data: bytes(DATA_BYTES_MAX) });
+const message = v.object({ agent_id: agentIdObject, executor_id: executorIdObject, data: bytes(MESSAGE_BYTES_MAX) });
 
 export const callSchema = v.object({
   framework_id: optional(frameworkIdObject),

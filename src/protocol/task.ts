@@ -39,7 +39,7 @@ const TERMINAL: ReadonlySet<TaskState> = new Set([
 ]);
 export const isTerminal = (state: TaskState): boolean => TERMINAL.has(state);
 
-/** Largest `data` of a task, an executor or a MESSAGE, bytes: in base64 it must fit a frame to the agent. */
+/** Largest `data` of a task or an executor, bytes. */
 export const DATA_BYTES_MAX = 512 * 1024;
 /** Largest `data` of one status, bytes: an agent sends several in one frame. */
 export const STATUS_DATA_BYTES_MAX = 64 * 1024;

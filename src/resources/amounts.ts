@@ -27,17 +27,32 @@ export const toThousandths = (value: number): number => Math.round(value * THOUS
 /** The sum of a list. For resources without a {@link resourceProblem}; what holds nothing adds nothing. */
 export function amountsOf(resources: readonly Resource[]): Amounts {
   const scalars = new Map<string, number>();
-  const ranges = new Map<string, readonly Range[]>();
+  const spans = new Map<string, Range[]>();
   const sets = new Map<string, Set<string>>();
-  for (const { name, scalar: amount, ranges: spans, set } of resources) {
+  for (const { name, scalar: amount, ranges: more, set } of resources) {
     const thousandths = amount === undefined ? 0 : toThousandths(amount.value);
     if (thousandths > 0) scalars.set(name, (scalars.get(name) ?? 0) + thousandths);
-    const joined = coalesce([...(ranges.get(name) ?? []), ...(spans?.range ?? [])]);
+    // Joined once, at the end: a list of many small ones must not cost its square.
+    if (more !== undefined) gather(spans, name, () => []).push(...more.range);
+    if (set !== undefined && set.item.length > 0) {
+      const items = gather(sets, name, () => new Set<string>());
+      for (const item of set.item) items.add(item);
+    }
+  }
+  const ranges = new Map<string, readonly Range[]>();
+  for (const [name, all] of spans) {
+    const joined = coalesce(all);
     if (joined.length > 0) ranges.set(name, joined);
-    const items = new Set([...(sets.get(name) ?? []), ...(set?.item ?? [])]);
-    if (items.size > 0) sets.set(name, items);
   }
   return { scalars, ranges, sets };
+}
+
+function gather<T>(byName: Map<string, T>, name: string, make: () => T): T {
+  const known = byName.get(name);
+  if (known !== undefined) return known;
+  const made = make();
+  byName.set(name, made);
+  return made;
 }
 
 /** The part of a resource that says how much: one for each name and kind. */
