@@ -43,7 +43,7 @@ import {
   agentsPieces,
   frameworksPieces,
   leaderAddress,
-  registryView,
+  registryPieces,
   slavesPieces,
   statePieces,
 } from "../master/views.ts";
@@ -768,7 +768,7 @@ function piecesOf(master: Master, view: View): Pieces {
     case "tasks":
       return tasksPieces(master, view);
     case "registry":
-      return [JSON.stringify(registryView(master))];
+      return registryPieces(master);
     case "agents":
       return agentsPieces(master);
     case "leader":
