@@ -719,10 +719,10 @@ export class MasterDO extends DurableObject<Env> {
     if (leadership.type === "not-leading" || master === undefined) return this.#notLeading(leadership);
     this.#showAddress(master, reachedAt);
     if (takes === undefined) return { status: 200, json: [...piecesOf(master, view)].join("") };
-    if (this.#views.isFull) return { type: "busy", reason: `${VIEW_STREAMS_MAX} long views are being read already` };
     const slices = new Slices(piecesOf(master, view));
     const first = slices.next();
     if (first.isLast) return { status: 200, json: first.text };
+    if (this.#views.isFull) return { type: "busy", reason: `${VIEW_STREAMS_MAX} long views are being read already` };
     const { readable, done } = this.#views.open(first, slices, () => this.#refusal(master));
     this.ctx.waitUntil(done);
     return { status: 200, stream: readable };
