@@ -40,8 +40,9 @@ export class ViewStreams {
     const done = poured.then((outcome) => {
       this.#open -= 1;
       if (outcome.type === "whole") return;
-      this.#onCut(outcome.reason);
-      void writer.abort(outcome.reason).catch(() => undefined);
+      const reason = outcome.type === "cut" ? outcome.reason : "the reader is gone";
+      if (outcome.type === "cut") this.#onCut(reason);
+      void writer.abort(reason).catch(() => undefined);
     });
     return { readable, done };
   }

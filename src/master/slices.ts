@@ -45,31 +45,43 @@ export interface Reader {
   alarm(ms: number, ring: () => void): () => void;
 }
 
-/** What had begun and cannot go on is cut, so that nobody takes it for the whole. */
-export type Poured = { readonly type: "whole" } | { readonly type: "cut"; readonly reason: string };
+/** left: the reader is gone. What had begun and cannot go on is cut, so that nobody takes it for the whole. */
+export type Poured =
+  | { readonly type: "whole" }
+  | { readonly type: "left" }
+  | { readonly type: "cut"; readonly reason: string };
+
+const LATE: Poured = { type: "cut", reason: `the reader has not read for ${SLICE_MS_MAX / 1000} s` };
 
 /** Never rejects. `first` was made by the caller. */
 export async function pour(first: Slice, slices: Slices, reader: Reader): Promise<Poured> {
   try {
     for (let slice = first; ; slice = slices.next()) {
-      if (slice.text !== "") await inTime(reader, reader.take(slice.text));
-      if (slice.isLast) break;
+      if (slice.text !== "") {
+        const end = await inTime(reader, reader.take(slice.text));
+        if (end !== undefined) return end;
+      }
+      if (slice.isLast) return (await inTime(reader, reader.end())) ?? { type: "whole" };
       await reader.rest();
       const reason = await reader.refusal();
       if (reason !== undefined) return { type: "cut", reason };
     }
-    await inTime(reader, reader.end());
-    return { type: "whole" };
   } catch (error) {
     return { type: "cut", reason: String(error) };
   }
 }
 
-function inTime(reader: Reader, taken: Promise<void>): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const callOff = reader.alarm(SLICE_MS_MAX, () =>
-      reject(new Error(`the reader has not read for ${SLICE_MS_MAX / 1000} s`)),
+/** Undefined when it was taken. */
+function inTime(reader: Reader, taken: Promise<void>): Promise<Poured | undefined> {
+  return new Promise((resolve) => {
+    const callOff = reader.alarm(SLICE_MS_MAX, () => resolve(LATE));
+    const settle = (poured: Poured | undefined): void => {
+      callOff();
+      resolve(poured);
+    };
+    taken.then(
+      () => settle(undefined),
+      () => settle({ type: "left" }),
     );
-    taken.then(resolve, reject).finally(callOff);
   });
 }

@@ -37,8 +37,7 @@ const AGENT_CAPABILITIES = ["MULTI_ROLE"] as const;
 const AGENTS_IN_PIECE = 100;
 
 /** An agent as it was when it was taken down [M53]. */
-interface AgentSeen
-  extends Pick<AgentRecord, "agentId" | "info" | "total" | "registeredAt" | "reregisteredAt"> {
+interface AgentSeen extends Pick<AgentRecord, "agentId" | "info" | "total" | "registeredAt" | "reregisteredAt"> {
   readonly isActive: boolean;
   /** An agent of the registry that this leader has not heard of yet: no counts of what it runs. */
   readonly isRecovered: boolean;

@@ -151,7 +151,7 @@ describe("[M54] a view on its way", () => {
     const world = new World({ isFast: false });
     const poured = world.pour(world.pieces(3));
     await world.leave();
-    expect([await poured, world.events]).toEqual([{ type: "cut", reason: "Error: gone" }, ["made 1", "given 1"]]);
+    expect([await poured, world.events]).toEqual([{ type: "left" }, ["made 1", "given 1"]]);
     const failing = new Slices(
       (function* (): Pieces {
         yield "x".repeat(SLICE_LETTERS);

@@ -59,9 +59,7 @@ const sessionOf = (cluster: Cluster, { agentId }: TestAgent) =>
 
 function bring(cluster: Cluster, framework: TestFramework, agent: TestAgent, tasks: readonly string[]): void {
   const reports = tasks.map((id) =>
-    report(framework, small(id, agent), "TASK_RUNNING", [
-      { ...status0(id, "TASK_RUNNING"), uuid: uuidText(7) },
-    ]),
+    report(framework, small(id, agent), "TASK_RUNNING", [{ ...status0(id, "TASK_RUNNING"), uuid: uuidText(7) }]),
   );
   const { agentId, session, socket, host } = agent;
   cluster.commitAll(cluster.say(socket, register({ agentId, lastSession: session, tasks: reports }), host));
