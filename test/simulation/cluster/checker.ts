@@ -46,6 +46,7 @@ export class ClusterChecker {
   readonly #truth: Truth;
   /** How often each task was started, anywhere. */
   readonly #starts = new Map<TaskKey, number>();
+  readonly #offered = new Set<OfferId>();
   /** What each epoch has said "registered" to, and how far the log was then. */
   readonly #registeredAt = new Map<string, number>();
   /** Ballots under which an append has failed. */
@@ -100,11 +101,13 @@ export class ClusterChecker {
     if (problem !== undefined) this.violated(problem);
   }
 
-  /** [25.15] [25.17] An offer that is made: what is reserved in it is for its role or one above, and the role stays within its quota. */
+  /** [25.3] [25.15] [25.17] An offer that is made: what is reserved in it is for its role or one above, and the role stays within its quota. */
   #onOffer(master: Master, offerId: OfferId): void {
     const offer = master.offers.get(offerId);
     if (offer === undefined) return this.violated(`offer ${offerId} is told, and the books do not have it`);
     this.counts.offers += 1;
+    if (this.#offered.has(offerId)) this.violated(`[25.3] ${offerId} is offered twice`);
+    this.#offered.add(offerId);
     const { role, resources } = offer;
     for (const { pool } of resources.pools.values()) {
       const owner = reservationRole(pool);
