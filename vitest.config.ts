@@ -1,9 +1,14 @@
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
     projects: [
       {
+        // The examples import the library as its users do; their tests need no build.
+        resolve: {
+          alias: { "mesoflare/scheduler": fileURLToPath(new URL("src/scheduler/index.ts", import.meta.url)) },
+        },
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],

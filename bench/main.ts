@@ -7,6 +7,7 @@ import { launch } from "./launch.ts";
 import { log } from "./log.ts";
 import { ready } from "./ready.ts";
 import { registry } from "./registry.ts";
+import { state } from "./state.ts";
 import { storm } from "./storm.ts";
 import { formatJson, formatText, type Report } from "./report.ts";
 
@@ -22,6 +23,7 @@ const BENCHES: Readonly<
   log,
   ready,
   registry,
+  state,
   storm,
 };
 

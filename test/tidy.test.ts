@@ -58,6 +58,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "ws",
     "valibot",
   ],
+  // What somebody may use who has installed the package.
+  examples: ["mesoflare/scheduler", "node:"],
   cli: ["src/base", "src/protocol", "src/scheduler", "node:", "commander", "miniflare", "valibot"],
 };
 

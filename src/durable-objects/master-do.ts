@@ -43,11 +43,12 @@ import {
   agentsPieces,
   frameworksPieces,
   leaderAddress,
-  registryView,
+  registryPieces,
   slavesPieces,
   statePieces,
 } from "../master/views.ts";
 import { isOverloaded } from "../master/leader-finder.ts";
+import { Slices } from "../master/slices.ts";
 import type { SignOfLife } from "../master/standing.ts";
 import type { RegistryCalls } from "../registrar/calls.ts";
 import type { Weight } from "../registrar/registry.ts";
@@ -62,6 +63,7 @@ import { note } from "./note.ts";
 import { gatewayStub, masterHint, masterStub } from "./peers.ts";
 import { settingsOf, type Settings } from "./settings.ts";
 import { Streams } from "./streams.ts";
+import { VIEW_STREAMS_MAX, ViewStreams } from "./view-streams.ts";
 import { HEARTBEAT_INTERVAL_SECONDS } from "#protocol/scheduler.ts";
 
 /** Without a quorum the deadlines are looked at again after this long, ms. */
@@ -94,6 +96,11 @@ export type View =
   | { readonly type: "role-infos" }
   | { readonly type: "leader" };
 export type ViewAnswer = { readonly status: 200; readonly json: string } | NotLeading;
+/** A long view comes as a stream of its text. */
+export type SlicedAnswer =
+  | ViewAnswer
+  | { readonly status: 200; readonly stream: ReadableStream }
+  | { readonly type: "busy"; readonly reason: string };
 /** `status` and `text` are what a Worker of the release before looks at. */
 type CallRefusal = NotLeading & { readonly status: 503; readonly text: string };
 
@@ -133,6 +140,7 @@ export class MasterDO extends DurableObject<Env> {
   readonly #tables: MasterTables;
   readonly #startedAt = now();
   readonly #streams = new Streams((streamId, reason) => this.#onStreamGone(streamId, reason));
+  readonly #views = new ViewStreams((reason) => this.#note("a view was cut", { reason }));
   readonly #throttle: Throttle;
   readonly #outbox = new GatewayOutbox(
     (gateway, items) => gatewayStub(this.env, gateway).deliver(items),
@@ -705,12 +713,29 @@ export class MasterDO extends DurableObject<Env> {
     if ((this.env.ADVERTISE ?? "") === "") master.info = masterInfo(reachedAt, master.masterId);
   }
 
-  async view(view: View, reachedAt: string): Promise<ViewAnswer> {
+  /** A Worker of the release before takes one text only; whoever takes `slices` gets long views as streams [M54]. */
+  async view(view: View, reachedAt: string): Promise<ViewAnswer>;
+  async view(view: View, reachedAt: string, takes: { readonly slices: true }): Promise<SlicedAnswer>;
+  async view(view: View, reachedAt: string, takes?: { readonly slices: true }): Promise<SlicedAnswer> {
     const leadership = await this.#candidate.lead();
     const master = this.#master;
     if (leadership.type === "not-leading" || master === undefined) return this.#notLeading(leadership);
     this.#showAddress(master, reachedAt);
-    return { status: 200, json: [...piecesOf(master, view)].join("") };
+    if (takes === undefined) return { status: 200, json: [...piecesOf(master, view)].join("") };
+    const slices = new Slices(piecesOf(master, view));
+    const first = slices.next();
+    if (first.isLast) return { status: 200, json: first.text };
+    if (this.#views.isFull) return { type: "busy", reason: `${VIEW_STREAMS_MAX} long views are being read already` };
+    const { readable, done } = this.#views.open(first, slices, () => this.#refusal(master));
+    this.ctx.waitUntil(done);
+    return { status: 200, stream: readable };
+  }
+
+  /** [M48] What is left of a view is shown by the master that it is of, and only while that leads. */
+  async #refusal(master: Master): Promise<string | undefined> {
+    const leadership = await this.#candidate.lead();
+    if (leadership.type === "leading" && master === this.#master) return undefined;
+    return `not leading any more: ${this.#notLeading(leadership).reason}`;
   }
 
   /** Answers also without a quorum: that is when it is needed most. */
@@ -746,7 +771,7 @@ function piecesOf(master: Master, view: View): Pieces {
     case "tasks":
       return tasksPieces(master, view);
     case "registry":
-      return [JSON.stringify(registryView(master))];
+      return registryPieces(master);
     case "agents":
       return agentsPieces(master);
     case "leader":

@@ -16,19 +16,48 @@ const CALLBACK = /^[A-Za-z_$][\w$.]{0,127}$/;
 
 type Handled = Context<HttpEnv>;
 
-/** JSON without a charset, or wrapped for `?jsonp=`. */
-export function json(context: Handled, text: string): Response {
+/** JSON without a charset, or wrapped for `?jsonp=`. A stream is passed on as it comes. */
+export function json(context: Handled, text: string | ReadableStream): Response {
   const callback = context.req.query("jsonp");
+  const isRefused = callback !== undefined && !CALLBACK.test(callback);
+  // Nobody will read it.
+  if (typeof text !== "string" && (isRefused || context.req.method === "HEAD")) {
+    context.executionCtx.waitUntil(text.cancel());
+    text = "";
+  }
+  if (isRefused) return context.text("'jsonp' must be the name of a function\n", 400);
   if (callback === undefined) return context.body(text, 200, { "content-type": "application/json" });
-  if (!CALLBACK.test(callback)) return context.text("'jsonp' must be the name of a function\n", 400);
-  return context.body(`${callback}(${text});`, 200, { "content-type": "text/javascript" });
+  const around = [`${callback}(`, ");"] as const;
+  const wrapped = typeof text === "string" ? around.join(text) : wrap(context, text, around);
+  return context.body(wrapped, 200, { "content-type": "text/javascript" });
+}
+
+function wrap(context: Handled, stream: ReadableStream, [before, after]: readonly [string, string]): ReadableStream {
+  const { readable, writable } = new IdentityTransformStream();
+  const write = async (text: string): Promise<void> => {
+    const writer = writable.getWriter();
+    await writer.write(new TextEncoder().encode(text));
+    writer.releaseLock();
+  };
+  const whole = async (): Promise<void> => {
+    await write(before);
+    await stream.pipeTo(writable, { preventClose: true });
+    await write(after);
+    await writable.close();
+  };
+  // Cut on either side, it is cut on the other.
+  context.executionCtx.waitUntil(whole().catch((error: unknown) => stream.cancel(error).catch(() => undefined)));
+  return readable;
 }
 
 const view = (make: (context: Handled) => View) => async (context: Handled) => {
   const answer = await context
     .get("plane")
-    .leader.read((master) => master.view(make(context), reachedAt(context.req.url)));
-  return "json" in answer ? json(context, answer.json) : refuseNotLeading(context, answer);
+    .leader.read((master) => master.view(make(context), reachedAt(context.req.url), { slices: true }));
+  if ("json" in answer) return json(context, answer.json);
+  if ("stream" in answer) return json(context, answer.stream);
+  if (answer.type === "busy") return context.text(`${answer.reason}\n`, 503, { "retry-after": "1" });
+  return refuseNotLeading(context, answer);
 };
 
 /** A query that is not a number is ignored silently, as in Mesos. */

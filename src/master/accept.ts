@@ -38,7 +38,7 @@ interface Acceptance {
   readonly role: string;
   /** What is left of the offers for the operations to come. */
   remaining: ResourceSet;
-  /** Of the framework's operations that are not over; made when the first operation with an id is looked at. */
+  /** Ids of the framework's operations, on whatever agent; undefined until one is asked for. */
   operationIds: Set<string> | undefined;
   readonly ids: Ids;
   readonly now: Millis;
@@ -251,8 +251,10 @@ function convertResources(acceptance: Acceptance, operation: Operation): Resourc
   };
   const badId = operationId === undefined ? undefined : idProblem(operationId);
   if (badId !== undefined) return refuse(`operation id: ${badId}`);
-  const isInUse = operationId !== undefined && operationIdsIn(acceptance).has(operationId);
-  if (isInUse) return refuse(`operation id '${operationId}' is in use by an operation of this framework`);
+  const idsInUse =
+    operationId === undefined ? undefined : (acceptance.operationIds ??= operationIdsOf(master, framework));
+  if (operationId !== undefined && idsInUse?.has(operationId) === true)
+    return refuse(`operation id '${operationId}' is in use by an operation of this framework`);
   const wanted = resourceOperation(operation);
   if (typeof wanted === "string") return refuse(wanted);
   const checked = checkOperation(wanted, {
@@ -272,30 +274,26 @@ function convertResources(acceptance: Acceptance, operation: Operation): Resourc
   );
   agent.total = total;
   master.marked.agents.add(agentId);
-  if (operationId !== undefined) operationIdsIn(acceptance).add(operationId);
   orderOperation(
     master,
     agent,
     { uuid: ids.operationUuid(), frameworkId: framework.id, operationId, operation: wanted },
     now,
   );
+  if (operationId !== undefined) idsInUse?.add(operationId);
   acceptance.remaining = subtract(acceptance.remaining, conversion.consumed);
   if (wanted.type === "GROW_VOLUME" || wanted.type === "SHRINK_VOLUME") return conversion.converted;
   acceptance.remaining = sum([acceptance.remaining, conversion.converted]);
   return undefined;
 }
 
-/** All agents are looked at once for a call, not once for each of its operations. */
-function operationIdsIn(acceptance: Acceptance): Set<string> {
-  const { master, framework } = acceptance;
-  if (acceptance.operationIds !== undefined) return acceptance.operationIds;
-  const used = new Set<string>();
-  for (const { operations } of master.agents.values()) {
+function operationIdsOf({ agents }: Master, framework: FrameworkRecord): Set<string> {
+  const ids = new Set<string>();
+  for (const { operations } of agents.values()) {
     for (const { frameworkId, operationId } of operations.values())
-      if (frameworkId === framework.id && operationId !== undefined) used.add(operationId);
+      if (frameworkId === framework.id && operationId !== undefined) ids.add(operationId);
   }
-  acceptance.operationIds = used;
-  return used;
+  return ids;
 }
 
 function isVolumeInUse(master: Master, agentId: AgentId, key: string): boolean {

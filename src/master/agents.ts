@@ -83,10 +83,10 @@ function onUpdates(master: Master, sender: AgentSender, message: Extract<AgentMe
       continue;
     }
     const result = onUpdate(master, agent.agentId, update);
-    const valid = result === "forwarded" || result === "framework-removed";
+    const valid = result !== "unknown-framework" && result !== "foreign-task";
     master.counters[valid ? "master/valid_status_updates" : "master/invalid_status_updates"]++;
     const { uuid, task_id } = update.status;
-    // Nobody is left who could acknowledge: the master does, so that the agent may forget. An update of a framework that is
+    // Nobody is left who could acknowledge, or has to: the master does, so that the agent may forget. An update of a framework that is
     // merely unknown stays with the agent.
     if (result !== "forwarded" && result !== "unknown-framework" && uuid !== undefined) {
       acknowledge(master, agent, { frameworkId: update.frameworkId, taskId: task_id.value }, [uuid]);

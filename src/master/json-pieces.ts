@@ -20,11 +20,16 @@ export function* list(elements: Iterable<string | Pieces>): Pieces {
 }
 
 /** An object with `head`'s members, and long lists after them. */
-export function* object(head: Json, lists: Readonly<Record<string, Iterable<string | Pieces>>>): Pieces {
+export function object(head: Json, lists: Readonly<Record<string, Iterable<string | Pieces>>>): Pieces {
+  return members(head, Object.fromEntries(Object.entries(lists).map(([name, elements]) => [name, list(elements)])));
+}
+
+/** An object with `head`'s members, and long ones after them. */
+export function* members(head: Json, long: Readonly<Record<string, Pieces>>): Pieces {
   let text = JSON.stringify(head).slice(0, -1);
-  for (const [name, elements] of Object.entries(lists)) {
+  for (const [name, pieces] of Object.entries(long)) {
     yield `${text}${text === "{" ? "" : ","}${JSON.stringify(name)}:`;
-    yield* list(elements);
+    yield* pieces;
     text = "";
   }
   yield `${text}}`;

@@ -14,7 +14,7 @@ const TASKS_IN_PIECE = 200;
 
 /** Tasks of one framework as they were when it was taken down. */
 export interface TasksSeen {
-  readonly frameworkId: FrameworkId;
+  readonly framework: FrameworkRecord;
   readonly frame: string;
   readonly tasks: readonly TaskRecord[];
   /** Of each of them. */
@@ -28,13 +28,13 @@ const stateShown = (framework: FrameworkRecord, { latest, lastState, unreachable
 export function seeTasks(framework: FrameworkRecord, records: Iterable<TaskRecord>): TasksSeen {
   const tasks = [...records];
   const states = tasks.map((task) => stateShown(framework, task));
-  return { frameworkId: framework.id, frame: frameOf(framework.id), tasks, states };
+  return { framework, frame: frameOf(framework.id), tasks, states };
 }
 
-export function* taskPieces(store: TaskStore, { frameworkId, frame, tasks, states }: TasksSeen): Pieces {
+export function* taskPieces(store: TaskStore, { framework, frame, tasks, states }: TasksSeen): Pieces {
   for (let at = 0; at < tasks.length; at += TASKS_IN_PIECE) {
     const page = tasks.slice(at, at + TASKS_IN_PIECE);
-    yield liveTexts(store, frameworkId, frame, page, states.slice(at, at + TASKS_IN_PIECE))
+    yield liveTexts(store, framework, frame, page, states.slice(at, at + TASKS_IN_PIECE))
       .filter((text) => text !== "")
       .join(",");
   }
@@ -43,17 +43,20 @@ export function* taskPieces(store: TaskStore, { frameworkId, frame, tasks, state
 /** One for each; empty where nothing is left of the task. */
 function liveTexts(
   store: TaskStore,
-  frameworkId: FrameworkId,
+  framework: FrameworkRecord,
   frame: string,
   tasks: readonly TaskRecord[],
   states: readonly TaskState[],
 ): readonly string[] {
   const shown = store.shown(
-    frameworkId,
+    framework.id,
     tasks.map(({ taskId }) => taskId),
   );
-  return tasks.map(({ taskId, agentId, resources, latest }, i) => {
-    const detail = shown[i] ?? endedSince(store, frameworkId, taskId);
+  return tasks.map((task, i) => {
+    const { taskId, agentId, resources, latest } = task;
+    // Whose id a later task has: the row is that one's.
+    const isReplaced = (framework.tasks.get(taskId) ?? framework.unreachableTasks.get(taskId)) !== task;
+    const detail = (isReplaced ? undefined : shown[i]) ?? endedSince(store, framework.id, taskId);
     const state = states[i] ?? latest;
     return detail === undefined ? "" : taskText(frame, { taskId, agentId, state, resources }, detail);
   });
@@ -153,7 +156,7 @@ function entryTexts(
   for (const [framework, ofFramework] of grouped(living, (entry) => entry.framework)) {
     const tasks = ofFramework.map(({ task }) => task);
     const states = ofFramework.map(({ state }) => state);
-    const texts = liveTexts(store, framework.id, frames.get(framework.id) ?? "", tasks, states);
+    const texts = liveTexts(store, framework, frames.get(framework.id) ?? "", tasks, states);
     for (const [i, task] of tasks.entries()) live.set(task, texts[i] ?? "");
   }
   return entries.flatMap((entry) => {

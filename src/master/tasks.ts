@@ -26,7 +26,7 @@ import {
   type Master,
   type TaskRecord,
 } from "./state.ts";
-import { detailOf } from "./task-store.ts";
+import { detailOf, pastOf } from "./task-store.ts";
 
 /** A task that is new in the books, launched now or told by its agent. */
 export function addTask(
@@ -120,7 +120,7 @@ export function onUpdate(
   master: Master,
   agentId: AgentId,
   update: Update,
-): "forwarded" | "unknown-framework" | "framework-removed" | "foreign-task" {
+): "forwarded" | "acknowledged-before" | "unknown-framework" | "framework-removed" | "foreign-task" {
   const framework = master.frameworks.get(update.frameworkId);
   if (framework === undefined) {
     const removed = master.completedFrameworks.some(({ id }) => id === update.frameworkId);
@@ -130,6 +130,7 @@ export function onUpdate(
   // An agent speaks for its own tasks only, and only as itself.
   if (task !== undefined && task.agentId !== agentId) return "foreign-task";
   const status: TaskStatus = { ...update.status, agent_id: { value: agentId } };
+  if (wasAcknowledged(master, agentId, update, task)) return "acknowledged-before";
   if (task !== undefined) {
     setLatest(master, task, update.latest);
     recordStatus(master, task, status);
@@ -141,6 +142,24 @@ export function onUpdate(
   }
   tell(master, framework, { type: "UPDATE", update: { status } });
   return "forwarded";
+}
+
+/**
+ * [M75] An agent goes on to the next update when this one was acknowledged, so that one which was is of the past: a copy that was late on its way,
+ * or its acknowledgement was lost.
+ */
+function wasAcknowledged(
+  master: Master,
+  agentId: AgentId,
+  { frameworkId, status: { task_id, uuid } }: Update,
+  task: TaskRecord | undefined,
+): boolean {
+  if (uuid === undefined || task?.unacknowledged?.uuid === uuid) return false;
+  const has = (statuses: readonly TaskStatus[]): boolean => statuses.some((one) => one.uuid === uuid);
+  if (task !== undefined) return has(detailOf(master, task).statuses);
+  return pastOf(master, frameworkId, task_id.value).some(
+    (past) => past.agentId === agentId && has(past.detail.statuses),
+  );
 }
 
 /** The framework has the update `uuid`. If that was the task's end, its record moves to the history. */

@@ -4,7 +4,7 @@
 // other turns [M53]. Tasks are in task-views.ts.
 import { grouped } from "#base/grouped.ts";
 import { millis, type Millis, toSeconds } from "#base/time.ts";
-import type { AgentId, FrameworkId } from "#protocol/ids.ts";
+import type { AgentId } from "#protocol/ids.ts";
 import { DEFAULT_ROLE } from "#protocol/roles.ts";
 import { MESOFLARE_VERSION, VERSION_INFO } from "#protocol/version.ts";
 import { attributesObject } from "#resources/text.ts";
@@ -19,13 +19,13 @@ import {
   unreserved,
 } from "#resources/resources.ts";
 import { deadlineOf } from "./absence.ts";
-import { chain, type Json, object, paged, type Pieces } from "./json-pieces.ts";
+import { chain, type Json, members, object, paged, type Pieces } from "./json-pieces.ts";
 import { isMultiRole } from "./allocation.ts";
-import { executorsOf } from "./executors.ts";
 import { offeredOn } from "./offers.ts";
 import { resourcesObjectText } from "./resource-sets.ts";
 import { roleTables } from "./role-views.ts";
-import type { AgentRecord, FrameworkRecord, Master, OfferRecord } from "./state.ts";
+import type { AdmittedAgent } from "#registrar/registry.ts";
+import type { AgentRecord, ExecutorRecord, FrameworkRecord, Master, OfferRecord } from "./state.ts";
 import { assertSaved } from "./task-store.ts";
 import { pastPieces, seeTasks, taskPieces } from "./task-views.ts";
 import { usedBy, usedOn } from "./usage.ts";
@@ -36,9 +36,8 @@ const AGENT_CAPABILITIES = ["MULTI_ROLE"] as const;
 /** Agents that are rendered in one piece: some milliseconds of work. */
 const AGENTS_IN_PIECE = 100;
 
-/** An agent as it was when it was taken down. */
-interface AgentSeen {
-  readonly agent: AgentRecord;
+/** An agent as it was when it was taken down [M53]. */
+interface AgentSeen extends Pick<AgentRecord, "agentId" | "info" | "total" | "registeredAt" | "reregisteredAt"> {
   readonly isActive: boolean;
   /** An agent of the registry that this leader has not heard of yet: no counts of what it runs. */
   readonly isRecovered: boolean;
@@ -47,7 +46,11 @@ interface AgentSeen {
 }
 
 const seeAgent = (master: Master, agent: AgentRecord): AgentSeen => ({
-  agent,
+  agentId: agent.agentId,
+  info: agent.info,
+  total: agent.total,
+  registeredAt: agent.registeredAt,
+  reregisteredAt: agent.reregisteredAt,
   isActive: agent.connection !== undefined,
   isRecovered: agent.session === undefined,
   used: usedOn(master, agent.agentId),
@@ -60,9 +63,8 @@ const byRole = <T>(resources: ResourceSet, show: (reserved: ResourceSet) => T): 
   Object.fromEntries([...reservedByRole(resources)].map(([role, reserved]) => [role, show(reserved)]));
 
 /** Text of an object: `more`'s members after the agent's own. */
-function agentText({ agent, isActive, isRecovered, used, offered }: AgentSeen, more: Json = {}): string {
-  const { agentId, info, registeredAt, reregisteredAt } = agent;
-  const { total } = agent;
+function agentText(agent: AgentSeen, more: Json = {}): string {
+  const { agentId, info, total, registeredAt, reregisteredAt, isActive, isRecovered, used, offered } = agent;
   const described = {
     id: agentId,
     hostname: info.hostname,
@@ -99,15 +101,12 @@ export function slavesPieces(master: Master, query: { readonly slaveId: string |
   const agents = [...master.agents.values()]
     .filter((agent) => query.slaveId === undefined || agent.agentId === query.slaveId)
     .map((agent) => seeAgent(master, agent));
-  const fully = ({ agent, used, offered }: AgentSeen): Json => {
-    const total = agent.total;
-    return {
-      reserved_resources_full: byRole(total, full),
-      unreserved_resources_full: full(unreserved(total)),
-      used_resources_full: full(used),
-      offered_resources_full: full(offered),
-    };
-  };
+  const fully = ({ total, used, offered }: AgentSeen): Json => ({
+    reserved_resources_full: byRole(total, full),
+    unreserved_resources_full: full(unreserved(total)),
+    used_resources_full: full(used),
+    offered_resources_full: full(offered),
+  });
   return object(
     {},
     {
@@ -120,7 +119,16 @@ export function slavesPieces(master: Master, query: { readonly slaveId: string |
   );
 }
 
-function frameworkPieces(master: Master, framework: FrameworkRecord, offers: readonly OfferRecord[]): Pieces {
+interface ExecutorSeen {
+  readonly agentId: AgentId;
+  readonly executor: ExecutorRecord;
+}
+
+function frameworkPieces(
+  master: Master,
+  framework: FrameworkRecord,
+  { offers, executors }: { readonly offers: readonly OfferRecord[]; readonly executors: readonly ExecutorSeen[] },
+): Pieces {
   const { info, status } = framework;
   const used = usedBy(framework);
   const offered = sum(offers.map(({ resources }) => resources));
@@ -146,27 +154,25 @@ function frameworkPieces(master: Master, framework: FrameworkRecord, offers: rea
     ...(framework.principal === undefined ? {} : { principal: framework.principal }),
     resources: resourcesObject(add(used, offered)),
     ...(isMultiRole(info) ? { roles: info.roles } : { role: info.role ?? DEFAULT_ROLE }),
-    executors: executorViews(master, framework.id),
     offer_constraints: framework.offerConstraints ?? {},
   };
   return object(head, {
     tasks: taskPieces(master.store, seeTasks(framework, framework.tasks.values())),
     unreachable_tasks: taskPieces(master.store, seeTasks(framework, framework.unreachableTasks.values())),
     completed_tasks: pastPieces(master, framework),
+    executors: paged(executors, AGENTS_IN_PIECE, (page) => page.map(executorText)),
     offers: paged(offers, AGENTS_IN_PIECE, (page) => page.map(offerText)),
   });
 }
 
-const executorViews = (master: Master, frameworkId: FrameworkId): readonly Json[] =>
-  [...master.agents.values()].flatMap((agent) =>
-    executorsOf(agent, frameworkId).map(({ executorId, info, resources }) => ({
-      executor_id: executorId,
-      name: info.name ?? "",
-      framework_id: frameworkId,
-      slave_id: agent.agentId,
-      resources: resourcesObject(resources),
-    })),
-  );
+const executorText = ({ agentId, executor: { executorId, frameworkId, info, resources } }: ExecutorSeen): string =>
+  JSON.stringify({
+    executor_id: executorId,
+    name: info.name ?? "",
+    framework_id: frameworkId,
+    slave_id: agentId,
+    resources: resourcesObject(resources),
+  });
 
 const offerText = ({ id, frameworkId, agentId, role, resources }: OfferRecord): string =>
   JSON.stringify({
@@ -181,7 +187,15 @@ function frameworkLists(master: Master, frameworkId: string | undefined): Readon
   const wanted = (framework: FrameworkRecord) => frameworkId === undefined || framework.id === frameworkId;
   const all = [...master.frameworks.values()].filter(wanted);
   const offers = grouped(master.offers.values(), (offer) => offer.frameworkId);
-  const pieces = (framework: FrameworkRecord) => frameworkPieces(master, framework, offers.get(framework.id) ?? []);
+  const live = [...master.agents.values()].flatMap(({ agentId, executors }) =>
+    [...executors.values()].map((executor): ExecutorSeen => ({ agentId, executor })),
+  );
+  const executors = grouped(live, ({ executor }) => executor.frameworkId);
+  const pieces = (framework: FrameworkRecord) =>
+    frameworkPieces(master, framework, {
+      offers: offers.get(framework.id) ?? [],
+      executors: executors.get(framework.id) ?? [],
+    });
   return {
     frameworks: all.filter((framework) => framework.status.state !== "removed").map(pieces),
     // A removed framework is history for operators, also while the last of its tasks are still ending.
@@ -228,29 +242,40 @@ export function statePieces(master: Master): Pieces {
 }
 
 /** Mesos' own registry as protobuf JSON, with its old word "slave". Host keys and verifiers stay inside. */
-export function registryView({ info, registry }: Master): Json {
-  const departed = (list: Iterable<{ readonly agentId: string; readonly at: Millis }>): Json => ({
-    slaves: [...list].map(({ agentId, at }) => ({ id: { value: agentId }, timestamp: { nanoseconds: at * 1e6 } })),
-  });
-  return {
-    master: { info },
-    slaves: {
-      slaves: [...registry.admitted.values()].map(({ agentId, info: agent }) => ({
-        info: {
-          checkpoint: true,
-          hostname: agent.hostname,
-          id: { value: agentId },
-          port: agent.port,
-          resources: agent.resources.map((resource) => ({ ...resource, role: "*" })),
-          ...(agent.attributes.length === 0 ? {} : { attributes: agent.attributes }),
-        },
-      })),
+export function registryPieces({ info, registry }: Master): Pieces {
+  const departed = (entries: Iterable<{ readonly agentId: string; readonly at: Millis }>): Pieces =>
+    object(
+      {},
+      {
+        slaves: paged([...entries], AGENTS_IN_PIECE, (page) =>
+          page.map(({ agentId, at }) =>
+            JSON.stringify({ id: { value: agentId }, timestamp: { nanoseconds: at * 1e6 } }),
+          ),
+        ),
+      },
+    );
+  const slaves = paged([...registry.admitted.values()], AGENTS_IN_PIECE, (page) => page.map(admittedText));
+  return members(
+    { master: { info }, ...roleTables(registry) },
+    {
+      slaves: object({}, { slaves }),
+      unreachable: departed(registry.unreachable.values()),
+      gone: departed(registry.gone.values()),
     },
-    unreachable: departed(registry.unreachable.values()),
-    gone: departed(registry.gone.values()),
-    ...roleTables(registry),
-  };
+  );
 }
+
+const admittedText = ({ agentId, info }: AdmittedAgent): string =>
+  JSON.stringify({
+    info: {
+      checkpoint: true,
+      hostname: info.hostname,
+      id: { value: agentId },
+      port: info.port,
+      resources: info.resources.map((resource) => ({ ...resource, role: "*" })),
+      ...(info.attributes.length === 0 ? {} : { attributes: info.attributes }),
+    },
+  });
 
 /** Every agent that the registry knows, with where it is in its life, for our own command line. */
 export function agentsPieces(master: Master): Pieces {
@@ -259,16 +284,16 @@ export function agentsPieces(master: Master): Pieces {
     [...master.agents.values()].map((agent) => {
       const deadline = deadlineOf(master, agent);
       const state = agentState(master, agent);
-      return [agent, { state, deadline: deadline === undefined ? undefined : toSeconds(deadline) }];
+      return [agent.agentId, { state, deadline: deadline === undefined ? undefined : toSeconds(deadline) }];
     }),
   );
-  const here = [...lives.keys()].map((agent) => seeAgent(master, agent));
+  const here = [...master.agents.values()].map((agent) => seeAgent(master, agent));
   const departed = (state: string, entries: Iterable<{ agentId: AgentId; hostname: string; at: Millis }>): Pieces =>
     paged([...entries], AGENTS_IN_PIECE, (page) =>
       page.map(({ agentId, hostname, at }) => JSON.stringify({ id: agentId, hostname, state, since: toSeconds(at) })),
     );
   const agents = chain(
-    agentPieces(here, ({ agent }) => lives.get(agent) ?? {}),
+    agentPieces(here, ({ agentId }) => lives.get(agentId) ?? {}),
     departed("unreachable", registry.unreachable.values()),
     departed("gone", registry.gone.values()),
   );

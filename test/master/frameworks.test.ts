@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { millis } from "#base/time.ts";
 import type { Principal, StreamId, TaskId } from "#protocol/ids.ts";
 import type { Call } from "#protocol/scheduler.ts";
+import type { TaskState } from "#protocol/task.ts";
 import { onSocketClosed } from "../../src/master/absence.ts";
 import { nextDeadline, tick } from "../../src/master/deadlines.ts";
 import { excuseAbsence, RESUBSCRIBE_GRACE_MS } from "../../src/master/frameworks.ts";
@@ -309,4 +310,34 @@ test("[M21] silence while an agent of the registry has not registered", () => {
   const tasks = [{ task_id: { value: "t" }, agent_id: { value: agent.agentId } }];
   cluster.call(framework, { type: "RECONCILE", reconcile: { tasks } } as unknown as Partial<Call>);
   expect(cluster.updates(framework)).toEqual([]);
+});
+
+test("[M75] an update that was acknowledged is not told again, whether its task lives or has ended; the agent is acknowledged again", () => {
+  const cluster = new Cluster();
+  const agent = cluster.agent();
+  const framework = cluster.framework();
+  cluster.launch(framework, [task("t", agent.agentId)]);
+  const acknowledge = (uuid: string) =>
+    cluster.call(framework, {
+      type: "ACKNOWLEDGE",
+      acknowledge: { agent_id: { value: agent.agentId }, task_id: { value: "t" as TaskId }, uuid },
+    });
+  const late = (state: TaskState, uuid: string) => {
+    const [told, before] = [cluster.updates(framework).length, cluster.effects.length];
+    cluster.update(agent, framework, "t", state, state, uuid);
+    const acknowledged = sent(cluster.effects.slice(before), "acknowledge").flatMap((one) => one.acknowledgements);
+    return [cluster.updates(framework).length - told, acknowledged.map((one) => one.uuid)];
+  };
+  const running = cluster.update(agent, framework, "t", "TASK_RUNNING");
+  // Repeated because nobody has acknowledged it: the framework hears it again.
+  expect(late("TASK_RUNNING", running)).toEqual([1, []]);
+  acknowledge(running);
+  expect(late("TASK_RUNNING", running)).toEqual([0, [running]]);
+  const finished = cluster.update(agent, framework, "t", "TASK_FINISHED");
+  expect(late("TASK_RUNNING", running)).toEqual([0, [running]]);
+  expect(cluster.master.frameworks.get(framework.id)?.tasks.get("t" as TaskId)?.unacknowledged?.uuid).toBe(finished);
+  acknowledge(finished);
+  expect(cluster.master.frameworks.get(framework.id)?.tasks.size).toBe(0);
+  expect(late("TASK_RUNNING", running)).toEqual([0, [running]]);
+  expect(late("TASK_FINISHED", finished)).toEqual([0, [finished]]);
 });

@@ -153,6 +153,19 @@ describe("[M61] [M66] operations on resources", () => {
     expect(ordersOf(effects)).toMatchObject([{ operationId: "good" }]);
   });
 
+  test("a volume is destroyed once its task has ended, whoever still has to acknowledge that end", () => {
+    const { cluster, agent, framework } = stage();
+    const withVolume = { resources: [amount("cpus", 1), amount("mem", 10), volume("v", 200)] };
+    accept(cluster, framework, [
+      reserve([reserved("disk", 200)]),
+      create([volume("v", 200)]),
+      launch(task("t", agent.agentId, withVolume)),
+    ]);
+    cluster.update(agent, framework, "t", "TASK_FINISHED");
+    const effects = accept(cluster, framework, [{ type: "DESTROY", destroy: { volumes: [volume("v", 200)] } }]);
+    expect(ordersOf(effects)).toMatchObject([{ type: "operation", operation: { type: "DESTROY" } }]);
+  });
+
   test("an id that is in use is refused", () => {
     const { cluster, framework } = stage();
     accept(cluster, framework, [reserve([reserved("cpus", 1)], "a")]);

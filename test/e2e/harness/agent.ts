@@ -10,6 +10,7 @@ export interface AgentOptions {
   readonly plane: string;
   readonly credential: string;
   readonly hostname?: string;
+  readonly resources?: string;
   /** Default: the one that runs the tests, and the agent that was built here. */
   readonly node?: string;
   readonly program?: string;
@@ -35,14 +36,20 @@ export class TestAgent {
   }
 
   #spawn(): Command {
-    const { plane, credential, node = process.execPath, program = built("mesoflare-agent.js") } = this.#options;
+    const {
+      plane,
+      credential,
+      resources = "cpus:8;mem:4096",
+      node = process.execPath,
+      program = built("mesoflare-agent.js"),
+    } = this.#options;
     const flags = {
       plane,
       credential,
       "work-dir": this.workDirectory,
       port: "0",
       hostname: this.hostname,
-      resources: "cpus:8;mem:4096",
+      resources,
     };
     const command = new Command(node, [
       program,

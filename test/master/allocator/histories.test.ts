@@ -371,4 +371,4 @@ test("[AL20] [AL21] whatever happens, a run comes to what one that looks at ever
     { numRuns: Number(process.env["ALLOCATOR_HISTORIES"] ?? 200) },
   );
   expect(allocations).toBeGreaterThan(500);
-}, 1_200_000);
+}, 3_600_000);

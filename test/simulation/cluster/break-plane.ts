@@ -4,6 +4,10 @@ import type { CheckIn, GatewayBatch } from "#protocol/gateway.ts";
 import { millis } from "#base/time.ts";
 import type { AgentId, Epoch, SessionId } from "#protocol/ids.ts";
 import type { Leadership } from "#protocol/leadership.ts";
+import { isTerminal } from "#protocol/task.ts";
+import { contains } from "#resources/resources.ts";
+import { recover } from "../../../src/master/allocation.ts";
+import { allocatedOn, setQuota } from "../../../src/master/allocator/hierarchical.ts";
 import { onUnreachable } from "../../../src/master/departure.ts";
 import { type Master, socketKey } from "../../../src/master/state.ts";
 import type { ClusterRule } from "./broken-rules.ts";
@@ -84,6 +88,14 @@ interface LeadingCandidate {
 
 /** A turn of the master as it should not be: called before its rows are written and its effects are done. */
 function brokenTurn(broken: ClusterRule | undefined, master: Master, now: number): void {
+  if (broken === "books") {
+    const [lost] = [...master.tasksByAgent.values()].flatMap((tasks) =>
+      [...tasks].filter(({ latest }) => !isTerminal(latest)),
+    );
+    const isHeld = lost !== undefined && contains(allocatedOn(master.allocator, lost.agentId), lost.resources);
+    if (isHeld) recover(master, lost);
+  }
+  if (broken === "limit") for (const role of master.quotaRoles) setQuota(master.allocator, role, undefined);
   for (const effect of [...master.effects]) {
     if (effect.type !== "registry") continue;
     const { operation } = effect;

@@ -16,6 +16,8 @@ export const CLUSTER_RULES = {
   "durable-orders": "orders are durable before they are acted upon",
   "live-set": "a gateway that begins anew tells its whole live set",
   "shutdown-unasked": "an agent is told to shut down only when the registry refused it",
+  books: "what is allocated on an agent is what is offered there and what its tasks and executors hold",
+  limit: "what is offered to a role keeps within its quota",
 } as const;
 export type ClusterRule = keyof typeof CLUSTER_RULES;
 

@@ -2,11 +2,14 @@
 // by what was said before; it knows none of the cores. Numbers in brackets are those of the analysis of Mesos (registrar §13, tasks §25).
 import type { NumberedOrder, PlaneMessage } from "#protocol/agent.ts";
 import type { GatewayBatch } from "#protocol/gateway.ts";
-import type { AgentId, FrameworkId, SessionId } from "#protocol/ids.ts";
+import type { AgentId, FrameworkId, OfferId, SessionId } from "#protocol/ids.ts";
+import { isSubrole, reservationRole } from "#resources/pool.ts";
+import { quantities, unreserved } from "#resources/resources.ts";
 import type { AppendCall } from "#log/calls.ts";
 import type { OperationState, OperationStatus } from "#protocol/operation.ts";
 import type { SchedulerEvent } from "#protocol/scheduler.ts";
 import type { TaskStatus } from "#protocol/task.ts";
+import { roleView } from "../../../src/master/allocator/hierarchical.ts";
 import { booksProblem } from "../../master/books.ts";
 import type { Master } from "../../../src/master/state.ts";
 import {
@@ -43,6 +46,7 @@ export class ClusterChecker {
   readonly #truth: Truth;
   /** How often each task was started, anywhere. */
   readonly #starts = new Map<TaskKey, number>();
+  readonly #offered = new Set<OfferId>();
   /** What each epoch has said "registered" to, and how far the log was then. */
   readonly #registeredAt = new Map<string, number>();
   /** Ballots under which an append has failed. */
@@ -52,7 +56,7 @@ export class ClusterChecker {
   readonly #sessionBefore = new Map<SessionId, Booked>();
   /** The last word on each operation: of its agent if it has a uuid. */
   readonly #operations = new Map<string, { readonly state: OperationState; readonly uuid: string | undefined }>();
-  counts = { registered: 0, started: 0, news: 0, ended: 0, shutdowns: 0, told: 0, operations: 0 };
+  counts = { registered: 0, started: 0, news: 0, ended: 0, shutdowns: 0, told: 0, operations: 0, offers: 0 };
 
   constructor(now: () => number, truth: Truth) {
     this.#now = now;
@@ -97,6 +101,30 @@ export class ClusterChecker {
     if (problem !== undefined) this.violated(problem);
   }
 
+  /** [25.3] [25.15] [25.17] An offer that is made: what is reserved in it is for its role or one above, and the role stays within its quota. */
+  #onOffer(master: Master, offerId: OfferId): void {
+    const offer = master.offers.get(offerId);
+    if (offer === undefined) return this.violated(`offer ${offerId} is told, and the books do not have it`);
+    this.counts.offers += 1;
+    if (this.#offered.has(offerId)) this.violated(`[25.3] ${offerId} is offered twice`);
+    this.#offered.add(offerId);
+    const { role, resources } = offer;
+    for (const { pool } of resources.pools.values()) {
+      const owner = reservationRole(pool);
+      if (owner !== "*" && owner !== role && !isSubrole(role, owner))
+        this.violated(`[25.15] ${offerId} offers to ${role} what is reserved for ${owner}`);
+    }
+    const limits = master.registry.quotas.get(role)?.limits ?? [];
+    // What is reserved for the role was counted before it was offered.
+    const added = quantities(unreserved(resources));
+    for (const { name, value } of limits) {
+      if (!added.has(name)) continue;
+      const consumed = (roleView(master.allocator, role).consumed.get(name) ?? 0) / 1000;
+      if (consumed > value)
+        this.violated(`[25.17] with ${offerId} ${role} has ${consumed} ${name}, its limit is ${value}`);
+    }
+  }
+
   /** Whatever leaves a master: [32], and that its epoch is its own [27]. */
   #speaks(isolate: Isolate, epoch: number, what: string): void {
     const log = this.#log;
@@ -117,6 +145,8 @@ export class ClusterChecker {
   onTurn(isolate: Isolate, master: Master, marked: readonly AgentId[], links: ReadonlyMap<string, Link>): void {
     this.#onBooks(master, marked);
     for (const effect of master.effects) {
+      if (effect.type === "event" && effect.event.type === "OFFERS")
+        for (const { id } of effect.event.offers.offers) this.#onOffer(master, id.value);
       if (effect.type === "event") this.#onEvent(isolate, master, effect.event);
       if (effect.type !== "send") continue;
       const { message, to } = effect;

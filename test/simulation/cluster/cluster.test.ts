@@ -23,7 +23,7 @@ describe("the simulation of a cluster", () => {
     { timeout: 300_000 },
     async () => {
       const seen = new Set<string>();
-      const said = { registered: 0, shutdowns: 0, started: 0, ended: 0, told: 0, news: 0, operations: 0 };
+      const said = { registered: 0, shutdowns: 0, started: 0, ended: 0, told: 0, news: 0, operations: 0, offers: 0 };
       for (let seed = 1; seed <= SEEDS; seed++) {
         const { violations, faults, counts } = await new ClusterSimulation(seed).run();
         expect(violations, explain(seed)).toEqual([]);
@@ -35,6 +35,7 @@ describe("the simulation of a cluster", () => {
       expect(said.started).toBeGreaterThan(10 * SEEDS);
       expect(said.registered).toBeGreaterThan(10 * SEEDS);
       expect(said.news).toBeGreaterThan(SEEDS);
+      expect(said.offers).toBeGreaterThan(10 * SEEDS);
       expect(said.operations).toBeGreaterThan(10 * SEEDS);
       expect(said.shutdowns).toBeGreaterThan(SEEDS / 10);
     },

@@ -8,12 +8,13 @@ import { bootstrap } from "#log/bootstrap.ts";
 import type { ClusterId, ReplicaId } from "#log/entry.ts";
 import type { ReplicaAnswer, ReplicaMessage } from "#log/messages.ts";
 import { compareBallots } from "#log/ballot.ts";
-import type { AgentId, FrameworkId, HostKey } from "#protocol/ids.ts";
+import type { AgentId, FrameworkId, HostKey, Principal } from "#protocol/ids.ts";
 import type { PlaneMessage } from "#protocol/agent.ts";
 import { isTerminal, type TaskState } from "#protocol/task.ts";
+import type { NotLeading } from "#protocol/leadership.ts";
 import { equal, fromResources, toResources } from "#resources/resources.ts";
 import { onSocketClosed } from "../../../src/master/absence.ts";
-import type { AgentRecord, Master } from "../../../src/master/state.ts";
+import type { AgentRecord, CallAnswer, Master } from "../../../src/master/state.ts";
 import { taskKey } from "../../../agent-node/checkpoint/state.ts";
 import { liveExecutors } from "../../../agent-node/executors.ts";
 import { withTotal } from "../../../agent-node/resources/total.ts";
@@ -80,6 +81,8 @@ class TimedReplica extends ReplicaHost {
     return answer.type === "status" ? { ...answer, silentMs: this.now() - this.#heardAt } : answer;
   }
 }
+
+const OPERATOR = "operator" as Principal;
 
 export class ClusterSimulation {
   readonly #seed: number;
@@ -432,7 +435,7 @@ export class ClusterSimulation {
       this.#faults.count(kind);
       this.#say(() => `FAULT ${kind}`);
     };
-    switch (integerBetween(random, 0, 24)) {
+    switch (integerBetween(random, 0, 25)) {
       case 0:
       case 1:
         count("leader-crash");
@@ -502,6 +505,9 @@ export class ClusterSimulation {
       case 22:
         if (random.next() < 0.5) return this.#forgetSocket();
         return this.#crashReplica(pick(random, [...this.#replicas.values()]));
+      case 23:
+      case 24:
+        return random.next() < 0.7 ? this.#changeQuota(count) : this.#changeWeights(count);
       default:
         count("restart");
         return master.stop();
@@ -620,12 +626,35 @@ export class ClusterSimulation {
     const agentId = host.state.registration?.agentId;
     if (agentId === undefined || this.#random.next() < 0.5) return;
     count("marked-gone");
+    this.#askLeader((master) => master.markAgentGone(agentId, "operator"));
+  }
+
+  /** What a role is sure to get, and the most that it may have; sometimes nothing of both. */
+  #changeQuota(count: (kind: ClusterFault) => void): void {
+    const random = this.#random;
+    const { role } = pick(random, this.#frameworks);
+    const cpus = integerBetween(random, 0, 4);
+    const amounts = (value: number) => (value === 0 ? [] : [{ name: "cpus", value }]);
+    const config = { role, guarantees: amounts(pick(random, [0, 0, Math.min(1, cpus)])), limits: amounts(cpus) };
+    count("quota-changed");
+    const force = random.next() < 0.7;
+    this.#askLeader((master) => master.updateQuota({ type: "update", configs: [config], force }, OPERATOR));
+  }
+
+  #changeWeights(count: (kind: ClusterFault) => void): void {
+    const { role } = pick(this.#random, this.#frameworks);
+    const weight = pick(this.#random, [0.5, 1, 2, 10]);
+    count("weights-changed");
+    this.#askLeader((master) => master.updateWeights([{ role, weight }], OPERATOR));
+  }
+
+  #askLeader(ask: (master: MasterObject) => Promise<CallAnswer | NotLeading>): void {
     const finder = new LeaderFinder<MasterObject>({
       candidates: this.#candidates,
       stub: (candidate) => this.#plane.masterStub(candidate),
       now: () => millis(this.#schedule.now),
     });
-    this.#asOperator(async () => void (await finder.write((master) => master.markAgentGone(agentId, "operator"))));
+    this.#asOperator(async () => void (await finder.write(ask)));
   }
 
   #asOperator(ask: () => Promise<void>): void {

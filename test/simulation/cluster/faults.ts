@@ -29,6 +29,8 @@ export const CLUSTER_FAULTS = [
   "framework-gone",
   "teardown",
   "marked-gone",
+  "quota-changed",
+  "weights-changed",
   "unregister",
   "ghost",
   "replica-crash",

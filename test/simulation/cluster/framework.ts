@@ -92,6 +92,10 @@ export class Framework {
     });
   }
 
+  get role(): string {
+    return this.options.name;
+  }
+
   get isSubscribed(): boolean {
     return this.#stream !== undefined && this.id !== undefined;
   }
@@ -116,6 +120,8 @@ export class Framework {
     const open = [...this.tasks.values()].filter((task) => this.#isLive(task));
     // One that is still being launched is not asked for: the answer would be of before.
     const placed = open.filter(({ isPlaced }) => isPlaced);
+    if (!this.isCalm && random.next() < 0.05) this.#call({ type: "SUPPRESS", suppress: { roles: [] } });
+    if (random.next() < 0.1) this.#call({ type: "REVIVE", revive: { roles: pick(random, [[], [this.role]]) } });
     if (!this.isCalm && placed.length > 0 && random.next() < 0.1) this.kill(pick(random, placed).taskId);
     if (random.next() < (this.isCalm ? 0.5 : 0.15)) this.reconcile();
   }
@@ -143,7 +149,7 @@ export class Framework {
       failover_timeout: failoverTimeout,
       checkpoint: true,
       role: undefined,
-      roles: [name],
+      roles: [this.role],
       hostname: undefined,
       principal: undefined,
       webui_url: undefined,
@@ -249,7 +255,7 @@ export class Framework {
     const { name, random } = this.options;
     const agentId = offer.agent_id.value;
     const fresh = (): string => `${name}-operation-${++this.#operated}`;
-    const wishes = wishesFor(offer.resources, { role: name, random, fresh });
+    const wishes = wishesFor(offer.resources, { role: this.role, random, fresh });
     // Beside the tasks, for an executor.
     const hasRoom = cpusIn(offer) - count >= EXECUTOR_CPUS;
     const tasks: TaskInfo[] = [];

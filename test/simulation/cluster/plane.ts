@@ -296,6 +296,8 @@ export class Plane {
       call: (request) => this.#call(host, (object) => object.call(request)),
       markAgentGone: (agentId, by: Principal | "operator") =>
         this.#call(host, (object) => object.markAgentGone(agentId, by)),
+      updateQuota: (change, by) => this.#call(host, (object) => object.updateQuota(change, by)),
+      updateWeights: (infos, by) => this.#call(host, (object) => object.updateWeights(infos, by)),
       fetch: (request) => this.#call(host, (object) => object.fetch(request)),
     };
     return stub as MasterObject;

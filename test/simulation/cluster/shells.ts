@@ -15,6 +15,8 @@ import type {
 import type { KnownLeader, Leadership, NotLeading } from "#protocol/leadership.ts";
 import type { CallRequest } from "../../../src/master/calls.ts";
 import type { CallAnswer, Master } from "../../../src/master/state.ts";
+import type { QuotaChange } from "../../../src/master/quota.ts";
+import type { Weight } from "../../../src/registrar/registry.ts";
 import type { ObjectResponse } from "./isolate.ts";
 
 /** MasterDO as its callers see it; its own type needs the platform's. */
@@ -28,6 +30,8 @@ export interface MasterObject {
   checkIn(checkIn: CheckIn): Promise<CheckInAnswer>;
   fromGateway(batch: GatewayBatch): Promise<BatchAnswer>;
   call(request: CallRequest): Promise<CallAnswer | NotLeading>;
+  updateQuota(change: QuotaChange, by: Principal): Promise<CallAnswer | NotLeading>;
+  updateWeights(infos: readonly Weight[], by: Principal): Promise<CallAnswer | NotLeading>;
   markAgentGone(agentId: AgentId, by: Principal | "operator"): Promise<CallAnswer | NotLeading>;
   fetch(request: { json(): Promise<unknown> }): Promise<ObjectResponse>;
 }
