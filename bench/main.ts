@@ -5,6 +5,7 @@ import { failover } from "./failover.ts";
 import { idle } from "./idle.ts";
 import { launch } from "./launch.ts";
 import { log } from "./log.ts";
+import { memory } from "./memory.ts";
 import { ready } from "./ready.ts";
 import { registry } from "./registry.ts";
 import { state } from "./state.ts";
@@ -21,6 +22,7 @@ const BENCHES: Readonly<
   idle,
   launch,
   log,
+  memory,
   ready,
   registry,
   state,

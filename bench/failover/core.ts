@@ -8,32 +8,40 @@ import { onAgentMessage } from "../../src/master/agents.ts";
 import { adoptRegistry } from "../../src/master/registration.ts";
 import { DEFAULT_SETTINGS } from "../../src/master/settings.ts";
 import { MemoryTaskStore } from "../../src/master/memory-task-store.ts";
+import type { TaskStore } from "../../src/master/task-store.ts";
 import { clearMarks, newMaster, type Master } from "../../src/master/state.ts";
 
 const scalar = (name: string, value: number) => ({ name, type: "SCALAR" as const, scalar: { value } });
 const INFO = { hostname: "host", port: 5051, resources: [scalar("cpus", 32), scalar("mem", 65536)], attributes: [] };
-const NOW = millis(1_000_000);
+export const NOW = millis(1_000_000);
 const FRAMEWORKS = 10;
 
 const agentIdOf = (n: number): AgentId => `before-S${n}` as AgentId;
-const hostKeyOf = (n: number): HostKey => n.toString(16).padStart(32, "0") as HostKey;
+/** Padded text is a tree of texts; off a wire it is one. */
+export const hostKeyOf = (n: number): HostKey =>
+  JSON.parse(JSON.stringify(n.toString(16).padStart(32, "0"))) as HostKey;
+
+/** Nothing is shared between two of them, as in a registry that was read from the log. */
+export function admit(registry: Registry, n: number): void {
+  const info = structuredClone(INFO);
+  const agent = { agentId: agentIdOf(n), info, hostKey: hostKeyOf(n), principal: "agent" as Principal };
+  registry.admitted.set(agent.agentId, { ...agent, admittedAt: NOW });
+}
 
 function registryOf(agents: number): Registry {
   const registry = emptyRegistry();
-  for (let n = 0; n < agents; n++) {
-    const agent = { agentId: agentIdOf(n), info: INFO, hostKey: hostKeyOf(n), principal: "agent" as Principal };
-    registry.admitted.set(agent.agentId, { ...agent, admittedAt: NOW });
-  }
+  for (let n = 0; n < agents; n++) admit(registry, n);
   return registry;
 }
 
 /** As it comes off the wire: parsed anew, nothing is shared between two of them. */
-function registerText(n: number, tasks: number): string {
+export function registerText(n: number, tasks: number, taskIdOf = (i: number): string => `t-${n}-${i}`): string {
+  const ids = Array.from({ length: tasks }, (_, i) => taskIdOf(i));
   const reports = Array.from({ length: tasks }, (_, i) => ({
     framework: { id: `f-${(n + i) % FRAMEWORKS}`, name: "bench", user: "root", partitionAware: true },
     task: {
       name: "task",
-      task_id: { value: `t-${n}-${i}` },
+      task_id: { value: ids[i] },
       agent_id: { value: agentIdOf(n) },
       resources: [scalar("cpus", 1), scalar("mem", 128)],
       command: { value: "sleep 1000", arguments: [], uris: [] },
@@ -41,7 +49,7 @@ function registerText(n: number, tasks: number): string {
     latest: "TASK_RUNNING",
     statuses: [
       {
-        task_id: { value: `t-${n}-${i}` },
+        task_id: { value: ids[i] },
         state: "TASK_RUNNING",
         timestamp: 1,
         source: "SOURCE_EXECUTOR",
@@ -88,15 +96,15 @@ function endTurn(master: Master): void {
   clearMarks(master);
 }
 
-function freshMaster(registry: Registry): Master {
+/** A store that stays empty is enough where nothing is read back. */
+export function freshMaster(registry: Registry, store: TaskStore = new MemoryTaskStore()): Master {
   return newMaster({
     masterId: "after" as MasterId,
     epoch: 9 as Epoch,
     clusterId: "bench" as ClusterId,
     settings: DEFAULT_SETTINGS,
     registry,
-    // Stays empty: nothing here is read back.
-    store: new MemoryTaskStore(),
+    store,
     random: { next: () => Math.random() },
     info: {
       id: "after" as MasterId,

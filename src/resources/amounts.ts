@@ -20,7 +20,9 @@ export interface Amounts {
   readonly sets: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
-export const NO_AMOUNTS: Amounts = { scalars: new Map(), ranges: new Map(), sets: new Map() };
+/** One for all: most sets have no ranges and no sets, and there are some for each agent and task. */
+const NONE: ReadonlyMap<string, never> = new Map<string, never>();
+export const NO_AMOUNTS: Amounts = { scalars: NONE, ranges: NONE, sets: NONE };
 
 export const toThousandths = (value: number): number => Math.round(value * THOUSANDTHS);
 
@@ -44,7 +46,7 @@ export function amountsOf(resources: readonly Resource[]): Amounts {
     const joined = coalesce(all);
     if (joined.length > 0) ranges.set(name, joined);
   }
-  return { scalars, ranges, sets };
+  return { scalars: orNone(scalars), ranges: orNone(ranges), sets: orNone(sets) };
 }
 
 function gather<T>(byName: Map<string, T>, name: string, make: () => T): T {
@@ -54,6 +56,8 @@ function gather<T>(byName: Map<string, T>, name: string, make: () => T): T {
   byName.set(name, made);
   return made;
 }
+
+const orNone = <T>(map: ReadonlyMap<string, T>): ReadonlyMap<string, T> => (map.size === 0 ? NONE : map);
 
 /** The part of a resource that says how much: one for each name and kind. */
 export type Amount = Pick<Resource, "name" | "type" | "scalar" | "ranges" | "set">;
@@ -107,6 +111,7 @@ function merge<T>(
   join: (x: T, y: T) => T,
 ): ReadonlyMap<string, T> {
   if (b.size === 0) return a;
+  if (a.size === 0) return b;
   const merged = new Map(a);
   for (const [name, value] of b) {
     const held = merged.get(name);
@@ -127,7 +132,7 @@ function reduce<T>(
     const rest = gone === undefined ? value : remove(value, gone);
     if (rest !== undefined) left.set(name, rest);
   }
-  return left;
+  return orNone(left);
 }
 
 const nonEmpty = (ranges: readonly Range[]): readonly Range[] | undefined => (ranges.length > 0 ? ranges : undefined);

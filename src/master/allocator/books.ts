@@ -124,8 +124,8 @@ export interface Framework {
 /** What one client has of one agent. */
 export interface Booking {
   resources: ResourceSet;
-  /** Shared volumes, by pool, with how many times it has each: they are not used up. */
-  readonly shared: Map<string, { readonly held: Held; times: number }>;
+  /** Shared volumes, by pool, with how many times it has each: they are not used up. Undefined for none: there is a booking for every few tasks. */
+  shared: Map<string, { readonly held: Held; times: number }> | undefined;
 }
 
 export interface Agent {
@@ -357,7 +357,7 @@ export function relist(a: Allocator, client: Client): boolean {
 export function book(a: Allocator, agent: Agent, client: Client, resources: ResourceSet, turns: 0 | 1): void {
   let booking = agent.bookings.get(client);
   if (booking === undefined) {
-    booking = { resources: NOTHING, shared: new Map() };
+    booking = { resources: NOTHING, shared: undefined };
     agent.bookings.set(client, booking);
     client.bookings.set(agent, booking);
   }
@@ -368,9 +368,10 @@ export function book(a: Allocator, agent: Agent, client: Client, resources: Reso
   if (lone !== resources) {
     for (const [key, held] of resources.pools) {
       if (!held.pool.isShared) continue;
-      const known = booking.shared.get(key);
+      const known = booking.shared?.get(key);
       if (known !== undefined) known.times += 1;
       else {
+        booking.shared ??= new Map();
         booking.shared.set(key, { held, times: 1 });
         counted = add(counted, setOf([held]));
       }
@@ -389,15 +390,16 @@ export function unbook(a: Allocator, agent: Agent, client: Client, resources: Re
   let counted = lone;
   if (lone !== resources) {
     for (const [key, held] of resources.pools) {
-      const known = held.pool.isShared ? booking.shared.get(key) : undefined;
+      const known = held.pool.isShared ? booking.shared?.get(key) : undefined;
       if (known === undefined) continue;
       known.times -= 1;
       if (known.times > 0) continue;
-      booking.shared.delete(key);
+      booking.shared?.delete(key);
+      if (booking.shared?.size === 0) booking.shared = undefined;
       counted = add(counted, setOf([held]));
     }
   }
-  if (isEmpty(booking.resources) && booking.shared.size === 0) {
+  if (isEmpty(booking.resources) && booking.shared === undefined) {
     agent.bookings.delete(client);
     client.bookings.delete(agent);
   }
@@ -407,13 +409,13 @@ export function unbook(a: Allocator, agent: Agent, client: Client, resources: Re
 /** Whether a booking has all of this. */
 export function holds(booking: Booking, resources: ResourceSet): boolean {
   if (!contains(booking.resources, loneOf(resources))) return false;
-  for (const [key, { pool }] of resources.pools) if (pool.isShared && !booking.shared.has(key)) return false;
+  for (const [key, { pool }] of resources.pools) if (pool.isShared && booking.shared?.has(key) !== true) return false;
   return true;
 }
 
 /** A booking as one set: what is shared is in it once. */
 export const bookedOf = ({ resources, shared }: Booking): ResourceSet =>
-  shared.size === 0 ? resources : add(resources, setOf([...shared.values()].map(({ held }) => held)));
+  shared === undefined ? resources : add(resources, setOf([...shared.values()].map(({ held }) => held)));
 
 function count(a: Allocator, client: Client, resources: ResourceSet, sign: 1 | -1, turns: 0 | 1): void {
   const all = quantities(resources);

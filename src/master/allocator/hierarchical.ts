@@ -156,7 +156,7 @@ export function removeAgent(a: Allocator, agentId: AgentId): void {
   clearFiltersOn(a, agent);
   for (const [client, booking] of [...agent.bookings]) {
     const { shared } = booking;
-    for (const { held, times } of [...shared.values()])
+    for (const { held, times } of [...(shared?.values() ?? [])])
       for (let time = 0; time < times; time++) unbook(a, agent, client, { pools: new Map([[held.pool.key, held]]) });
     if (!isEmpty(booking.resources)) unbook(a, agent, client, booking.resources);
     rerankUpwards(a, client);
@@ -319,7 +319,7 @@ export function convert(
   if (total === undefined) return false;
   let uses = 0;
   for (const { shared } of agent.bookings.values())
-    for (const key of consumed.pools.keys()) uses += shared.get(key)?.times ?? 0;
+    for (const key of consumed.pools.keys()) uses += shared?.get(key)?.times ?? 0;
   if (at.frameworkId === undefined || at.role === undefined) {
     if (uses > 0 || !contains(agent.free, loneOf(consumed))) return false;
     setTotal(a, agent, total);
@@ -354,7 +354,9 @@ export const free = (a: Allocator, agentId: AgentId): ResourceSet => {
 export const allocatedOn = (a: Allocator, agentId: AgentId): ResourceSet => {
   const agent = agentAt(a, agentId);
   const shared = new Map(
-    [...agent.bookings.values()].flatMap((booking) => [...booking.shared].map(([key, { held }]) => [key, held])),
+    [...agent.bookings.values()].flatMap((booking) =>
+      [...(booking.shared ?? [])].map(([key, { held }]) => [key, held]),
+    ),
   );
   return shared.size === 0 ? agent.allocated : add(agent.allocated, { pools: shared });
 };
