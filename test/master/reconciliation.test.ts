@@ -2,7 +2,6 @@
 // which the registry is deciding. The same table with real agents is test/e2e/reconciliation.test.ts.
 import { describe, expect, test } from "vitest";
 import { millis } from "#base/time.ts";
-import type { AgentId } from "#protocol/ids.ts";
 import type { Call } from "#protocol/scheduler.ts";
 import { onSocketClosed } from "../../src/master/absence.ts";
 import { markAgentGone } from "../../src/master/operator.ts";
@@ -209,7 +208,7 @@ describe.each([
     );
     expect(cluster.updates(framework).at(-1)?.agent_id).toEqual({ value: agent.agentId });
     expect(asks(cluster, framework, [])).toEqual([]);
-    markAgentGone(cluster.master, agent.agentId as AgentId, { by: "operator", requestId: 1 });
+    markAgentGone(cluster.master, agent.agentId, { by: "operator", requestId: 1 });
     cluster.commitAll();
     expect(asks(cluster, framework, [["t", agent.agentId]])).toEqual([`t ${orLost("TASK_GONE_BY_OPERATOR")}`]);
   });
