@@ -36,7 +36,7 @@ import {
 /** Most tasks that one agent may report, so that a hostile one cannot fill the master. */
 export const REPORTED_TASKS_MAX = 10_000;
 
-/** Letters of all task reports of one registration as JSON, when it takes several frames. */
+/** Letters of all that one registration reports as JSON, when it takes several frames. */
 export const REPORT_LETTERS_MAX = 16 * 1024 * 1024;
 
 export type Register = Extract<AgentMessage, { type: "register" }>;
@@ -282,7 +282,8 @@ function wholeReport(master: Master, from: Connection, message: Register): Whole
     return { type: "refused", reason: "a part of the registration was lost" };
   }
   const isOnly = message.part === 1 && !message.more;
-  const letters = isOnly ? 0 : before.letters + JSON.stringify(message.tasks).length;
+  const said = [message.tasks, message.executors, message.operations];
+  const letters = isOnly ? 0 : before.letters + JSON.stringify(said).length;
   if (letters > REPORT_LETTERS_MAX)
     return { type: "refused", reason: `a registration may have at most ${REPORT_LETTERS_MAX} letters` };
   const tasks = [...before.tasks, ...message.tasks];

@@ -1,7 +1,7 @@
 // Registrations of agents that are not what they say, or say too much. Who may register at all is the gateway's question; here every
 // sender is an authenticated agent.
 import { expect, test } from "vitest";
-import type { AgentId, SessionId } from "#protocol/ids.ts";
+import type { AgentId, ExecutorId, OperationUuid, SessionId } from "#protocol/ids.ts";
 import { REPORT_LETTERS_MAX, REPORTED_TASKS_MAX } from "../../src/master/registration.ts";
 import { onOutcome } from "../../src/master/outcomes.ts";
 import { Cluster, register, report, sent, task } from "./cluster.ts";
@@ -47,14 +47,24 @@ test("[M4] a registration of more tasks, or more letters, than a host can have i
   }
   expect(refused).toBe(1);
   expect(cluster.master.partialReports.size).toBe(0);
-  const large = report(framework, { ...task("t", "a" as AgentId), name: "x".repeat(900_000) }, "TASK_RUNNING");
-  const other = cluster.socket();
-  refused = 0;
-  for (let part = 1; part <= REPORT_LETTERS_MAX / 900_000 + 1 && refused === 0; part++) {
-    refused = sent(cluster.say(other, register({ tasks: [large], part, more: true }), 2), "unavailable").length;
+  const name = "x".repeat(900_000);
+  const { framework: summary, ...large } = report(framework, { ...task("t", "a" as AgentId), name }, "TASK_RUNNING");
+  const executor = { executor_id: { value: "e" as ExecutorId }, resources: [], name };
+  const operation = { operationUuid: "AAAAAAAAAAAAAAAAAAAAAA==" as OperationUuid, operationId: name };
+  for (const parts of [
+    { tasks: [{ framework: summary, ...large }] },
+    { executors: [{ framework: summary, executor }] },
+    { operations: [operation] },
+  ]) {
+    const other = cluster.socket();
+    refused = 0;
+    for (let part = 1; part <= REPORT_LETTERS_MAX / 900_000 + 1 && refused === 0; part++) {
+      const message = register({ ...(parts as object), part, more: true });
+      refused = sent(cluster.say(other, message, 2), "unavailable").length;
+    }
+    expect(refused).toBe(1);
+    expect(cluster.master.partialReports.size).toBe(0);
   }
-  expect(refused).toBe(1);
-  expect(cluster.master.partialReports.size).toBe(0);
 });
 
 test("[M1] ten thousand new hosts of one principal: what the registry has no room for is told to come again, the rest is admitted", () => {

@@ -4,7 +4,7 @@ import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { id, launch, post, task, TestAgent, TestFramework } from "./framework.ts";
 import { initialise, request } from "./plane.ts";
 
-const [QPS, CAPACITY] = [5, 3];
+const [QPS, CAPACITY] = [2, 3];
 Object.assign(env, {
   RATE_LIMITS: JSON.stringify({ limits: [{ principal: "scheduler", qps: QPS, capacity: CAPACITY }] }),
   OFFER_TIMEOUT: "1secs",
@@ -46,15 +46,16 @@ describe("[M63] a principal with a limit", () => {
     const framework = await TestFramework.subscribe();
     const waiting = Array.from({ length: CAPACITY }, (_, at) => ask(framework, `w${at}`));
     await scheduler.wait(20);
-    const before = Date.now();
+    let isWaiting = true;
+    const waited = Promise.all(waiting).finally(() => (isWaiting = false));
     const subscribe = { type: "SUBSCRIBE", subscribe: { framework_info: { user: "nobody", name: "test" } } };
     expect((await post(subscribe)).status).toBe(429);
     const other = await TestFramework.subscribe({ as: "operator" });
     expect((await ask(other, "x")).status).toBe(202);
     expect((await request("/state", { as: "reader" })).status).toBe(200);
     const agent = await TestAgent.start(1);
-    expect(Date.now() - before).toBeLessThan(1000 / QPS);
-    for (const answer of await Promise.all(waiting)) expect(answer.status).toBe(202);
+    expect(isWaiting).toBe(true);
+    for (const answer of await waited) expect(answer.status).toBe(202);
     agent.socket.close();
   });
 });
