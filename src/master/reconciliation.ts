@@ -3,7 +3,8 @@ import type { Millis } from "#base/time.ts";
 import type { AgentId, TaskId } from "#protocol/ids.ts";
 import type { SchedulerEvent } from "#protocol/scheduler.ts";
 import type { TaskState, TaskStatus } from "#protocol/task.ts";
-import { tell, type FrameworkRecord, type Master, type TaskRecord } from "./state.ts";
+import type { FrameworkRecord, Master, TaskRecord } from "./state.ts";
+import { detailOf } from "./task-store.ts";
 import { masterStatus, stateFor } from "./tasks.ts";
 
 export interface Query {
@@ -11,33 +12,45 @@ export interface Query {
   readonly agentId: AgentId | undefined;
 }
 
-/** Answers each query, or every task of the framework when there is none. */
+/**
+ * Answers each query, or with every task of the framework when there is none. As they stand when they are told [M74]: what has ended meanwhile
+ * was told as ended.
+ */
 export function reconcile(master: Master, framework: FrameworkRecord, queries: readonly Query[], now: Millis): void {
-  if (queries.length === 0) return reconcileAll(master, framework, now);
-  for (const query of queries) {
-    const status = answer(master, framework, query, now);
-    if (status !== undefined) tell(master, framework, { type: "UPDATE", update: { status } });
+  if (framework.status.state !== "connected") return;
+  const { streamId } = framework.status;
+  const events = updates(
+    queries.length === 0 ? statesOf(master, framework, now) : answers(master, framework, queries, now),
+  );
+  master.effects.push({ type: "events", streamId, events });
+}
+
+function* updates(statuses: Iterable<TaskStatus>): Iterable<SchedulerEvent> {
+  for (const status of statuses) yield { type: "UPDATE", update: { status } };
+}
+
+function* statesOf(master: Master, framework: FrameworkRecord, now: Millis): Iterable<TaskStatus> {
+  for (const taskId of [...framework.tasks.keys()]) {
+    const task = framework.tasks.get(taskId);
+    if (task !== undefined && !master.transitions.has(task.agentId)) yield knownStatus(master, task, now);
   }
 }
 
-function reconcileAll(master: Master, framework: FrameworkRecord, now: Millis): void {
-  if (framework.status.state !== "connected") return;
-  const { streamId } = framework.status;
-  master.effects.push({ type: "events", streamId, events: statesOf(master, framework, now) });
-}
-
-/** As they stand when they are told: what has ended meanwhile was told as ended. */
-function* statesOf(master: Master, framework: FrameworkRecord, now: Millis): Iterable<SchedulerEvent> {
-  for (const taskId of [...framework.tasks.keys()]) {
-    const task = framework.tasks.get(taskId);
-    if (task === undefined || master.transitions.has(task.agentId)) continue;
-    yield { type: "UPDATE", update: { status: knownStatus(task, now) } };
+function* answers(
+  master: Master,
+  framework: FrameworkRecord,
+  queries: readonly Query[],
+  now: Millis,
+): Iterable<TaskStatus> {
+  for (const query of queries) {
+    const status = answer(master, framework, query, now);
+    if (status !== undefined) yield status;
   }
 }
 
 function answer(master: Master, framework: FrameworkRecord, query: Query, now: Millis): TaskStatus | undefined {
   const task = framework.tasks.get(query.taskId);
-  if (task !== undefined) return master.transitions.has(task.agentId) ? undefined : knownStatus(task, now);
+  if (task !== undefined) return master.transitions.has(task.agentId) ? undefined : knownStatus(master, task, now);
   const away = framework.unreachableTasks.get(query.taskId);
   const found = unknownState(master, away?.agentId ?? query.agentId);
   if (found === undefined) return undefined;
@@ -49,13 +62,17 @@ function answer(master: Master, framework: FrameworkRecord, query: Query, now: M
   return found.since === undefined ? status : { ...status, unreachable_time: { nanoseconds: found.since * 1e6 } };
 }
 
-/** The state of the last update that was passed on, not a newer one that the agent still holds back. */
-function knownStatus(task: TaskRecord, now: Millis): TaskStatus {
-  return masterStatus(task.taskId, task.lastState ?? "TASK_STAGING", now, {
+/** The state of the last update that was passed on, and what it said of the task's health; not a newer one that the agent still holds back. */
+function knownStatus(master: Master, task: TaskRecord, now: Millis): TaskStatus {
+  const status = masterStatus(task.taskId, task.lastState ?? "TASK_STAGING", now, {
     agentId: task.agentId,
     reason: "REASON_RECONCILIATION",
     message: "Reconciliation: latest task state",
   });
+  const last = detailOf(master, task).statuses.at(-1);
+  if (last === undefined) return status;
+  const { healthy, check_status, container_status } = last;
+  return { ...status, healthy, check_status, container_status };
 }
 
 interface Unknown {

@@ -3,6 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { millis } from "#base/time.ts";
 import type { Call } from "#protocol/scheduler.ts";
+import type { TaskStatus } from "#protocol/task.ts";
 import { onSocketClosed } from "../../src/master/absence.ts";
 import { markAgentGone } from "../../src/master/operator.ts";
 import { adoptRegistry } from "../../src/master/registration.ts";
@@ -221,4 +222,18 @@ describe.each([
       `x ${orLost("TASK_GONE")}`,
     ]);
   });
+});
+
+test("row 1: with the state comes what was told last of the task's health and container", () => {
+  const cluster = new Cluster();
+  const agent = cluster.agent();
+  const framework = cluster.framework();
+  cluster.launch(framework, [task("t", agent.agentId)]);
+  const container_status = { container_id: { value: "c" } } as unknown as TaskStatus["container_status"];
+  const running = status0("t", "TASK_RUNNING");
+  const status: TaskStatus = { ...running, uuid: uuidText(4_711), healthy: false, container_status };
+  const updates = [{ frameworkId: framework.id, status, latest: status.state }];
+  cluster.say(agent.socket, { type: "updates", session: agent.session, updates }, agent.host);
+  expect(asks(cluster, framework, [["t"]])).toEqual(["t TASK_RUNNING"]);
+  expect(cluster.updates(framework).at(-1)).toMatchObject({ healthy: false, container_status });
 });

@@ -438,6 +438,7 @@ test("a loop over offers can be left by a signal of its own", async () => {
   const enough = new AbortController();
   const offer = scheduler.offers({ signal: enough.signal }).next();
   await plane.hears("SUBSCRIBE");
+  await expect.poll(() => scheduler.client.isSubscribed).toBe(true);
   enough.abort();
   expect((await offer).done).toBe(true);
   expect(scheduler.client.isSubscribed).toBe(true);
