@@ -11,7 +11,6 @@ import { toResources } from "#resources/resources.ts";
 import { executorEntry } from "../master/executors.ts";
 import { resourceSet } from "../master/resource-sets.ts";
 import {
-  addTaskRecord,
   clearMarks,
   setConnection,
   type AgentRecord,
@@ -23,6 +22,7 @@ import {
   type PendingOrder,
   type TaskRecord,
 } from "../master/state.ts";
+import { addTaskRecord } from "../master/task-records.ts";
 import { newTally, take } from "../master/tally.ts";
 import { taskChanges, type TaskStorage } from "../master/task-store.ts";
 import { TASK_TABLES, TaskTables } from "./task-tables.ts";

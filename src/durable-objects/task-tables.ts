@@ -3,7 +3,8 @@
 import type { AgentId, FrameworkId, TaskId } from "#protocol/ids.ts";
 import type { TaskInfo, TaskState, TaskStatus } from "#protocol/task.ts";
 import { resourceSetOf, resourcesText } from "../master/resource-sets.ts";
-import { constantState, type TaskRecord } from "../master/state.ts";
+import type { TaskRecord } from "../master/state.ts";
+import { constantState } from "../master/task-records.ts";
 import {
   COMPLETED_TASKS_MAX,
   type CompletedTask,

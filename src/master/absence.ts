@@ -8,7 +8,6 @@ import { rescindOffersOn } from "./offers.ts";
 import { nextPermit, takePermit } from "./permits.ts";
 import type { AgentId } from "#protocol/ids.ts";
 import {
-  askRegistry,
   gatewayRecord,
   setConnection,
   setWaiting,
@@ -18,6 +17,7 @@ import {
   type GatewayRecord,
   type Master,
 } from "./state.ts";
+import { askRegistry } from "./effects.ts";
 
 /** Losses of one gateway within this time count together, ms: the time between two of its sweeps. */
 export const SWEEP_MS = 30_000;

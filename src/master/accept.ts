@@ -16,16 +16,8 @@ import { checkOperation } from "./operation-checks.ts";
 import { operationStatus, orderOperation, tellOperation } from "./operations.ts";
 import { decline, dropOffer, refusal, removeOffer } from "./offers.ts";
 import { checkGroup, checkTask, type LaunchContext, withoutAllocation } from "./task-checks.ts";
-import {
-  give,
-  summaryOf,
-  tell,
-  type AgentRecord,
-  type FrameworkRecord,
-  type Ids,
-  type Master,
-  type OfferRecord,
-} from "./state.ts";
+import { summaryOf, type AgentRecord, type FrameworkRecord, type Ids, type Master, type OfferRecord } from "./state.ts";
+import { give, tell } from "./effects.ts";
 import { addTask, masterStatus, stateFor } from "./tasks.ts";
 
 type Accept = NonNullable<Call["accept"]>;

@@ -8,7 +8,8 @@ import { onSocketClosed, registeredAt } from "./absence.ts";
 import { onExecutorExited, onFrameworkMessage } from "./executors.ts";
 import { onOperationUpdate } from "./operations.ts";
 import { acknowledge, clip, closeStranger } from "./sockets.ts";
-import { askRegistry, type AgentRecord, type Ids, type Master } from "./state.ts";
+import type { AgentRecord, Ids, Master } from "./state.ts";
+import { askRegistry } from "./effects.ts";
 import { onUpdate } from "./tasks.ts";
 
 /** An order that the agent has not acted upon after this long, ms: its socket is closed, and the new registration tells. */

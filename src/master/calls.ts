@@ -13,7 +13,8 @@ import { reconcile } from "./reconciliation.ts";
 import { orderKill } from "./report.ts";
 import { acknowledge } from "./sockets.ts";
 import { reviveOffers, suppressOffers, updateFramework, type Subscription } from "./subscriptions.ts";
-import { markTask, type CallAnswer, type FrameworkRecord, type Ids, type Master } from "./state.ts";
+import type { CallAnswer, FrameworkRecord, Ids, Master } from "./state.ts";
+import { markTask } from "./task-records.ts";
 import { onAcknowledged } from "./tasks.ts";
 
 const ACCEPTED: CallAnswer = { status: 202, text: "" };

@@ -10,11 +10,8 @@ import { leaveOperations } from "./operations.ts";
 import { reply } from "./sockets.ts";
 import {
   isPartitionAware,
-  markTask,
   REMOVED_AGENTS_MAX,
-  removeTaskRecord,
   setConnection,
-  tell,
   UNREACHABLE_TASKS_MAX,
   type AgentRecord,
   type Departure,
@@ -22,6 +19,8 @@ import {
   type Master,
   type TaskRecord,
 } from "./state.ts";
+import { tell } from "./effects.ts";
+import { markTask, removeTaskRecord } from "./task-records.ts";
 import { completeTask, endTask, masterStatus, recordStatus } from "./tasks.ts";
 
 /** [M25] The agent may come back: its tasks stay known, hold nothing, and are not ended by our word. */

@@ -9,7 +9,8 @@ import { hold, recover } from "./allocation.ts";
 import { resourceSet } from "./resource-sets.ts";
 import { giveBack, take } from "./tally.ts";
 import { reply } from "./sockets.ts";
-import { give, tell, type AgentRecord, type ExecutorRecord, type FrameworkRecord, type Master } from "./state.ts";
+import type { AgentRecord, ExecutorRecord, FrameworkRecord, Master } from "./state.ts";
+import { give, tell } from "./effects.ts";
 
 export type ExecutorReport = NonNullable<Extract<AgentMessage, { type: "register" }>["executors"]>[number];
 

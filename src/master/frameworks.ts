@@ -7,7 +7,8 @@ import { isTerminal } from "#protocol/task.ts";
 import { frameworkHasLeft, frameworkIs, frameworkIsAway } from "./allocation.ts";
 import { removeOffersTo } from "./offers.ts";
 import { acknowledge } from "./sockets.ts";
-import { askRegistry, forgetWord, give, type FrameworkRecord, type Master, type TaskRecord } from "./state.ts";
+import type { FrameworkRecord, Master, TaskRecord } from "./state.ts";
+import { askRegistry, forgetWord, give } from "./effects.ts";
 import { newTally } from "./tally.ts";
 import { completeTask, retire } from "./tasks.ts";
 

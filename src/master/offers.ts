@@ -8,7 +8,8 @@ import { type ResourceSet, sum, toResources, withRole } from "#resources/resourc
 import { allocationHeldUntil, isMultiRole, isRefining, recover, type Refusal } from "./allocation.ts";
 import { isDue, nextWake, run } from "./allocator/hierarchical.ts";
 import { executorsOf } from "./executors.ts";
-import { tell, type AgentRecord, type FrameworkRecord, type Master, type OfferRecord } from "./state.ts";
+import type { AgentRecord, FrameworkRecord, Master, OfferRecord } from "./state.ts";
+import { tell } from "./effects.ts";
 
 /** Seconds that a refusal holds when the framework does not say. Source: Mesos Filters.refuse_seconds. */
 export const REFUSE_SECONDS_DEFAULT = 5;

@@ -5,7 +5,8 @@ import type { AgentMessage, ResourceOperation } from "#protocol/agent.ts";
 import type { AgentId, FrameworkId, OperationUuid } from "#protocol/ids.ts";
 import type { OperationState, OperationStatus } from "#protocol/operation.ts";
 import { reply } from "./sockets.ts";
-import { give, tell, type AgentRecord, type FrameworkRecord, type Master, type OperationRecord } from "./state.ts";
+import type { AgentRecord, FrameworkRecord, Master, OperationRecord } from "./state.ts";
+import { give, tell } from "./effects.ts";
 
 export type OperationUpdate = Extract<AgentMessage, { type: "operation-updates" }>["updates"][number];
 export type OperationReport = NonNullable<Extract<AgentMessage, { type: "register" }>["operations"]>[number];

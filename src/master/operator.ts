@@ -10,7 +10,8 @@ import { removeOffer } from "./offers.ts";
 import { type Amounts, planQuota, type QuotaChange } from "./quota.ts";
 import { consumedBy } from "./role-views.ts";
 import { clip } from "./sockets.ts";
-import { answer, askRegistry, type Asked, type CallAnswer, type Master, type PendingOperation } from "./state.ts";
+import type { Asked, CallAnswer, Master, PendingOperation } from "./state.ts";
+import { answer, askRegistry } from "./effects.ts";
 import { weightsProblem } from "./weights.ts";
 
 /** Changes of quotas that may wait for each other; one takes the time of one write to the log. */

@@ -9,7 +9,8 @@ import { dropQuotaChanges, onQuotaOutcome, onWeightsOutcome } from "./operator.t
 import { onRegistrationOutcome } from "./registration.ts";
 import { clip, reply } from "./sockets.ts";
 import { onNotRegistered, onRegistered } from "./subscriptions.ts";
-import { answer, endWaiting, type CallAnswer, type Ids, type Master, type PendingRegistration } from "./state.ts";
+import { endWaiting, type CallAnswer, type Ids, type Master, type PendingRegistration } from "./state.ts";
+import { answer } from "./effects.ts";
 
 /** An operation has an outcome; `master.registry` is as it is after that batch. */
 export function onOutcome(master: Master, id: number, outcome: Outcome, ids: Ids, now: Millis): void {

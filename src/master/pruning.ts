@@ -3,7 +3,8 @@
 import { millis, type Millis } from "#base/time.ts";
 import type { AgentId } from "#protocol/ids.ts";
 import { deadlineAfterFailover, RESUBSCRIBE_GRACE_MS } from "./frameworks.ts";
-import { askRegistry, type FrameworkRecord, type Master } from "./state.ts";
+import type { FrameworkRecord, Master } from "./state.ts";
+import { askRegistry } from "./effects.ts";
 import { noteRegistration } from "./subscriptions.ts";
 
 /** Ids in one operation: what one entry of the log holds with room to spare. The rest waits for the next time. */

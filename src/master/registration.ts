@@ -19,7 +19,6 @@ import { launchKey, reconcileReport } from "./report.ts";
 import { resourceSet } from "./resource-sets.ts";
 import { clip, closeStranger, reply } from "./sockets.ts";
 import {
-  askRegistry,
   endWaiting,
   setConnection,
   setWaiting,
@@ -32,6 +31,7 @@ import {
   type PartialReport,
   type PendingRegistration,
 } from "./state.ts";
+import { askRegistry } from "./effects.ts";
 
 /** Most tasks that one agent may report, so that a hostile one cannot fill the master. */
 export const REPORTED_TASKS_MAX = 10_000;

@@ -9,17 +9,9 @@ import { hold } from "./allocation.ts";
 import { recoverFramework, restoreOwner } from "./frameworks.ts";
 import { endUnreachable } from "./departure.ts";
 import { acknowledge } from "./sockets.ts";
-import {
-  addTaskRecord,
-  give,
-  markTask,
-  tell,
-  type AgentRecord,
-  type FrameworkRecord,
-  type Master,
-  type PendingRegistration,
-  type TaskRecord,
-} from "./state.ts";
+import type { AgentRecord, FrameworkRecord, Master, PendingRegistration, TaskRecord } from "./state.ts";
+import { give, tell } from "./effects.ts";
+import { addTaskRecord, markTask } from "./task-records.ts";
 import { pastOf } from "./task-store.ts";
 import { addTask, completeTask, endTask, masterStatus, recordStatus, setLatest } from "./tasks.ts";
 

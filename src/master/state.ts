@@ -2,14 +2,12 @@
 // in place; whoever changes a record that outlives the instance marks it, and the shell writes what is marked, in one
 // transaction, before any effect leaves. Offers, filters and streams are not marked: they die with the instance.
 // A hundred thousand tasks are here at once: what a decision seldom needs of one is in its row only (task-store.ts).
-import { present } from "#base/assert.ts";
 import type { Random } from "#base/random.ts";
 import { millis, type Millis } from "#base/time.ts";
 import type {
   AgentInfo,
   FrameworkSummary,
   NumberedOrder,
-  Order,
   PlaneMessage,
   ResourceOperation,
   SystemStatistics,
@@ -33,14 +31,7 @@ import type {
 import type { OfferConstraints } from "#protocol/offer-constraints.ts";
 import type { OperationStatus } from "#protocol/operation.ts";
 import type { FrameworkInfo, MasterInfo, SchedulerEvent } from "#protocol/scheduler.ts";
-import {
-  isTerminal,
-  TASK_STATES,
-  type KillPolicy,
-  type TaskState,
-  type ExecutorInfo,
-  type TaskStatus,
-} from "#protocol/task.ts";
+import type { ExecutorInfo, KillPolicy, TaskState, TaskStatus } from "#protocol/task.ts";
 import type { ResourceSet } from "#resources/resources.ts";
 import type { RegistryOperation } from "#registrar/operations.ts";
 import type { QuotaConfig, Registry, Weight } from "#registrar/registry.ts";
@@ -48,12 +39,11 @@ import { newCounters, type Counters } from "./counters.ts";
 import { newPermits, type Permits } from "./permits.ts";
 import type { QuotaChange } from "./quota.ts";
 import type { MasterSettings } from "./settings.ts";
-import { recover } from "./allocation.ts";
 import { newAllocator, type Allocator } from "./allocator/hierarchical.ts";
 import type { ExecutorReport } from "./executors.ts";
 import type { OperationReport } from "./operations.ts";
 import type { SubscribeRequest } from "./subscriptions.ts";
-import { giveBack, newTally, take, type Tally } from "./tally.ts";
+import type { Tally } from "./tally.ts";
 import type { CompletedTask, TaskDetail, TaskStore } from "./task-store.ts";
 
 /** One socket of one gateway. A gateway never uses a socket id twice. */
@@ -144,7 +134,7 @@ export interface FrameworkRecord {
   /** Roles under which it wants no offers now. */
   suppressedRoles: ReadonlySet<string>;
   offerConstraints: OfferConstraints | undefined;
-  /** The newest word of the master's own on each task while nobody listened, oldest first, at most {@link UNDELIVERED_MAX}. Rows of their own. */
+  /** The newest word of the master's own on each task while nobody listened, oldest first, at most `UNDELIVERED_MAX`. Rows of their own. */
   readonly undelivered: Map<TaskId, TaskStatus>;
 }
 
@@ -397,8 +387,6 @@ export interface Marked {
 export const REMOVED_AGENTS_MAX = 100_000;
 /** Source: Mesos max_completed_frameworks. */
 export const COMPLETED_FRAMEWORKS_MAX = 50;
-/** Words of the master's own that are kept for a framework that is away. */
-export const UNDELIVERED_MAX = 10_000;
 /** Source: Mesos max_unreachable_tasks_per_framework. */
 export const UNREACHABLE_TASKS_MAX = 1_000;
 
@@ -477,11 +465,6 @@ export function newMaster(start: {
   };
 }
 
-/** [M62] A word of the master's own on this task, which its framework has not heard before, is of the past. */
-export function forgetWord(master: Master, { id: frameworkId, undelivered }: FrameworkRecord, taskId: TaskId): void {
-  if (undelivered.delete(taskId)) master.marked.undelivered.push({ frameworkId, taskId });
-}
-
 /** Everything that is marked has been saved. */
 export function clearMarks({ marked }: Master): void {
   marked.agents.clear();
@@ -492,17 +475,6 @@ export function clearMarks({ marked }: Master): void {
   marked.undelivered.length = 0;
   marked.nextIds = false;
   marked.recovery = false;
-}
-
-/** A task's record differs from its row, or has left the books; with `detail`, that does as well. */
-export function markTask(
-  { marked }: Master,
-  { frameworkId, taskId }: Pick<TaskRecord, "frameworkId" | "taskId">,
-  detail?: TaskDetail,
-): void {
-  let ofFramework = marked.tasks.get(frameworkId);
-  if (ofFramework === undefined) marked.tasks.set(frameworkId, (ofFramework = new Map()));
-  ofFramework.set(taskId, detail ?? ofFramework.get(taskId));
 }
 
 export const isPartitionAware = (info: FrameworkInfo): boolean =>
@@ -552,94 +524,6 @@ export function setConnection(
   master.marked.agents.add(agent.agentId);
 }
 
-/** Enters a task into the books. {@link removeTaskRecord} is its opposite; nobody else touches the maps and the sums. */
-export function addTaskRecord(master: Master, framework: FrameworkRecord, task: TaskRecord): void {
-  framework.tasks.set(task.taskId, task);
-  const ofAgent = master.tasksByAgent.get(task.agentId) ?? new Set();
-  ofAgent.add(task);
-  master.tasksByAgent.set(task.agentId, ofAgent);
-  if (isTerminal(task.latest)) return;
-  let used = master.usedByAgent.get(task.agentId);
-  if (used === undefined) master.usedByAgent.set(task.agentId, (used = newTally()));
-  take(used, task.resources);
-  take(framework.used, task.resources);
-}
-
-/** Does nothing with a task that is not in the books. */
-export function removeTaskRecord(master: Master, framework: FrameworkRecord, task: TaskRecord): void {
-  const ofAgent = master.tasksByAgent.get(task.agentId);
-  if (ofAgent?.delete(task) !== true) return;
-  framework.tasks.delete(task.taskId);
-  if (!isTerminal(task.latest)) giveUpResources(master, framework, task);
-  if (ofAgent.size > 0) return;
-  master.tasksByAgent.delete(task.agentId);
-  master.usedByAgent.delete(task.agentId);
-}
-
-const constants = new Map<string, TaskState>(TASK_STATES.map((state) => [state, state]));
-
-/** What comes off a wire, or out of a row, is a text of its own each time; a hundred thousand records keep one. */
-export const constantState = (state: TaskState): TaskState => constants.get(state) ?? state;
-
-/** [M8] The state that resources follow. Of a task in the books they are free once it is terminal. */
-export function setLatestState(master: Master, task: TaskRecord, latest: TaskState): void {
-  const isHeld = !isTerminal(task.latest) && master.tasksByAgent.get(task.agentId)?.has(task) === true;
-  if (isHeld && isTerminal(latest)) {
-    const framework = present(master.frameworks.get(task.frameworkId), "framework of a task in the books");
-    giveUpResources(master, framework, task);
-  }
-  task.latest = constantState(latest);
-}
-
-function giveUpResources(master: Master, framework: FrameworkRecord, task: TaskRecord): void {
-  giveBack(present(master.usedByAgent.get(task.agentId), "what an agent's tasks hold"), task.resources);
-  giveBack(framework.used, task.resources);
-  recover(master, task);
-}
-
-/**
- * Tells the framework, if a stream is open. What is the master's own word on a task, and nobody will repeat, is kept until one is [M62];
- * any other event is lost, as the caller must know.
- */
-export function tell(master: Master, framework: FrameworkRecord, event: SchedulerEvent): void {
-  const { status } = framework;
-  if (status.state === "connected") {
-    // A word from the time without a stream that has not been told yet is older than this.
-    if (event.type === "UPDATE") forgetWord(master, framework, event.update.status.task_id.value);
-    master.effects.push({ type: "event", streamId: status.streamId, event });
-  } else if (status.state !== "removed" && event.type === "UPDATE" && event.update.status.uuid === undefined)
-    keep(master, framework, event.update.status);
-}
-
-function keep(master: Master, framework: FrameworkRecord, status: TaskStatus): void {
-  const { id, undelivered } = framework;
-  const taskId = status.task_id.value;
-  undelivered.delete(taskId);
-  undelivered.set(taskId, status);
-  master.marked.undelivered.push({ frameworkId: id, taskId });
-  for (const oldest of undelivered.keys()) {
-    if (undelivered.size <= UNDELIVERED_MAX) return;
-    undelivered.delete(oldest);
-    master.marked.undelivered.push({ frameworkId: id, taskId: oldest });
-  }
-}
-
-/** Numbers an order within the agent's session, keeps it until the agent has acted, and sends it if the agent is there. */
-export function give(master: Master, agent: AgentRecord, order: Order, now: Millis): void {
-  if (agent.session === undefined || agent.connection === undefined) return;
-  const numbered = { sequence: agent.nextSequence++, order };
-  const pending = { ...numbered, sentAt: now };
-  agent.orders.push(pending);
-  master.ordered.add(agent.agentId);
-  master.marked.orders.push({ type: "given", agentId: agent.agentId, order: pending });
-  master.marked.agents.add(agent.agentId);
-  master.effects.push({
-    type: "send",
-    to: agent.connection,
-    message: { type: "orders", epoch: master.epoch, session: agent.session, orders: [numbered] },
-  });
-}
-
 /** Binds a pending registration to the socket that waits for its outcome, or to none. */
 export function setWaiting(master: Master, pending: PendingRegistration, from: Connection | undefined): void {
   if (pending.from !== undefined) master.registrationBySocket.delete(socketKey(pending.from));
@@ -654,21 +538,4 @@ export function endWaiting(master: Master, pending: PendingRegistration): Connec
   master.registrationByHost.delete(pending.hostKey);
   master.registrationByAgent.delete(pending.agentId);
   return from;
-}
-
-/** Asks the registry for a change. What follows from its outcome is in {@link PendingOperation}. */
-export function askRegistry(
-  master: Master,
-  pending: PendingOperation,
-  operation: RegistryOperation,
-  { who, why }: { readonly who: string; readonly why: string },
-): void {
-  const id = master.nextOperation++;
-  master.operations.set(id, pending);
-  master.effects.push({ type: "registry", id, operation, who, why });
-}
-
-/** Whoever asked under `requestId` hears what it comes to. */
-export function answer(master: Master, requestId: number, given: CallAnswer): void {
-  master.effects.push({ type: "answer", requestId, answer: given });
 }

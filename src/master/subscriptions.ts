@@ -13,14 +13,8 @@ import { constraintsProblem, revive, suppress } from "./allocator/hierarchical.t
 import { disconnect, failoverMs, newFramework } from "./frameworks.ts";
 import { removeOffersTo } from "./offers.ts";
 import { detailOf } from "./task-store.ts";
-import {
-  askRegistry,
-  forgetWord,
-  type CallAnswer,
-  type FrameworkRecord,
-  type Master,
-  type PendingSubscription,
-} from "./state.ts";
+import type { CallAnswer, FrameworkRecord, Master, PendingSubscription } from "./state.ts";
+import { askRegistry, forgetWord } from "./effects.ts";
 
 /** Longest `failover_timeout`, s: what Mesos' durations hold, 2^63 ns. */
 const FAILOVER_SECONDS_MAX = 9_223_372_036;

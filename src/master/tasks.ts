@@ -12,20 +12,15 @@ import type { CounterName } from "./counters.ts";
 import { rolesOf } from "./allocation.ts";
 import { resourceSet } from "./resource-sets.ts";
 import {
-  addTaskRecord,
   COMPLETED_FRAMEWORKS_MAX,
-  constantState,
-  forgetWord,
   isPartitionAware,
-  markTask,
-  removeTaskRecord,
-  setLatestState,
-  tell,
   type AgentRecord,
   type FrameworkRecord,
   type Master,
   type TaskRecord,
 } from "./state.ts";
+import { forgetWord, tell } from "./effects.ts";
+import { addTaskRecord, constantState, markTask, removeTaskRecord, setLatestState } from "./task-records.ts";
 import { detailOf, pastOf } from "./task-store.ts";
 
 /** A task that is new in the books, launched now or told by its agent. */

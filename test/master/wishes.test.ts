@@ -9,7 +9,7 @@ import { excuseAgents } from "../../src/master/absence.ts";
 import { rebuildAllocation } from "../../src/master/allocation.ts";
 import { nextOfferWake } from "../../src/master/offers.ts";
 import { adoptRegistry } from "../../src/master/registration.ts";
-import { tell, UNDELIVERED_MAX } from "../../src/master/state.ts";
+import { tell, UNDELIVERED_MAX } from "../../src/master/effects.ts";
 import { disconnectStream } from "../../src/master/subscriptions.ts";
 import { masterStatus } from "../../src/master/tasks.ts";
 import { booksProblem } from "./books.ts";
