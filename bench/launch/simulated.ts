@@ -9,7 +9,7 @@ import { BenchPlane } from "../bench-plane.ts";
 import { shortLivedFetch } from "./connections.ts";
 
 const GATEWAYS = 4;
-const MS_MAX = 120_000;
+const MS_MAX = 300_000;
 /** Calls of the framework that wait for their answer at once. */
 const CALLS_MAX = 16;
 /** So small that ten thousand of them fit on one agent. */
