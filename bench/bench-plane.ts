@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as v from "valibot";
-import { type Credential, credentialSchema } from "#protocol/credentials.ts";
+import { present } from "#base/assert.ts";
+import { type Context, type Credential, credentialSchema } from "#protocol/credentials.ts";
 import { initialise } from "../cli/initialise.ts";
 import { Plane } from "../cli/plane.ts";
 import { isPortFree, PlaneProcess } from "../cli/start/plane-process.ts";
@@ -26,6 +27,7 @@ export class BenchPlane {
   #process: PlaneProcess | undefined;
   #rss: { readonly stop: () => number } | undefined;
   #largestRssMb = 0;
+  #context: Context | undefined;
 
   private constructor(directory: string, port: number, gateways: number) {
     this.#directory = directory;
@@ -41,6 +43,7 @@ export class BenchPlane {
     await plane.#state.make();
     await plane.boot();
     const context = await plane.#state.prepareCredentials(plane.url);
+    plane.#context = context;
     const result = await initialise(new Plane(context), randomUUID());
     if (result.type !== "initialised") throw new Error(result.reason);
     return plane;
@@ -59,6 +62,11 @@ export class BenchPlane {
     const options = { worker: WORKER, port: this.#port, persist: this.#state.plane, bindings };
     this.#process = await PlaneProcess.start(options, this.#state.planeLog);
     this.#rss = watchRss(this.#process.workerd?.pid ?? 0);
+  }
+
+  /** What operators and frameworks authenticate with. */
+  get context(): Context {
+    return present(this.#context, "the context of a plane that has started");
   }
 
   /** What agents authenticate with. */

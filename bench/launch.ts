@@ -1,4 +1,5 @@
-// `bench -- launch`: how fast tasks go through plane and one agent, by a v1 framework as anybody could write one.
+// `bench -- launch`: how fast tasks go through plane and one agent, by a v1 framework as anybody could write one; and through the plane alone,
+// to simulated agents.
 import { randomUUID } from "node:crypto";
 import { userInfo } from "node:os";
 import type { TaskId } from "#protocol/ids.ts";
@@ -11,12 +12,24 @@ import {
   scalar,
   type TaskRequest,
 } from "#scheduler/index.ts";
+import { LaunchPlane } from "./launch/simulated.ts";
 import { LocalCluster, watchRss } from "./local-cluster.ts";
-import { percentile, rounded, type Report } from "./report.ts";
+import { percentile, rounded, type Figure, type Report } from "./report.ts";
 
 const TASK = { cpus: 0.01, memMb: 32 };
 /** Tasks that are launched one at a time, for the latencies. */
 const SINGLE_TASKS = 40;
+/** Simulated agents; launches to them, and how often. */
+const FLEETS = [1, 10, 100];
+/** One simulated agent copies its state with each change: with ten thousand tasks it is what is measured. */
+const SIZES = [
+  { name: "1k", tasks: 1_000, runs: 5, agentsMin: 1 },
+  { name: "10k", tasks: 10_000, runs: 1, agentsMin: 10 },
+];
+const PER_ACCEPT = 50;
+const WARM_TASKS = 500;
+/** A framework that does not hurry, for the latencies. */
+const PACED = { tasks: 5_000, perSecond: 500, perAccept: 10 };
 /** A run that takes longer is broken, ms. */
 const RUN_MS_MAX = 300_000;
 /** Apache Mesos, head of its master branch, -O2, POSIX launcher, measured on this kind of machine, the same 200 tasks. */
@@ -29,6 +42,58 @@ interface Times {
 }
 
 export async function launch({ tasks }: { readonly tasks: number }): Promise<Report> {
+  const real = await throughAgent(tasks);
+  return { ...real, method: `${real.method}; ${SIMULATED}`, figures: [...real.figures, ...(await throughPlane())] };
+}
+
+const SIMULATED =
+  `simulated: tasks that start nothing, on ${FLEETS.join(", ")} simulated agents on real sockets, ${PER_ACCEPT} in one ACCEPT, each acknowledged: launches_per_s until the last ` +
+  `agent has its last order, running_per_s until the last acknowledgement is taken; 1k: medians of ${SIZES[0]?.runs} runs; accept_agent: from sending ACCEPT to the order at the agent, ` +
+  `at ${PACED.perSecond} launches a second, ${PACED.perAccept} in one ACCEPT, on ${FLEETS.at(-1)} agents`;
+
+async function throughPlane(): Promise<readonly Figure[]> {
+  const figures: Figure[] = [];
+  for (const agents of FLEETS) {
+    const plane = await LaunchPlane.start(agents);
+    try {
+      await plane.launch({ tasks: WARM_TASKS, perAccept: PER_ACCEPT });
+      for (const { name, tasks, runs, agentsMin } of SIZES) {
+        if (agents < agentsMin) continue;
+        const rates: { readonly launches: number; readonly running: number }[] = [];
+        for (let run = 0; run < runs; run++) {
+          const { seconds, secondsToRunning } = await plane.launch({ tasks, perAccept: PER_ACCEPT });
+          rates.push({ launches: tasks / seconds, running: tasks / secondsToRunning });
+          process.stderr.write(`${agents} agents, ${tasks}: ${JSON.stringify(rates.at(-1))}\n`);
+        }
+        const isMain = agents === FLEETS.at(-1) && name === "10k";
+        const at = isMain ? "" : `_${name}_${agents}`;
+        const of = (value: (rate: (typeof rates)[number]) => number): number =>
+          rounded(percentile(rates.map(value), 0.5));
+        figures.push({
+          name: `launches_per_s${at}`,
+          value: of(({ launches }) => launches),
+          unit: "1/s",
+          ...(isMain ? { aim: 1_000 } : {}),
+        });
+        figures.push({ name: `running_per_s${at}`, value: of(({ running }) => running), unit: "1/s" });
+      }
+      if (agents !== FLEETS.at(-1)) continue;
+      const { acceptAgentMs } = await plane.launch(PACED);
+      figures.push({ name: "accept_agent_ms_p50", value: rounded(percentile(acceptAgentMs, 0.5)), unit: "ms" });
+      figures.push({
+        name: "accept_agent_ms_p99",
+        value: rounded(percentile(acceptAgentMs, 0.99)),
+        unit: "ms",
+        aim: 100,
+      });
+    } finally {
+      await plane.stop();
+    }
+  }
+  return figures;
+}
+
+async function throughAgent(tasks: number): Promise<Report> {
   const cluster = await LocalCluster.start();
   try {
     const agentPid = Object.values(cluster.lock.agents)[0]?.pid ?? 0;
