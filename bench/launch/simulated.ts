@@ -106,9 +106,10 @@ export class LaunchPlane {
     const pace = async (first: number, rate: number): Promise<void> => {
       while (acceptedAt.size < tasks) {
         const due = Math.min(tasks, ((performance.now() - first) / 1000) * rate);
-        for (let offer = offers.shift(); offer !== undefined; offer = offers.shift()) {
+        while (acceptedAt.size < due) {
+          const offer = offers.shift();
+          if (offer === undefined) break;
           launchOn(offer);
-          if (acceptedAt.size >= due) break;
         }
         await sleep(1);
       }
