@@ -390,7 +390,7 @@ export class MasterDO extends DurableObject<Env> {
         this.#streams.send(effect.streamId, effect.event);
         return;
       case "events":
-        this.#streams.sendEach(effect.streamId, effect.events);
+        this.#streams.sendEach(effect.streamId, effect.events, effect.holds);
         return;
       case "close-stream":
         this.#streams.close(effect.streamId);

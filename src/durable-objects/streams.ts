@@ -24,7 +24,14 @@ interface Stream {
   queuedBytes: number;
   queuedRecords: number;
   /** What is told when there is room for it. */
-  readonly sources: Iterator<SchedulerEvent>[];
+  readonly sources: Source[];
+  /** What these hold in memory. */
+  held: number;
+}
+
+interface Source {
+  readonly events: Iterator<SchedulerEvent>;
+  readonly holds: number;
 }
 
 const HEARTBEAT: SchedulerEvent = { type: "HEARTBEAT" };
@@ -54,6 +61,7 @@ export class Streams {
       queuedBytes: 0,
       queuedRecords: 0,
       sources: [],
+      held: 0,
     });
     return readable;
   }
@@ -63,11 +71,16 @@ export class Streams {
     if (stream !== undefined) this.#write(stream, recordOf(event, stream.contentType));
   }
 
-  /** One after the other, each made when its reader has room for it: however many they are, they cut off nobody. */
-  sendEach(streamId: StreamId, events: Iterable<SchedulerEvent>): void {
+  /**
+   * One after the other, each made when its reader has room for it: however many they are, they cut off nobody. What they hold in memory until
+   * then (`holds`) counts as records that wait.
+   */
+  sendEach(streamId: StreamId, events: Iterable<SchedulerEvent>, holds = 1): void {
     const stream = this.#streams.get(streamId);
     if (stream === undefined) return;
-    stream.sources.push(events[Symbol.iterator]());
+    if (waiting(stream) + holds > QUEUED_RECORDS_MAX) return this.#end(stream, slow(stream));
+    stream.sources.push({ events: events[Symbol.iterator](), holds });
+    stream.held += holds;
     this.#fill(stream);
   }
 
@@ -78,12 +91,14 @@ export class Streams {
       if (stream.queuedRecords >= ROOM.records || stream.queuedBytes >= ROOM.bytes) return;
       let next: IteratorResult<SchedulerEvent>;
       try {
-        next = source.next();
+        next = source.events.next();
       } catch (error) {
         return this.#end(stream, `it could not be told what it has missed: ${String(error)}`);
       }
-      if (next.done === true) sources.shift();
-      else this.#write(stream, recordOf(next.value, contentType));
+      if (next.done === true) {
+        sources.shift();
+        stream.held -= source.holds;
+      } else this.#write(stream, recordOf(next.value, contentType));
     }
   }
 
@@ -93,7 +108,7 @@ export class Streams {
   }
 
   #write(stream: Stream, record: Uint8Array): void {
-    if (stream.queuedBytes + record.length > QUEUED_BYTES_MAX || stream.queuedRecords + 1 > QUEUED_RECORDS_MAX) {
+    if (stream.queuedBytes + record.length > QUEUED_BYTES_MAX || waiting(stream) + 1 > QUEUED_RECORDS_MAX) {
       this.#end(stream, slow(stream));
       return;
     }
@@ -173,5 +188,7 @@ const recordOf = (event: SchedulerEvent, contentType: MediaType): Uint8Array =>
       : encoder.encode(toJson("scheduler.Event", { ...event })),
   );
 
-const slow = ({ queuedBytes, queuedRecords }: Stream): string =>
-  `the client reads too slowly: ${queuedRecords} records of ${queuedBytes} bytes wait for it`;
+const waiting = ({ queuedRecords, held }: Stream): number => queuedRecords + held;
+
+const slow = (stream: Stream): string =>
+  `the client reads too slowly: ${waiting(stream)} records of ${stream.queuedBytes} bytes wait for it`;

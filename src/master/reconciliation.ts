@@ -22,7 +22,7 @@ export function reconcile(master: Master, framework: FrameworkRecord, queries: r
   const events = updates(
     queries.length === 0 ? statesOf(master, framework, now) : answers(master, framework, queries, now),
   );
-  master.effects.push({ type: "events", streamId, events });
+  master.effects.push({ type: "events", streamId, events, holds: Math.max(1, queries.length) });
 }
 
 function* updates(statuses: Iterable<TaskStatus>): Iterable<SchedulerEvent> {

@@ -175,7 +175,13 @@ export type MasterEffect =
   | { readonly type: "close-socket"; readonly to: Connection; readonly reason: string }
   | { readonly type: "event"; readonly streamId: StreamId; readonly event: SchedulerEvent }
   /** More than may wait for a reader at once: each is made when there is room for it, from what the books say then [M74]. */
-  | { readonly type: "events"; readonly streamId: StreamId; readonly events: Iterable<SchedulerEvent> }
+  | {
+      readonly type: "events";
+      readonly streamId: StreamId;
+      readonly events: Iterable<SchedulerEvent>;
+      /** What waits in memory until they are told: the questions that are answered. */
+      readonly holds: number;
+    }
   | { readonly type: "close-stream"; readonly streamId: StreamId }
   | {
       readonly type: "registry";

@@ -251,7 +251,7 @@ function greet(master: Master, framework: FrameworkRecord, streamId: StreamId): 
   });
   // Some readers deliver a record only when the next one begins: this releases SUBSCRIBED.
   send({ type: "HEARTBEAT" });
-  master.effects.push({ type: "events", streamId, events: missedBy(master, framework) });
+  master.effects.push({ type: "events", streamId, events: missedBy(master, framework), holds: 1 });
 }
 
 /** What it has not acknowledged; then what we said while nobody listened [M62]. As it stands when it is told. */

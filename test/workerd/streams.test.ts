@@ -164,3 +164,15 @@ test("[M74] a failure while it is made ends the stream, and nothing else", async
   streams.send(id("other"), { type: "HEARTBEAT" });
   expect((await other.read()).done).toBe(false);
 });
+
+test("[M74] who asks again and again, and does not read what it is answered, is cut: its questions wait as well", () => {
+  void open("asks");
+  function* answers(): Iterable<SchedulerEvent> {
+    for (;;) yield error(1);
+  }
+  for (let asked = 0; asked < QUEUED_RECORDS_MAX / 10_000; asked++) {
+    expect(gone).toEqual([]);
+    streams.sendEach(id("asks"), answers(), 10_000);
+  }
+  expect(gone).toEqual([[id("asks"), expect.stringContaining("reads too slowly")]]);
+});
