@@ -10,6 +10,8 @@ import type { SchedulerEvent } from "#protocol/scheduler.ts";
 /** Bytes, and records, that may wait for one slow reader before it is cut off. */
 export const QUEUED_BYTES_MAX = 16 * 1024 * 1024;
 export const QUEUED_RECORDS_MAX = 50_000;
+/** Questions of one reader that may wait to be answered: a hundred bytes each. */
+export const HELD_MAX = 200_000;
 /** Bytes that may wait for all readers together, of the 128 MiB that an object has: then the one that is behind most is cut off. */
 export const QUEUED_BYTES_MAX_OF_ALL = 48 * 1024 * 1024;
 /** Records, and bytes, that may wait when more is made of what {@link Streams.sendEach} was given. */
@@ -72,13 +74,13 @@ export class Streams {
   }
 
   /**
-   * One after the other, each made when its reader has room for it: however many they are, they cut off nobody. What they hold in memory until
-   * then (`holds`) counts as records that wait.
+   * One after the other, each made when its reader has room for it: however many they are, they cut off nobody. `holds`: what waits in memory
+   * until they are made, of which there may be {@link HELD_MAX}.
    */
   sendEach(streamId: StreamId, events: Iterable<SchedulerEvent>, holds = 1): void {
     const stream = this.#streams.get(streamId);
     if (stream === undefined) return;
-    if (waiting(stream) + holds > QUEUED_RECORDS_MAX) return this.#end(stream, slow(stream));
+    if (stream.held + holds > HELD_MAX) return this.#end(stream, slow(stream));
     stream.sources.push({ events: events[Symbol.iterator](), holds });
     stream.held += holds;
     this.#fill(stream);
@@ -108,7 +110,7 @@ export class Streams {
   }
 
   #write(stream: Stream, record: Uint8Array): void {
-    if (stream.queuedBytes + record.length > QUEUED_BYTES_MAX || waiting(stream) + 1 > QUEUED_RECORDS_MAX) {
+    if (stream.queuedBytes + record.length > QUEUED_BYTES_MAX || stream.queuedRecords + 1 > QUEUED_RECORDS_MAX) {
       this.#end(stream, slow(stream));
       return;
     }
@@ -188,7 +190,5 @@ const recordOf = (event: SchedulerEvent, contentType: MediaType): Uint8Array =>
       : encoder.encode(toJson("scheduler.Event", { ...event })),
   );
 
-const waiting = ({ queuedRecords, held }: Stream): number => queuedRecords + held;
-
-const slow = (stream: Stream): string =>
-  `the client reads too slowly: ${waiting(stream)} records of ${stream.queuedBytes} bytes wait for it`;
+const slow = ({ queuedBytes, queuedRecords, held }: Stream): string =>
+  `the client reads too slowly: ${queuedRecords} records of ${queuedBytes} bytes wait for it, and ${held} of its questions`;
