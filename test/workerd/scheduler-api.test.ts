@@ -9,6 +9,7 @@ import { fromBinary, toBinary } from "#protocol/mesos-binary.ts";
 import { RecordReader } from "#protocol/record-io.ts";
 import { CALL_BYTES_MAX, CALL_ITEMS_MAX, type Offer, type SchedulerEvent } from "#protocol/scheduler.ts";
 import type { Env } from "../../src/durable-objects/env.ts";
+import { HELD_MAX } from "../../src/durable-objects/streams.ts";
 import { initialise, register, request, TestSocket } from "./plane.ts";
 
 const PATH = "/api/v1/scheduler";
@@ -517,7 +518,8 @@ test("a framework that does not read is cut, the log says why, and it may subscr
   const tasks = Array.from({ length: CALL_ITEMS_MAX }, (_, i) => ({ task_id: { value: `task-${i}` } }));
   const reconcile = () => framework.call({ type: "RECONCILE", reconcile: { tasks } });
   const statuses: number[] = [];
-  for (let i = 0; i < 8; i++) statuses.push((await reconcile()).status);
+  for (let asked = 0; asked <= HELD_MAX + CALL_ITEMS_MAX; asked += CALL_ITEMS_MAX)
+    statuses.push((await reconcile()).status);
   expect(statuses.slice(0, 4)).toEqual([202, 202, 202, 202]);
   expect(statuses.at(-1)).toBe(403);
   const words = lines.mock.calls.map(([line]) => String(line)).filter((line) => line.includes(framework.streamId));
