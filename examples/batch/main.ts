@@ -16,7 +16,7 @@ import { LINE_BYTES_MAX, runBatch } from "./run.ts";
 import { lock, readIfThere, StateFile } from "./state-file.ts";
 import { allWentWell, summaryOf } from "./summary.ts";
 
-const HELP = `Usage: node examples/batch/main.ts [options] FILE
+const HELP = `Usage: npx node examples/batch/main.ts [options] FILE
 
 Runs each line of FILE as a shell command on the cluster, and prints how each has ended.
 Empty lines and lines that begin with '#' are skipped. Commands run at the same time, in no

@@ -6,6 +6,8 @@ import type { HttpEnv } from "./http-env.ts";
 
 /** An operator's order says no more than a few names. */
 const ORDER_BYTES_MAX = 1024;
+/** Of a body that is too long, as much more is read before it is answered. */
+const DISCARDED_BYTES_MAX = 64 * 1024 * 1024;
 
 export type Body =
   | { readonly type: "body"; readonly text: string }
@@ -30,15 +32,19 @@ export function utf8Text(bytes: Uint8Array): string | undefined {
 
 /** Undefined: it is longer than `bytesMax`. */
 export async function readBytes(request: Request, bytesMax: number): Promise<Uint8Array | undefined> {
-  if (Number(request.headers.get("content-length") ?? "0") > bytesMax) return undefined;
   if (request.body === null) return new Uint8Array(0);
+  let isTooLong = Number(request.headers.get("content-length") ?? "0") > bytesMax;
   const chunks: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of request.body as ReadableStream<Uint8Array>) {
     length += chunk.length;
-    if (length > bytesMax) return undefined;
-    chunks.push(chunk);
+    isTooLong ||= length > bytesMax;
+    // The rest is taken and thrown away: a client that still writes would find its connection reset instead of our answer.
+    if (length > bytesMax + DISCARDED_BYTES_MAX) return undefined;
+    if (isTooLong) chunks.length = 0;
+    else chunks.push(chunk);
   }
+  if (isTooLong) return undefined;
   const bytes = new Uint8Array(length);
   let at = 0;
   for (const chunk of chunks) {

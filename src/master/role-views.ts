@@ -6,6 +6,7 @@ import {
   add,
   NOTHING,
   quantities,
+  reservedByRole,
   type ResourceSet,
   subtract,
   sum,
@@ -72,18 +73,28 @@ interface RoleHoldings {
   readonly frameworks: FrameworkRecord[];
   allocated: ResourceSet;
   offered: ResourceSet;
+  /** For exactly this role, allocated or not. */
+  reserved: ResourceSet;
 }
 
-/** By role, in the order of their names: those of frameworks, those that hold something, and those with a weight or a quota. */
+/** By role, in the order of their names: those of frameworks, those that hold something, and those with a reservation, a weight or a quota. */
 function holdings(master: Master): ReadonlyMap<string, RoleHoldings> {
   const { weights, quotas } = master.registry;
   const roles = new Map<string, RoleHoldings>();
   const at = (name: string): RoleHoldings => {
     let role = roles.get(name);
-    if (role === undefined) roles.set(name, (role = { frameworks: [], allocated: NOTHING, offered: NOTHING }));
+    if (role === undefined)
+      roles.set(name, (role = { frameworks: [], allocated: NOTHING, offered: NOTHING, reserved: NOTHING }));
     return role;
   };
   for (const name of [...weights.keys(), ...quotas.keys()]) at(name);
+  for (const { session, total } of master.agents.values()) {
+    if (session === undefined) continue;
+    for (const [name, resources] of reservedByRole(total)) {
+      const role = at(name);
+      role.reserved = add(role.reserved, resources);
+    }
+  }
   for (const framework of master.frameworks.values()) {
     if (framework.status.state !== "removed")
       for (const name of rolesOf(framework.info)) at(name).frameworks.push(framework);
@@ -115,7 +126,7 @@ export function consumedBy(master: Master, role: string): ReadonlyMap<string, nu
 export function rolesView(master: Master): Json {
   const roles = holdings(master);
   return {
-    roles: [...roles].map(([name, { frameworks, allocated, offered }]) => {
+    roles: [...roles].map(([name, { frameworks, allocated, offered, reserved }]) => {
       const quota: QuotaConfig = master.registry.quotas.get(name) ?? { role: name, guarantees: [], limits: [] };
       return {
         name,
@@ -129,7 +140,7 @@ export function rolesView(master: Master): Json {
         resources: quantitiesOf(add(allocated, offered)),
         allocated: quantitiesOf(allocated),
         offered: quantitiesOf(offered),
-        reserved: {},
+        reserved: quantitiesOf(reserved),
         frameworks: frameworks.map(({ id }) => id),
       };
     }),

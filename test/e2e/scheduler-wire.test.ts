@@ -154,3 +154,16 @@ describe("a subscription on the wire", () => {
     while (!client.closed) await sleep(20);
   });
 });
+
+test("a call that is too long is answered, also to a client that writes all of it before it reads", async () => {
+  const { principal, secret } = plane.context;
+  const headers = {
+    authorization: `Basic ${Buffer.from(`${principal}:${secret}`).toString("base64")}`,
+    "content-type": JSON_TYPE,
+  };
+  for (let times = 0; times < 5; times++) {
+    const body = `{"type":"SUBSCRIBE","x":"${"y".repeat(5_000_000)}"}`;
+    const answer = await fetch(`http://127.0.0.1:${plane.port}/api/v1/scheduler`, { method: "POST", headers, body });
+    expect([answer.status, await answer.text()]).toEqual([413, expect.stringContaining("4194304")]);
+  }
+});

@@ -19,7 +19,7 @@ import { quotaView, roleInfos, rolesView, weightsView } from "../../src/master/r
 import type { CallAnswer, MasterEffect } from "../../src/master/state.ts";
 import { registryPieces } from "../../src/master/views.ts";
 import { weightsProblem } from "../../src/master/weights.ts";
-import { Cluster, task } from "./cluster.ts";
+import { Cluster, register, task } from "./cluster.ts";
 
 const quantities = (of: Readonly<Record<string, number>>) =>
   Object.entries(of).map(([name, value]) => ({ name, value }));
@@ -477,5 +477,18 @@ describe("what is shown", () => {
       },
       { name: "z", weight: 3 },
     ]);
+  });
+
+  test("what is reserved for a role is told, also when it has no framework any more", () => {
+    const cluster = new Cluster();
+    const reservations = [{ type: "STATIC" as const, role: "eng" }];
+    const resources = [
+      { name: "cpus", type: "SCALAR" as const, scalar: { value: 2 } },
+      { name: "cpus", type: "SCALAR" as const, scalar: { value: 1 }, reservations },
+    ];
+    const info = { hostname: "host", port: 5051, resources, attributes: [] };
+    cluster.commitAll(cluster.say(cluster.socket(), register({ info })));
+    const { roles } = rolesView(cluster.master) as { roles: readonly object[] };
+    expect(roles).toMatchObject([{ name: "eng", reserved: { cpus: 1 }, frameworks: [], allocated: {}, offered: {} }]);
   });
 });
