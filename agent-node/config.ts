@@ -7,6 +7,7 @@ import { type Domain, domainSchema } from "#protocol/agent.ts";
 import type { Attribute, Resource } from "#protocol/resource.ts";
 import { type Credential, credentialSchema } from "#protocol/credentials.ts";
 import { describeIssue } from "#protocol/json.ts";
+import { listProblem } from "#resources/size.ts";
 import { parseAttributes } from "#resources/text.ts";
 import { errorText } from "./checkpoint/durable-file.ts";
 import { StartError } from "./exit-code.ts";
@@ -15,7 +16,6 @@ import { LOG_LEVELS } from "./log.ts";
 import { hostFacts, withDefaults } from "./resource-detection.ts";
 import { diskProblem } from "./resources/disks.ts";
 import { parseResourcesFlag } from "./resources/flag.ts";
-import { sizeProblem } from "./resources/total.ts";
 import { unknownField } from "./resources/unknown-field.ts";
 
 /** Longest list of attributes, bytes of JSON: they are in every frame of a registration. */
@@ -125,7 +125,7 @@ export function readConfig(options: unknown): Config {
   if (new URL(given.plane).protocol === "http:" && !isLoopback(new URL(given.plane).hostname))
     warnings.push("the plane is spoken to without TLS: orders can be read and forged on the way");
   const resources = withDefaults(given.resources, hostFacts(nearestExisting(workDir)));
-  const problem = sizeProblem(resources) ?? diskProblem(resources, workDir);
+  const problem = listProblem(resources) ?? diskProblem(resources, workDir);
   if (problem !== undefined) throw new StartError(`--resources: ${problem}`);
   if (byteLength(given.attributes) > ATTRIBUTES_BYTES_MAX)
     throw new StartError(`--attributes may have at most ${ATTRIBUTES_BYTES_MAX} bytes as JSON`);

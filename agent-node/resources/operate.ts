@@ -3,11 +3,12 @@
 import type { ResourceOperation } from "#protocol/agent.ts";
 import type { Resource } from "#protocol/resource.ts";
 import { toThousandths } from "#resources/amounts.ts";
-import { type Conversion, conversionOf, convert, volumeKeys } from "#resources/conversion.ts";
+import { type Conversion, conversionOf, convert, resourcesIn, volumeKeys } from "#resources/conversion.ts";
+import { sizeProblem } from "#resources/size.ts";
 import { isDynamic, type Pool, poolOf } from "#resources/pool.ts";
 import { equal, fromResources, resourceProblem, type ResourceSet, toResources } from "#resources/resources.ts";
 import { type Place, placeOf } from "../volumes/place.ts";
-import { convertedIn, describe, materialOf, sizeProblem, totalOf } from "./total.ts";
+import { convertedIn, describe, materialOf, totalOf } from "./total.ts";
 
 export interface Holdings {
   readonly given: ResourceSet;
@@ -33,7 +34,7 @@ export type Operated =
 export function operate(operation: ResourceOperation, holdings: Holdings): Operated {
   const failed = (message: string): Operated => ({ type: "failed", message: `${operation.type}: ${message}` });
   const { given, total } = holdings;
-  const problem = firstProblem(resourcesOf(operation)) ?? ruleBroken(operation, holdings);
+  const problem = firstProblem(resourcesIn(operation)) ?? ruleBroken(operation, holdings);
   if (problem !== undefined) return failed(problem);
 
   const conversion = conversionOf(operation);
@@ -44,7 +45,7 @@ export function operate(operation: ResourceOperation, holdings: Holdings): Opera
   const expected = totalOf(given, converted);
   if (expected === undefined || !equal(expected, after))
     return failed("it would change what this agent's flags give it");
-  const tooMuch = firstProblem(toResources(conversion.converted)) ?? sizeProblem(toResources(after));
+  const tooMuch = firstProblem(toResources(conversion.converted)) ?? sizeProblem(after);
   if (tooMuch !== undefined) return failed(tooMuch);
 
   const places = "volumes" in operation ? operation.volumes.map((volume) => placeOf(poolOf(volume))) : [];
@@ -55,26 +56,11 @@ export function operate(operation: ResourceOperation, holdings: Holdings): Opera
   return { type: "done", converted, conversion, made: places, removed: [] };
 }
 
-function resourcesOf(operation: ResourceOperation): readonly Resource[] {
-  switch (operation.type) {
-    case "RESERVE":
-    case "UNRESERVE":
-      return operation.resources;
-    case "CREATE":
-    case "DESTROY":
-      return operation.volumes;
-    case "GROW_VOLUME":
-      return [operation.volume, operation.addition];
-    case "SHRINK_VOLUME":
-      return [operation.volume];
-  }
-}
-
 const firstProblem = (resources: readonly Resource[]): string | undefined =>
   resources.map(resourceProblem).find((problem) => problem !== undefined);
 
 function ruleBroken(operation: ResourceOperation, { total, isVolumeInUse }: Holdings): string | undefined {
-  const pools = resourcesOf(operation).map(poolOf);
+  const pools = resourcesIn(operation).map(poolOf);
   switch (operation.type) {
     case "RESERVE":
     case "UNRESERVE":

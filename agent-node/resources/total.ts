@@ -1,8 +1,8 @@
 // What an agent has: what its flags give, with what operations have made of parts of it in the place of those parts. Only the
 // second is checkpointed, so that flags may change under it; the two fit together as long as the flags give what it was made of.
 import { present } from "#base/assert.ts";
-import { type AgentInfo, TOTAL_LETTERS_MAX } from "#protocol/agent.ts";
-import { RANGES_MAX, RESOURCES_MAX, type Resource } from "#protocol/resource.ts";
+import type { AgentInfo } from "#protocol/agent.ts";
+import type { Resource } from "#protocol/resource.ts";
 import { isDynamic, makePool, type Pool, reservationRole } from "#resources/pool.ts";
 import {
   add,
@@ -16,7 +16,6 @@ import {
   subtract,
   toResources,
 } from "#resources/resources.ts";
-import { byteLength } from "../frames.ts";
 
 /** Whether operations made it: what has a dynamic reservation, or a persistent volume. */
 const isConverted = (pool: Pool): boolean => pool.reservations.some(isDynamic) || pool.disk?.persistence !== undefined;
@@ -62,16 +61,6 @@ export function fitProblem(given: readonly Resource[], converted: readonly Resou
     `--resources does not give what was reserved or made a volume on this agent: ${describe(made)}. ` +
     "Give it resources that hold all of that, or start it as before and have these unreserved and destroyed first"
   );
-}
-
-/** Why so many resources cannot be reported, or undefined when they can. */
-export function sizeProblem(resources: readonly Resource[]): string | undefined {
-  if (resources.length > RESOURCES_MAX) return `an agent may have at most ${RESOURCES_MAX} different resources`;
-  if (resources.some(({ ranges }) => (ranges?.range.length ?? 0) > RANGES_MAX))
-    return `a resource may have at most ${RANGES_MAX} ranges`;
-  return byteLength(resources) > TOTAL_LETTERS_MAX
-    ? `the list of an agent's resources may have at most ${TOTAL_LETTERS_MAX} bytes of JSON`
-    : undefined;
 }
 
 /** For people: `disk:100 (role web, volume data); cpus:2 (role web)`. */

@@ -2,7 +2,7 @@
 // They are the same for a framework's ACCEPT and for an operator's call, who has no role and no offers, but the agent's free resources.
 import { OPERATION_LETTERS_MAX, type ResourceOperation } from "#protocol/agent.ts";
 import type { Resource } from "#protocol/resource.ts";
-import { conversionOf, type Conversion, convert, volumeKeys } from "#resources/conversion.ts";
+import { conversionOf, type Conversion, convert, resourcesIn, volumeKeys } from "#resources/conversion.ts";
 import { isDynamic, type Pool, poolOf, reservationRole } from "#resources/pool.ts";
 import { contains, fromResources, resourceProblem, type ResourceSet } from "#resources/resources.ts";
 import { sizeProblem } from "#resources/size.ts";
@@ -58,21 +58,6 @@ function problemOf(operation: ResourceOperation, context: OperationContext): str
     if (its !== undefined) return `${type}: resource ${resource.name}: ${its}`;
   }
   return volumeProblem(operation, context);
-}
-
-function resourcesIn(operation: ResourceOperation): readonly Resource[] {
-  switch (operation.type) {
-    case "RESERVE":
-    case "UNRESERVE":
-      return operation.resources;
-    case "CREATE":
-    case "DESTROY":
-      return operation.volumes;
-    case "GROW_VOLUME":
-      return [operation.volume, operation.addition];
-    case "SHRINK_VOLUME":
-      return [operation.volume];
-  }
 }
 
 function roleProblems({ reservations }: Pool): string | undefined {

@@ -38,8 +38,8 @@ export const FRAME_BYTES_MAX = 1024 * 1024;
 export const FRAME_ITEMS_MAX = 500;
 /** Longest operation, letters of JSON: it must fit an order and, with its outcome, a report. Whoever makes orders asks before. */
 export const OPERATION_LETTERS_MAX = 128 * 1024;
-/** Longest list of an agent's resources, letters of JSON: half a frame must be left for what else a registration says. */
-export const TOTAL_LETTERS_MAX = 192 * 1024;
+/** Longest list of an agent's resources, bytes of JSON: half a frame must be left for what else a registration says. */
+export const TOTAL_BYTES_MAX = 192 * 1024;
 /** Longest data of one message between scheduler and executor, letters of base64. */
 export const MESSAGE_LETTERS_MAX = 256 * 1024;
 /** The socket ping and its automatic answer: they wake no object. */

@@ -1,3 +1,4 @@
+import { utf8Length } from "#base/utf8.ts";
 import * as v from "valibot";
 import type { Brand } from "#base/brand.ts";
 
@@ -37,18 +38,8 @@ export function idProblem(id: string): string | undefined {
   if (id === "." || id === "..") return `'${id}' may not be an id`;
   if (FORBIDDEN.test(id)) return "an id may not contain '/', '\\' or control characters";
   if (HALF_LETTER.test(id)) return "an id may not contain half of a letter (a lone surrogate)";
-  if (id.length > ID_BYTES_MAX || encodedLength(id) > ID_BYTES_MAX)
-    return `an id may have at most ${ID_BYTES_MAX} bytes`;
+  if (id.length > ID_BYTES_MAX || utf8Length(id) > ID_BYTES_MAX) return `an id may have at most ${ID_BYTES_MAX} bytes`;
   return undefined;
-}
-
-function encodedLength(text: string): number {
-  let bytes = 0;
-  for (const letter of text) {
-    const point = letter.codePointAt(0) ?? 0;
-    bytes += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
-  }
-  return bytes;
 }
 
 const branded = <Id extends string>() =>

@@ -1,5 +1,6 @@
 // What an operation does to resources: what it takes away and what it puts there instead. Sums of scalars stay as they are, but for
 // nothing: a conversion never makes or loses anything. Source: Mesos ResourceConversion.
+import { unreachable } from "#base/assert.ts";
 import type { ResourceOperation } from "#protocol/agent.ts";
 import type { DiskInfo, Resource } from "#protocol/resource.ts";
 import { makePool, type Pool, reservationRole } from "./pool.ts";
@@ -8,6 +9,24 @@ import { add, contains, fromResources, type Held, type ResourceSet, setOf, subtr
 export interface Conversion {
   readonly consumed: ResourceSet;
   readonly converted: ResourceSet;
+}
+
+/** What an operation names. */
+export function resourcesIn(operation: ResourceOperation): readonly Resource[] {
+  switch (operation.type) {
+    case "RESERVE":
+    case "UNRESERVE":
+      return operation.resources;
+    case "CREATE":
+    case "DESTROY":
+      return operation.volumes;
+    case "GROW_VOLUME":
+      return [operation.volume, operation.addition];
+    case "SHRINK_VOLUME":
+      return [operation.volume];
+    default:
+      return unreachable(operation);
+  }
 }
 
 /** For an operation whose resources have no `resourceProblem` and that its own rules allow. */

@@ -1,15 +1,22 @@
-// How long the list of an agent's resources may become by operations: what the agent could not report when it registers again would
-// keep it away for good.
-import { TOTAL_LETTERS_MAX } from "#protocol/agent.ts";
-import { RANGES_MAX, RESOURCES_MAX } from "#protocol/resource.ts";
+// How long the list of an agent's resources may be: what the agent could not report when it registers again would keep it away for good.
+// The agent asks this of its flags, the master and the agent of what operations would make.
+import { utf8Length } from "#base/utf8.ts";
+import { TOTAL_BYTES_MAX } from "#protocol/agent.ts";
+import { RANGES_MAX, RESOURCES_MAX, type Resource } from "#protocol/resource.ts";
 import { type Held, type ResourceSet, setOf, toResources } from "./resources.ts";
 
 interface Size {
   readonly resources: number;
   /** Most of one resource. */
   readonly ranges: number;
-  readonly letters: number;
+  readonly bytes: number;
 }
+
+const measure = (resources: readonly Resource[]): Size => ({
+  resources: resources.length,
+  ranges: Math.max(0, ...resources.map(({ ranges }) => ranges?.range.length ?? 0)),
+  bytes: utf8Length(JSON.stringify(resources)),
+});
 
 /** An operation leaves most pools as they are: their size is known. */
 const sizes = new WeakMap<Held, Size>();
@@ -17,24 +24,30 @@ const sizes = new WeakMap<Held, Size>();
 function sizeOf(held: Held): Size {
   const known = sizes.get(held);
   if (known !== undefined) return known;
-  const resources = toResources(setOf([held]));
-  const ranges = Math.max(0, ...resources.map((resource) => resource.ranges?.range.length ?? 0));
-  const size = { resources: resources.length, ranges, letters: JSON.stringify(resources).length };
+  const size = measure(toResources(setOf([held])));
   sizes.set(held, size);
   return size;
 }
 
-/** Why an agent may not have all of this, or undefined when it may. */
-export function sizeProblem({ pools }: ResourceSet): string | undefined {
-  let [resources, letters] = [0, 0];
-  for (const held of pools.values()) {
-    const size = sizeOf(held);
-    if (size.ranges > RANGES_MAX) return `a resource may have at most ${RANGES_MAX} ranges`;
-    resources += size.resources;
-    letters += size.letters;
-  }
+function problemOf({ resources, ranges, bytes }: Size): string | undefined {
+  if (ranges > RANGES_MAX) return `a resource may have at most ${RANGES_MAX} ranges`;
   if (resources > RESOURCES_MAX) return `an agent may have at most ${RESOURCES_MAX} different resources`;
-  return letters > TOTAL_LETTERS_MAX
-    ? `the list of an agent's resources may have at most ${TOTAL_LETTERS_MAX} letters of JSON`
+  return bytes > TOTAL_BYTES_MAX
+    ? `the list of an agent's resources may have at most ${TOTAL_BYTES_MAX} bytes of JSON`
     : undefined;
 }
+
+/** Why an agent may not have all of this, or undefined when it may. */
+export function sizeProblem({ pools }: ResourceSet): string | undefined {
+  let [resources, ranges, bytes] = [0, 0, 0];
+  for (const held of pools.values()) {
+    const size = sizeOf(held);
+    resources += size.resources;
+    ranges = Math.max(ranges, size.ranges);
+    bytes += size.bytes;
+  }
+  return problemOf({ resources, ranges, bytes });
+}
+
+/** The same of a list as it would be reported. */
+export const listProblem = (resources: readonly Resource[]): string | undefined => problemOf(measure(resources));

@@ -61,6 +61,11 @@ export class AgentHost {
     return agent;
   }
 
+  /** What the newest agent has said. */
+  get output(): string {
+    return this.#agents.at(-1)?.output ?? "";
+  }
+
   get path(): string {
     return join(this.workDir, "work");
   }

@@ -2,31 +2,18 @@
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { isAlive, identify } from "../../agent-node/checkpoint/process-identity.ts";
 import type { Epoch, FrameworkId, SessionId } from "#protocol/ids.ts";
-import { AgentHost, type AgentProcess, HAS_CGROUPS, IS_ROOT, skipUnless } from "./agent-process.ts";
-import { eventually, FakePlane, FRAMEWORK, kill, launch } from "./fake-plane.ts";
-
-// Real processes on a busy machine take their time; nothing here waits longer than it must.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+import { type AgentProcess, HAS_CGROUPS, IS_ROOT, skipUnless } from "./agent-process.ts";
+import { eventually, FRAMEWORK, kill, launch } from "./fake-plane.ts";
+import { host, onFreshHosts, plane, restartPlane } from "./fresh-host.ts";
 
 const withoutRoot = skipUnless(IS_ROOT, "root: users and sandbox owners are not tested");
 const withoutCgroups = skipUnless(HAS_CGROUPS, "cgroups: limits and killing of trees are not tested");
 
-let plane: FakePlane;
-let host: AgentHost;
+onFreshHosts();
 let agent: AgentProcess;
-
-beforeEach(async () => {
-  plane = await FakePlane.start();
-  host = new AgentHost();
-});
-afterEach(async (context) => {
-  if (context.task.result?.state === "fail") process.stderr.write(agent?.output ?? "");
-  await host.cleanUp();
-  await plane.stop();
-});
 
 async function started(): Promise<void> {
   agent = host.start({ plane: plane.url });
@@ -394,7 +381,7 @@ test("[A16] an agent whose plane is away keeps its tasks and tells of them when 
     "the update in the checkpoint",
     () => /TASK_FINISHED/.test(readFileSync(host.journal, "utf8")) || undefined,
   );
-  plane = await FakePlane.start(port);
+  await restartPlane(port);
   expect((await plane.registered()).tasks[0]?.latest).toBe("TASK_FINISHED");
   await plane.state("alone", "TASK_FINISHED");
 });

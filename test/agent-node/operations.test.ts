@@ -18,7 +18,7 @@ import { type OrderContext, type Plan, planOrders } from "../../agent-node/order
 import { registerMessages } from "../../agent-node/register-messages.ts";
 import { systemStatistics } from "../../agent-node/statistics.ts";
 import { OperationUpdateManager } from "../../agent-node/status-updates/manager.ts";
-import { RETRY_MS_MAX, RETRY_MS_MIN } from "../../agent-node/status-updates/stream.ts";
+import { expectRetries } from "./retries.ts";
 import { containerIdFrom, endStatus, type Stamp } from "../../agent-node/task-status.ts";
 import type { Place } from "../../agent-node/volumes/place.ts";
 import * as v from "valibot";
@@ -260,22 +260,8 @@ describe("[A37] how an operation ended", () => {
 
   test("is told at once, again after 10 s, doubling to 10 min, and at once after a registration", () => {
     const manager = new OperationUpdateManager();
-    let now = 0 as Millis;
-    const waits: number[] = [];
-    for (let i = 0; i < 9; i++) {
-      expect(manager.takeDue(state, now)).toMatchObject([
-        [{ operationUuid: operationUuidOf(1), frameworkId: FRAMEWORK.id, operationId: "operation-1" }],
-      ]);
-      const next = manager.nextDue(state) ?? now;
-      expect(manager.takeDue(state, (next - 1) as Millis)).toEqual([]);
-      waits.push(next - now);
-      now = next;
-    }
-    expect(waits.slice(0, 3)).toEqual([RETRY_MS_MIN, 2 * RETRY_MS_MIN, 4 * RETRY_MS_MIN]);
-    expect(waits.at(-1)).toBe(RETRY_MS_MAX);
-    manager.resendAll();
-    expect(manager.takeDue(state, now)).toHaveLength(1);
-    expect((manager.nextDue(state) ?? 0) - now).toBe(RETRY_MS_MIN);
+    const told = { operationUuid: operationUuidOf(1), frameworkId: FRAMEWORK.id, operationId: "operation-1" };
+    expectRetries(manager, state, [expect.objectContaining(told)]);
   });
 
   test("is told and reported until its own uuid is acknowledged", () => {

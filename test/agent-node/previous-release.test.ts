@@ -2,33 +2,24 @@
 // release's code and is never edited.
 import { cpSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { beforeEach, expect, test } from "vitest";
 import type { ClusterId } from "#protocol/ids.ts";
 import { Checkpoint } from "../../agent-node/checkpoint/checkpoint.ts";
 import { readOrMakeHostKey } from "../../agent-node/checkpoint/host.ts";
 import { pathsOf } from "../../agent-node/checkpoint/paths.ts";
 import { latestState } from "../../agent-node/checkpoint/state.ts";
-import { AgentHost } from "./agent-process.ts";
-import { eventually, FakePlane } from "./fake-plane.ts";
-
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+import { eventually } from "./fake-plane.ts";
+import { host, onFreshHosts, plane } from "./fresh-host.ts";
 
 const FIXTURE = new URL("release-0.1.0/", import.meta.url).pathname;
 const HOST_KEY = readFileSync(join(FIXTURE, "host-key"), "utf8").trim();
 
-let plane: FakePlane;
-let host: AgentHost;
-beforeEach(async () => {
-  plane = await FakePlane.start();
-  host = new AgentHost();
+onFreshHosts();
+beforeEach(() => {
   const { meta, journal, hostKey } = pathsOf(host.path);
   mkdirSync(meta, { recursive: true, mode: 0o700 });
   cpSync(join(FIXTURE, "agent.journal"), journal);
   cpSync(join(FIXTURE, "host-key"), hostKey);
-});
-afterEach(async () => {
-  await host.cleanUp();
-  await plane.stop();
 });
 
 test("[A34] a journal and a host key of release 0.1.0 are read as they were meant", async () => {

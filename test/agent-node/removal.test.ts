@@ -1,28 +1,16 @@
 // An agent that leaves its cluster, told to or by itself: real processes and real tasks, and kill -9 in between.
 import { cpSync, existsSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import type { AgentId, ClusterId, Epoch } from "#protocol/ids.ts";
 import { decodeLines } from "../../agent-node/checkpoint/lines.ts";
 import { isAlive, identify, type ProcessIdentity } from "../../agent-node/checkpoint/process-identity.ts";
-import { AgentHost, type AgentProcess, HAS_CGROUPS } from "./agent-process.ts";
-import { eventually, FakePlane, launch } from "./fake-plane.ts";
+import { type AgentProcess, HAS_CGROUPS } from "./agent-process.ts";
+import { eventually, launch } from "./fake-plane.ts";
+import { host, onFreshHosts, plane } from "./fresh-host.ts";
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
-
-let plane: FakePlane;
-let host: AgentHost;
+onFreshHosts();
 let agent: AgentProcess;
-
-beforeEach(async () => {
-  plane = await FakePlane.start();
-  host = new AgentHost();
-});
-afterEach(async (context) => {
-  if (context.task.result?.state === "fail") process.stderr.write(agent?.output ?? "");
-  await host.cleanUp();
-  await plane.stop();
-});
 
 async function started(): Promise<void> {
   agent = host.start({ plane: plane.url });

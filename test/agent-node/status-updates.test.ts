@@ -7,15 +7,10 @@ import { type AgentState, apply, NEW_AGENT } from "../../agent-node/checkpoint/s
 import { registerMessages } from "../../agent-node/register-messages.ts";
 import { systemStatistics } from "../../agent-node/statistics.ts";
 import { StatusUpdateManager } from "../../agent-node/status-updates/manager.ts";
-import {
-  acknowledge,
-  EMPTY_STREAM,
-  enqueue,
-  RETRY_MS_MAX,
-  RETRY_MS_MIN,
-} from "../../agent-node/status-updates/stream.ts";
+import { acknowledge, EMPTY_STREAM, enqueue } from "../../agent-node/status-updates/stream.ts";
 import { containerIdFrom } from "../../agent-node/task-status.ts";
 import { FRAMEWORK, launch } from "./fake-plane.ts";
+import { expectRetries } from "./retries.ts";
 
 const status = (taskId: string, state: TaskState, uuid: string): TaskStatus => ({
   task_id: { value: taskId as TaskId },
@@ -31,24 +26,8 @@ const with2 = (updates: readonly TaskStatus[]): AgentState =>
 test("[A11] only the head of a stream is sent: again after 10 s, doubling to 10 min", () => {
   const state = with2([status("t", "TASK_RUNNING", "1"), status("t", "TASK_FINISHED", "2")]);
   const manager = new StatusUpdateManager();
-  let now = 0 as Millis;
-  const waits: number[] = [];
-  for (let i = 0; i < 9; i++) {
-    const [frame] = manager.takeDue(state, now);
-    expect(frame).toEqual([
-      { frameworkId: "f", status: expect.objectContaining({ uuid: "1" }), latest: "TASK_FINISHED" },
-    ]);
-    expect(manager.takeDue(state, now)).toEqual([]);
-    const next = manager.nextDue(state) ?? now;
-    expect(manager.takeDue(state, (next - 1) as Millis)).toEqual([]);
-    waits.push(next - now);
-    now = next;
-  }
-  expect(waits.slice(0, 3)).toEqual([RETRY_MS_MIN, 2 * RETRY_MS_MIN, 4 * RETRY_MS_MIN]);
-  expect(waits.at(-1)).toBe(RETRY_MS_MAX);
-  manager.resendAll();
-  expect(manager.takeDue(state, now)).toHaveLength(1);
-  expect((manager.nextDue(state) ?? 0) - now).toBe(RETRY_MS_MIN);
+  const head = { frameworkId: "f", status: expect.objectContaining({ uuid: "1" }) as unknown, latest: "TASK_FINISHED" };
+  expectRetries(manager, state, [head]);
 });
 
 test("[A11] the next update goes out at once when the head is acknowledged", () => {

@@ -12,34 +12,22 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { equal, fromResources } from "#resources/resources.ts";
 import type { Resource } from "#protocol/resource.ts";
 import { decodeLines, encodeLine } from "../../agent-node/checkpoint/lines.ts";
-import { AgentHost, type AgentProcess, IS_ROOT, skipUnless } from "./agent-process.ts";
-import { eventually, FakePlane, launch, operation, operationUuidOf } from "./fake-plane.ts";
+import { type AgentProcess, IS_ROOT, skipUnless } from "./agent-process.ts";
+import { eventually, launch, operation, operationUuidOf } from "./fake-plane.ts";
+import { host, onFreshHosts, plane } from "./fresh-host.ts";
 import { fixed, free, ports, reserved, volume } from "./made-resources.ts";
-
-// Real processes on a busy machine take their time; nothing here waits longer than it must.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 const withoutRoot = skipUnless(IS_ROOT, "root: owners of volumes are not tested");
 const RESOURCES = "cpus:4;mem:1000;disk:500;cpus(web):1;ports:[31000-31009]";
 const GIVEN = [free("cpus", 4), free("mem", 1000), free("disk", 500), fixed("cpus", 1), ports(31_000, 31_009)];
 const CONVERTED = GIVEN.map((one) => (one.name === "disk" ? free("disk", 300) : one));
 
-let plane: FakePlane;
-let host: AgentHost;
+onFreshHosts();
 let agent: AgentProcess;
-beforeEach(async () => {
-  plane = await FakePlane.start();
-  host = new AgentHost();
-});
-afterEach(async (context) => {
-  if (context.task.result?.state === "fail") process.stderr.write(agent?.output ?? "");
-  await host.cleanUp();
-  await plane.stop();
-});
 
 async function started(resources = RESOURCES): Promise<readonly Resource[]> {
   const before = plane.registrations.length;

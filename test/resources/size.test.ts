@@ -1,6 +1,6 @@
 // How much of an agent may be split up: what it could not report is refused.
 import { expect, test } from "vitest";
-import { TOTAL_LETTERS_MAX } from "#protocol/agent.ts";
+import { TOTAL_BYTES_MAX } from "#protocol/agent.ts";
 import { RANGES_MAX, type Resource, RESOURCES_MAX } from "#protocol/resource.ts";
 import { fromResources } from "#resources/resources.ts";
 import { sizeProblem } from "#resources/size.ts";
@@ -25,12 +25,14 @@ test.each<[string, (more: number) => Resource[], RegExp]>([
   ],
   ["ranges of one resource", (more) => [ports(RANGES_MAX - 1), ports(1 + more, 20_000)], /ranges/],
   [
-    "letters",
+    "bytes",
     (more) => {
-      const rest = TOTAL_LETTERS_MAX + more - 2 * JSON.stringify([cpus("")]).length;
-      return [cpus("a".repeat(Math.floor(rest / 2))), cpus("b".repeat(Math.ceil(rest / 2)))];
+      const rest = TOTAL_BYTES_MAX + more - 2 * JSON.stringify([cpus("")]).length;
+      // Two bytes each, and one that has one.
+      const [half, odd] = [Math.floor(rest / 4), rest - 4 * Math.floor(rest / 4)];
+      return [cpus("é".repeat(half)), cpus("ü".repeat(half) + "b".repeat(odd))];
     },
-    /letters of JSON/,
+    /bytes of JSON/,
   ],
 ])("[M66] %s: so many, and not one more", (_, resources, words) => {
   expect(sizeProblem(fromResources(resources(0)))).toBeUndefined();
